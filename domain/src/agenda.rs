@@ -1,0 +1,1 @@
+//! Bookings: the overlap rule and the life cycle.

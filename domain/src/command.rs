@@ -1,0 +1,527 @@
+//! What the log carries: an envelope around one command.
+//!
+//! Structure is in clear, because rules need it: ids, times, states, kinds. Everything that names or describes a person
+//! is [`Sealed`], and no rule opens it. The CBOR indexes below are a replicated format (`docs/formats.md`): a number is
+//! never reused, a new field is optional.
+
+use crate::cluster::NodeDescription;
+use crate::id::*;
+use crate::time::{ClusterTime, Interval};
+use minicbor::{Decode, Encode};
+use std::fmt;
+
+/// A sealed frame (`docs/formats.md`, "PLT1"). Opaque here; bounded by the log entry that carries it.
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Sealed(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub Vec<u8>,
+);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// A keyed digest in clear: a search token, a content tag, the digest of a join token.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Tag(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub [u8; 32],
+);
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tag(..)")
+    }
+}
+
+/// What a caller may do follows from its role; the role comes from its certificate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Role {
+    /// Books, moves, registers patients; reads no record.
+    #[n(0)]
+    Reception,
+    /// Reads and writes records.
+    #[n(1)]
+    Clinician,
+    /// Reads the agenda.
+    #[n(2)]
+    Finance,
+    /// Runs a unit: agenda, directory, encaixe.
+    #[n(3)]
+    Manager,
+    /// Runs the cluster; sees no clinical content.
+    #[n(4)]
+    Operator,
+    /// Reads the audit trail.
+    #[n(5)]
+    Auditor,
+    /// Data protection officer: audit, consents.
+    #[n(6)]
+    Dpo,
+    /// A program that acts for a unit's clinic software.
+    #[n(7)]
+    Integration,
+    /// A node of the cluster, for what it proposes by itself.
+    #[n(8)]
+    Node,
+}
+
+/// Who asks. `unit` is `None` for an identity of the whole network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Actor {
+    /// Digest of the certificate identity.
+    #[n(0)]
+    pub id: ActorId,
+    /// From the certificate.
+    #[n(1)]
+    pub role: Role,
+    /// From the certificate.
+    #[n(2)]
+    pub unit: Option<UnitId>,
+}
+
+/// A command with what makes it safe to send twice and possible to answer for.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Envelope {
+    /// Made by the client.
+    #[n(0)]
+    pub request_id: RequestId,
+    /// HMAC of the canonical request under the cluster's tag key: the same id with another tag is refused.
+    #[n(1)]
+    pub content_tag: Tag,
+    /// Who asked.
+    #[n(2)]
+    pub actor: Actor,
+    /// The node that took, authorised and sealed the request.
+    #[n(3)]
+    pub via: NodeId,
+    /// At most [`Envelope::LIFETIME_MS`] after the first send; applied later it is refused as expired.
+    #[n(4)]
+    pub not_after: ClusterTime,
+    /// Stamped by the leader; never earlier than that of the entry before.
+    #[n(5)]
+    pub proposed_at: ClusterTime,
+    /// What to do.
+    #[n(6)]
+    pub command: Command,
+}
+
+impl Envelope {
+    /// Ten minutes (DESIGN section 4): how long a request may be retried, and how long outcomes are kept.
+    pub const LIFETIME_MS: i64 = 10 * 60 * 1000;
+}
+
+/// How a booking may share its time with others.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Overlap {
+    /// Refused if the professional, the room or the patient is occupied.
+    #[n(0)]
+    Refuse,
+    /// *Encaixe*: deliberate overlap of professional or room, never of the patient. Needs the right and a reason.
+    #[n(1)]
+    Encaixe {
+        /// Why, sealed under the unit's key. Must not be empty.
+        #[n(0)]
+        reason: Sealed,
+    },
+}
+
+/// Where and when an appointment takes place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Slot {
+    /// Where it is administered.
+    #[n(0)]
+    pub unit: UnitId,
+    /// Who attends.
+    #[n(1)]
+    pub practitioner: PractitionerId,
+    /// In which room.
+    #[n(2)]
+    pub room: RoomId,
+    /// When.
+    #[n(3)]
+    pub interval: Interval,
+}
+
+/// The life cycle of an appointment. The first three occupy their slot; cancelled and no-show free it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+#[cbor(index_only)]
+pub enum AppointmentState {
+    /// Agreed on.
+    #[n(0)]
+    Booked,
+    /// The patient is there.
+    #[n(1)]
+    Arrived,
+    /// It took place.
+    #[n(2)]
+    Closed,
+    /// Called off, by either side.
+    #[n(3)]
+    Cancelled,
+    /// The patient did not come.
+    #[n(4)]
+    NoShow,
+}
+
+/// What a data key belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
+pub enum KeyOwner {
+    /// One patient.
+    #[n(0)]
+    Patient(#[n(0)] PatientId),
+    /// One unit, for what belongs to no patient.
+    #[n(1)]
+    Unit(#[n(0)] UnitId),
+    /// The cluster's search key (tokens of CPF and telephone).
+    #[n(2)]
+    Search,
+    /// The cluster's tag key (content tags of requests).
+    #[n(3)]
+    ContentTag,
+}
+
+/// A data key wrapped by the epoch's key-encryption key.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct WrappedKey {
+    /// The key inside.
+    #[n(0)]
+    pub key_id: KeyId,
+    /// The epoch whose key wraps it.
+    #[n(1)]
+    pub epoch: u32,
+    /// The frame.
+    #[n(2)]
+    pub frame: Sealed,
+}
+
+/// What a consent covers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Purpose {
+    /// Treatment itself.
+    #[n(0)]
+    Treatment,
+    /// Clinical photographs and other images.
+    #[n(1)]
+    ClinicalImages,
+    /// Sharing within the network's units.
+    #[n(2)]
+    Sharing,
+    /// Research or teaching, pseudonymous.
+    #[n(3)]
+    Research,
+    /// Messages that are not about an appointment.
+    #[n(4)]
+    Marketing,
+}
+
+/// A read of content, reported by the node that served it.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ReadNote {
+    /// 1-based place in the journal, without gaps.
+    #[n(0)]
+    pub sequence: u64,
+    /// Who read.
+    #[n(1)]
+    pub actor: Actor,
+    /// When, by the serving node's clock.
+    #[n(2)]
+    pub at: ClusterTime,
+    /// What was read.
+    #[n(3)]
+    pub object: crate::audit::Object,
+    /// Whose content it was.
+    #[n(4)]
+    pub patient: Option<PatientId>,
+    /// `false`: the read was refused.
+    #[n(5)]
+    pub allowed: bool,
+}
+
+/// Everything that changes the replicated state.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Command {
+    /// The first command of a cluster; refused ever after.
+    #[n(0)]
+    CreateCluster {
+        /// Its id, also in every certificate context and frame.
+        #[n(0)]
+        cluster_id: ClusterId,
+        /// Its name: lowercase letters, digits and hyphens, 1 to 32.
+        #[n(1)]
+        name: String,
+        /// The root key wrapped by the paper passphrase, replicated to every node.
+        #[n(2)]
+        recovery_slot: Sealed,
+        /// The first epoch's key-encryption key, wrapped by the root key.
+        #[n(3)]
+        epoch_key: Sealed,
+        /// The search key.
+        #[n(4)]
+        search_key: WrappedKey,
+        /// The tag key.
+        #[n(5)]
+        tag_key: WrappedKey,
+        /// The node that runs `init`; it gets id 1.
+        #[n(6)]
+        first_node: NodeDescription,
+    },
+    /// Allows one node to join, once.
+    #[n(1)]
+    CreateJoinToken {
+        /// BLAKE3 of the token.
+        #[n(0)]
+        token: Tag,
+        /// Last instant of use.
+        #[n(1)]
+        not_after: ClusterTime,
+        /// Whether the node is to hold the root key (a unit) or not (off-site).
+        #[n(2)]
+        keyed: bool,
+        /// Whether it becomes a voter once it has caught up.
+        #[n(3)]
+        voter: bool,
+    },
+    /// Spends a token: the node gets the next id.
+    #[n(2)]
+    RedeemJoinToken {
+        /// BLAKE3 of the token.
+        #[n(0)]
+        token: Tag,
+        /// The node that joins.
+        #[n(1)]
+        node: NodeDescription,
+    },
+    /// The root key was handed to this node: it never is again.
+    #[n(3)]
+    NoteRootHanded {
+        /// Who got it.
+        #[n(0)]
+        node: NodeId,
+    },
+    /// A clinic. Registering the same content again changes nothing.
+    #[n(4)]
+    RegisterUnit {
+        /// Its id.
+        #[n(0)]
+        unit: UnitId,
+        /// Lowercase letters, digits and hyphens, 1 to 32; unique. Not personal: it appears in certificates.
+        #[n(1)]
+        slug: String,
+        /// The unit's data key.
+        #[n(2)]
+        key: WrappedKey,
+        /// Name, address and what else describes it.
+        #[n(3)]
+        content: Sealed,
+    },
+    /// A professional.
+    #[n(5)]
+    RegisterPractitioner {
+        /// Their id.
+        #[n(0)]
+        practitioner: PractitionerId,
+        /// Where they mainly work.
+        #[n(1)]
+        unit: UnitId,
+        /// Name, council number.
+        #[n(2)]
+        content: Sealed,
+    },
+    /// A room.
+    #[n(6)]
+    RegisterRoom {
+        /// Its id.
+        #[n(0)]
+        room: RoomId,
+        /// Where it is.
+        #[n(1)]
+        unit: UnitId,
+        /// Its name.
+        #[n(2)]
+        content: Sealed,
+    },
+    /// A new patient, with a key of their own.
+    #[n(7)]
+    RegisterPatient {
+        /// Their id.
+        #[n(0)]
+        patient: PatientId,
+        /// Who registered them.
+        #[n(1)]
+        unit: UnitId,
+        /// The patient's data key.
+        #[n(2)]
+        key: WrappedKey,
+        /// Tokens of CPF and telephone numbers, at most 16.
+        #[n(3)]
+        tokens: Vec<Tag>,
+        /// Demographics.
+        #[n(4)]
+        content: Sealed,
+    },
+    /// New demographics: a new version, the old one stays.
+    #[n(8)]
+    AmendPatient {
+        /// Whose.
+        #[n(0)]
+        patient: PatientId,
+        /// The version that the author saw.
+        #[n(1)]
+        seen_version: u32,
+        /// Replaces the tokens.
+        #[n(2)]
+        tokens: Vec<Tag>,
+        /// Demographics.
+        #[n(3)]
+        content: Sealed,
+    },
+    /// A booking.
+    #[n(9)]
+    Book {
+        /// Its id.
+        #[n(0)]
+        appointment: AppointmentId,
+        /// For whom.
+        #[n(1)]
+        patient: PatientId,
+        /// Where and when.
+        #[n(2)]
+        slot: Slot,
+        /// Whether it may overlap.
+        #[n(3)]
+        overlap: Overlap,
+        /// Service, remarks; sealed under the patient's key.
+        #[n(4)]
+        content: Sealed,
+    },
+    /// Another time, room or professional for a booking.
+    #[n(10)]
+    MoveAppointment {
+        /// Which.
+        #[n(0)]
+        appointment: AppointmentId,
+        /// The version that the caller saw.
+        #[n(1)]
+        seen_version: u32,
+        /// The new place and time.
+        #[n(2)]
+        slot: Slot,
+        /// Whether it may overlap.
+        #[n(3)]
+        overlap: Overlap,
+    },
+    /// The next state of a booking.
+    #[n(11)]
+    ChangeAppointmentState {
+        /// Which.
+        #[n(0)]
+        appointment: AppointmentId,
+        /// The version that the caller saw.
+        #[n(1)]
+        seen_version: u32,
+        /// What it becomes.
+        #[n(2)]
+        state: AppointmentState,
+        /// Why, sealed under the patient's key; may be empty.
+        #[n(3)]
+        reason: Sealed,
+    },
+    /// A document about a patient.
+    #[n(12)]
+    AddRecord {
+        /// Its id.
+        #[n(0)]
+        record: RecordId,
+        /// About whom.
+        #[n(1)]
+        patient: PatientId,
+        /// Who keeps it.
+        #[n(2)]
+        unit: UnitId,
+        /// The kind of document, e.g. `Observation`: letters and digits, 1 to 64.
+        #[n(3)]
+        kind: String,
+        /// When it was written or observed, as its author says.
+        #[n(4)]
+        authored_at: ClusterTime,
+        /// The sender's bytes.
+        #[n(5)]
+        content: Sealed,
+    },
+    /// A correction: a new version with author and reason; the old one stays.
+    #[n(13)]
+    AmendRecord {
+        /// Which.
+        #[n(0)]
+        record: RecordId,
+        /// The version that the author saw.
+        #[n(1)]
+        seen_version: u32,
+        /// Why. Must not be empty.
+        #[n(2)]
+        reason: Sealed,
+        /// The sender's bytes.
+        #[n(3)]
+        content: Sealed,
+    },
+    /// A patient agrees.
+    #[n(14)]
+    GrantConsent {
+        /// Its id.
+        #[n(0)]
+        consent: ConsentId,
+        /// Who agrees.
+        #[n(1)]
+        patient: PatientId,
+        /// Who asked.
+        #[n(2)]
+        unit: UnitId,
+        /// To what; at least one.
+        #[n(3)]
+        purposes: Vec<Purpose>,
+        /// Since when.
+        #[n(4)]
+        valid_from: ClusterTime,
+        /// Until when, if limited.
+        #[n(5)]
+        valid_until: Option<ClusterTime>,
+        /// The signed document.
+        #[n(6)]
+        content: Sealed,
+    },
+    /// A patient takes a consent back. Never undone: a new consent is a new one.
+    #[n(15)]
+    RevokeConsent {
+        /// Which.
+        #[n(0)]
+        consent: ConsentId,
+        /// The version that the caller saw.
+        #[n(1)]
+        seen_version: u32,
+        /// Why, as the patient put it; may be empty.
+        #[n(2)]
+        reason: Sealed,
+    },
+    /// Reads that a node served, from its synced journal, in order; what was sent before is skipped.
+    #[n(16)]
+    NoteReads {
+        /// The node.
+        #[n(0)]
+        node: NodeId,
+        /// Its journal.
+        #[n(1)]
+        journal: JournalId,
+        /// At most 256.
+        #[n(2)]
+        reads: Vec<ReadNote>,
+    },
+}

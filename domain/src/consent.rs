@@ -1,0 +1,1 @@
+//! Consents: granted, revoked, never rewritten.

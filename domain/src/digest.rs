@@ -1,0 +1,1 @@
+//! Digests of rows and of the chain of applied entries.

@@ -1,0 +1,1 @@
+//! Units, professionals and rooms.

@@ -1,0 +1,1 @@
+//! Rows of wrapped keys: epochs, data keys, the recovery slot.

@@ -1,0 +1,301 @@
+//! What became of a command. A rejection is an answer that every replica agrees on, not an error.
+
+use crate::command::{AppointmentState, Tag};
+use crate::id::*;
+use minicbor::{Decode, Encode};
+
+/// A thing that an appointment occupies.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+pub enum Resource {
+    /// The professional.
+    #[n(0)]
+    Practitioner(#[n(0)] PractitionerId),
+    /// The room.
+    #[n(1)]
+    Room(#[n(0)] RoomId),
+    /// The patient.
+    #[n(2)]
+    Patient(#[n(0)] PatientId),
+}
+
+/// The replicated answer to one envelope, kept until its `not_after`.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Outcome {
+    /// Done, or already so (registering the same content again).
+    #[n(0)]
+    Confirmed {
+        /// The object's version now; 0 where there are none.
+        #[n(0)]
+        version: u32,
+        /// `false` when the command found everything as it wanted it.
+        #[n(1)]
+        changed: bool,
+        /// The number of a node that joined.
+        #[n(2)]
+        node: Option<NodeId>,
+    },
+    /// Kept, but another booking holds the slot (provisional bookings of a unit that was cut off).
+    #[n(1)]
+    ConfirmedWithConflict {
+        /// What is held.
+        #[n(0)]
+        resource: Resource,
+        /// By whom.
+        #[n(1)]
+        holder: AppointmentId,
+    },
+    /// Refused; nothing changed.
+    #[n(2)]
+    Rejected(#[n(0)] Rejection),
+}
+
+/// Why a command was refused. One variant per decision that a caller can take.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, thiserror::Error)]
+pub enum Rejection {
+    /// The role has no such right in that unit.
+    #[n(0)]
+    #[error("the caller's role does not allow this")]
+    Denied,
+    /// Applied after `not_after`.
+    #[n(1)]
+    #[error("the request came too late to be applied")]
+    Expired,
+    /// The request id was used for another content.
+    #[n(2)]
+    #[error("the request id was used before, for another content")]
+    RequestIdReused,
+    /// `not_after` lies more than ten minutes ahead.
+    #[n(3)]
+    #[error("the request asks to live longer than ten minutes")]
+    LifetimeTooLong,
+    /// No such object.
+    #[n(4)]
+    #[error("{what} is not known")]
+    Unknown {
+        /// Which kind of object.
+        #[n(0)]
+        what: What,
+    },
+    /// The id is taken by another content.
+    #[n(5)]
+    #[error("{what} exists already, with another content")]
+    Exists {
+        /// Which kind of object.
+        #[n(0)]
+        what: What,
+    },
+    /// The object changed since the caller saw it.
+    #[n(6)]
+    #[error("the object changed meanwhile: it is at version {current}")]
+    StaleVersion {
+        /// Its version now.
+        #[n(0)]
+        current: u32,
+    },
+    /// The slot is taken.
+    #[n(7)]
+    #[error("the slot is taken")]
+    SlotTaken {
+        /// What is occupied.
+        #[n(0)]
+        resource: Resource,
+        /// By which booking.
+        #[n(1)]
+        holder: AppointmentId,
+    },
+    /// `end <= start`.
+    #[n(8)]
+    #[error("the appointment ends before it begins")]
+    EmptyInterval,
+    /// Longer than [`crate::agenda::LENGTH_MS_MAX`].
+    #[n(9)]
+    #[error("the appointment is longer than 24 hours")]
+    IntervalTooLong,
+    /// Outside the years 1900 to 9999.
+    #[n(10)]
+    #[error("the time lies outside the years 1900 to 9999")]
+    TimeOutOfRange,
+    /// An encaixe or an amendment without a reason.
+    #[n(11)]
+    #[error("a reason is needed")]
+    ReasonMissing,
+    /// Not a step of the life cycle.
+    #[n(12)]
+    #[error("an appointment that is {from:?} cannot become {to:?}")]
+    NotAStep {
+        /// As it is.
+        #[n(0)]
+        from: AppointmentState,
+        /// As asked.
+        #[n(1)]
+        to: AppointmentState,
+    },
+    /// A revoked consent cannot be changed.
+    #[n(13)]
+    #[error("the consent was revoked")]
+    Revoked,
+    /// A value outside its bounds.
+    #[n(14)]
+    #[error("{field} is outside its bounds")]
+    Invalid {
+        /// Which.
+        #[n(0)]
+        field: Field,
+    },
+    /// The cluster exists already, or does not exist yet.
+    #[n(15)]
+    #[error("the cluster is not in a state for this")]
+    WrongClusterState,
+    /// The join token is unknown, spent or too old.
+    #[n(16)]
+    #[error("the join token is unknown, spent or too old")]
+    TokenRefused,
+    /// A registered unit, room or professional belongs to another unit.
+    #[n(17)]
+    #[error("the room belongs to another unit")]
+    WrongUnit,
+    /// A patient with the same CPF is registered.
+    #[n(18)]
+    #[error("a patient with this CPF or telephone exists")]
+    Duplicate {
+        /// Who.
+        #[n(0)]
+        patient: PatientId,
+        /// The token they share.
+        #[n(1)]
+        token: Tag,
+    },
+}
+
+/// Kinds of objects, for messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(index_only)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum What {
+    #[n(0)]
+    Unit,
+    #[n(1)]
+    Practitioner,
+    #[n(2)]
+    Room,
+    #[n(3)]
+    Patient,
+    #[n(4)]
+    Appointment,
+    #[n(5)]
+    Record,
+    #[n(6)]
+    Consent,
+    #[n(7)]
+    Node,
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unit => "the unit",
+            Self::Practitioner => "the professional",
+            Self::Room => "the room",
+            Self::Patient => "the patient",
+            Self::Appointment => "the appointment",
+            Self::Record => "the record",
+            Self::Consent => "the consent",
+            Self::Node => "the node",
+        })
+    }
+}
+
+/// Fields with bounds, for messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(index_only)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Field {
+    #[n(0)]
+    Slug,
+    #[n(1)]
+    Kind,
+    #[n(2)]
+    Tokens,
+    #[n(3)]
+    Purposes,
+    #[n(4)]
+    Content,
+    #[n(5)]
+    Id,
+    #[n(6)]
+    Node,
+    #[n(7)]
+    Reads,
+    #[n(8)]
+    ValidUntil,
+}
+
+impl std::fmt::Display for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Slug => "the short name",
+            Self::Kind => "the kind",
+            Self::Tokens => "the list of search tokens",
+            Self::Purposes => "the list of purposes",
+            Self::Content => "the content",
+            Self::Id => "the id",
+            Self::Node => "the node's description",
+            Self::Reads => "the list of reads",
+            Self::ValidUntil => "the end of validity",
+        })
+    }
+}
+
+impl Rejection {
+    /// The stable number of this refusal, as printed after `PLT-` and explained in `docs/errors.md`.
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::Denied => 1001,
+            Self::Expired => 1101,
+            Self::RequestIdReused => 1102,
+            Self::LifetimeTooLong => 1103,
+            Self::Unknown { .. } => 1201,
+            Self::Exists { .. } => 1202,
+            Self::StaleVersion { .. } => 1203,
+            Self::SlotTaken { .. } => 1204,
+            Self::EmptyInterval => 1205,
+            Self::IntervalTooLong => 1206,
+            Self::TimeOutOfRange => 1207,
+            Self::ReasonMissing => 1208,
+            Self::NotAStep { .. } => 1209,
+            Self::WrongUnit => 1210,
+            Self::Duplicate { .. } => 1211,
+            Self::Revoked => 1301,
+            Self::Invalid { .. } => 1401,
+            Self::WrongClusterState => 1501,
+            Self::TokenRefused => 1502,
+        }
+    }
+
+    /// What the caller can do about it.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Denied => "use an identity whose role has this right, or ask a manager",
+            Self::Expired => "look whether it was done, then send it again as a new request",
+            Self::RequestIdReused => "make a new request id for each new request",
+            Self::LifetimeTooLong => {
+                "set the time limit to at most ten minutes from now, and check the clock"
+            }
+            Self::Unknown { .. } => "check the id, or register it first",
+            Self::Exists { .. } => "use a new id, or amend the existing one",
+            Self::StaleVersion { .. } => "read it again and repeat the change on the new version",
+            Self::SlotTaken { .. } => "choose another time, or book an encaixe with a reason",
+            Self::EmptyInterval => "give an end later than the start",
+            Self::IntervalTooLong => "book it in parts of at most 24 hours",
+            Self::TimeOutOfRange => "check the year",
+            Self::ReasonMissing => "say why",
+            Self::NotAStep { .. } => "look at the appointment as it is now",
+            Self::WrongUnit => "choose a room of the same unit",
+            Self::Duplicate { .. } => "use the registered patient",
+            Self::Revoked => "ask for a new consent",
+            Self::Invalid { .. } => "see the bounds in the documentation of the field",
+            Self::WrongClusterState => "look at the state of the cluster with `plantao status`",
+            Self::TokenRefused => "make a new token with `plantao token create`",
+        }
+    }
+}

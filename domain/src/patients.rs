@@ -1,0 +1,1 @@
+//! Patients and the tokens by which they are found.

@@ -1,0 +1,1 @@
+//! Every row: prefix, key layout, value.

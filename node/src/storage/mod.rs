@@ -1,0 +1,1 @@
+//! What rests on this node's disk: the Raft log and vote, the state that the log makes, snapshots.
