@@ -35,6 +35,38 @@ pub trait View {
     ) -> Result<Vec<Row>, ViewFault>;
 }
 
+impl<V: View + ?Sized> View for &V {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
+        (**self).get(key)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, ViewFault> {
+        (**self).range(from, to, order, limit)
+    }
+}
+
+impl<V: View + ?Sized> View for std::sync::Arc<V> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
+        (**self).get(key)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, ViewFault> {
+        (**self).range(from, to, order, limit)
+    }
+}
+
 /// Direction of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
