@@ -4,5 +4,6 @@
 //! `config`, `telemetry`, `clock`, `entropy`, `error`. Only `app` wires components.
 
 pub mod clock;
+pub mod consensus;
 pub mod entropy;
 pub mod storage;

@@ -1,0 +1,5 @@
+//! Raft: what openraft needs from us, and what the rest of the node may know of it.
+//!
+//! Only this folder names openraft. What it hands to the others are our own types, byte strings and indexes.
+
+pub mod types;
