@@ -16,10 +16,6 @@ pub struct Applied {
 }
 
 /// Decides and describes; writes nothing.
-pub fn apply(
-    _view: &impl View,
-    _log_id: LogId,
-    _envelope: &Envelope,
-) -> Result<Applied, ViewFault> {
+pub fn apply(_view: &dyn View, _log_id: LogId, _envelope: &Envelope) -> Result<Applied, ViewFault> {
     Err(ViewFault::Row { prefix: 0 })
 }

@@ -3,9 +3,19 @@
 use minicbor::{Decode, Encode};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, within the years 1900 to 9999. Never read from a clock inside this crate.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode)]
 #[cbor(transparent)]
 pub struct ClusterTime(#[n(0)] i64);
+
+// By hand, so that no decoder anywhere lets a time through that the type does not promise.
+impl<'b, C> Decode<'b, C> for ClusterTime {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let position = d.position();
+        Self::from_millis(d.i64()?).ok_or_else(|| {
+            minicbor::decode::Error::message("time outside the years 1900 to 9999").at(position)
+        })
+    }
+}
 
 impl ClusterTime {
     /// 1900-01-01T00:00:00Z.

@@ -127,12 +127,12 @@ impl View for MemView {
 }
 
 /// Changes on top of a view: what a rule sees of commands that are applied but not yet written.
-pub struct Overlay<'a, V> {
+pub struct Overlay<'a, V: ?Sized> {
     below: &'a V,
     changes: Changes,
 }
 
-impl<'a, V: View> Overlay<'a, V> {
+impl<'a, V: View + ?Sized> Overlay<'a, V> {
     /// No changes yet.
     pub fn new(below: &'a V) -> Self {
         Self { below, changes: Changes::new() }
@@ -149,7 +149,7 @@ impl<'a, V: View> Overlay<'a, V> {
     }
 }
 
-impl<V: View> View for Overlay<'_, V> {
+impl<V: View + ?Sized> View for Overlay<'_, V> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
         match self.changes.get(key) {
             Some(value) => Ok(value.clone()),
