@@ -1,8 +1,15 @@
-//! Nodes: site, country, medium, role; join tokens; the cluster's own row.
+//! Nodes: site, country, medium, role; join tokens; the cluster's own row; and the rules of creating and joining.
+//!
+//! Which nodes are members *now* is Raft's to say: rows of nodes are never deleted, so that a number is never used
+//! again. Names may repeat: a damaged node comes back under its name with a fresh number.
 
-use crate::command::Tag;
+use crate::case::{Case, Done, Ruling};
+use crate::command::{KeyOwner, Sealed, Tag, WrappedKey};
 use crate::id::*;
+use crate::outcome::{Field, Rejection};
+use crate::rows;
 use crate::time::ClusterTime;
+use crate::view::Changes;
 use minicbor::{Decode, Encode};
 
 /// What a node says of itself when it joins. Declared by its operator; not personal.
@@ -80,4 +87,106 @@ pub struct ClusterRow {
     /// The current key epoch.
     #[n(4)]
     pub epoch: u32,
+}
+
+/// Outdated tokens that go with each new one.
+const PURGED_TOKENS_MAX: usize = 8;
+/// Unspent tokens: far more than nodes that join at the same time.
+const TOKENS_MAX: usize = 64;
+
+/// What a cluster begins with.
+pub(crate) struct Beginning<'a> {
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) name: &'a str,
+    pub(crate) recovery_slot: &'a Sealed,
+    pub(crate) epoch_key: &'a Sealed,
+    pub(crate) search_key: &'a WrappedKey,
+    pub(crate) tag_key: &'a WrappedKey,
+    pub(crate) first_node: &'a NodeDescription,
+}
+
+/// The first command. The epoch's number is the one that both keys name.
+pub(crate) fn create(case: &Case<'_>, beginning: &Beginning<'_>) -> Ruling {
+    let Beginning { cluster_id, name, recovery_slot, epoch_key, search_key, tag_key, first_node } =
+        *beginning;
+    if rows::cluster(case.view)?.is_some() {
+        return Err(Rejection::WrongClusterState.into());
+    }
+    let frames = [recovery_slot, epoch_key, &search_key.frame, &tag_key.frame];
+    if search_key.epoch != tag_key.epoch || frames.iter().any(|frame| frame.0.is_empty()) {
+        return Err(Rejection::Invalid { field: Field::Content }.into());
+    }
+    let first = NodeId(1);
+    let row = ClusterRow {
+        cluster_id,
+        name: name.to_owned(),
+        created_at: case.at,
+        next_node: NodeId(2),
+        epoch: search_key.epoch,
+    };
+    // It made the root key, so it has it.
+    let node = NodeRow {
+        description: first_node.clone(),
+        joined_at: case.at,
+        root_handed: first_node.keyed,
+    };
+    let mut changes = Changes::new();
+    rows::put(&mut changes, rows::cluster_key(), &row);
+    rows::put(&mut changes, rows::recovery_slot_key(), recovery_slot);
+    rows::put(&mut changes, rows::epoch_key_key(search_key.epoch), epoch_key);
+    rows::put(&mut changes, rows::data_key_key(KeyOwner::Search), search_key);
+    rows::put(&mut changes, rows::data_key_key(KeyOwner::ContentTag), tag_key);
+    rows::put(&mut changes, rows::node_key(first), &node);
+    Ok(Done { node: Some(first), ..Done::changed(0, changes) })
+}
+
+/// A token for one node. Outdated ones are cleared on the way.
+pub(crate) fn create_token(case: &Case<'_>, token: JoinTokenRow) -> Ruling {
+    if let Some(row) = rows::join_token(case.view, &token.token)? {
+        return if row == token {
+            Ok(Done::unchanged(0))
+        } else {
+            Err(Rejection::TokenRefused.into())
+        };
+    }
+    if token.not_after < case.at {
+        return Err(Rejection::TokenRefused.into());
+    }
+    let unspent = rows::join_tokens(case.view, TOKENS_MAX)?;
+    let outdated = unspent.iter().filter(|row| row.not_after < case.at).take(PURGED_TOKENS_MAX);
+    let mut changes = Changes::new();
+    for row in outdated {
+        rows::delete(&mut changes, rows::join_token_key(&row.token));
+    }
+    if unspent.len() == TOKENS_MAX && changes.is_empty() {
+        return Err(Rejection::TokenRefused.into());
+    }
+    rows::put(&mut changes, rows::join_token_key(&token.token), &token);
+    Ok(Done::changed(0, changes))
+}
+
+/// A node joins: the token is spent, and the node gets the next number. It is keyed and votes only where both the token
+/// and its own description say so.
+pub(crate) fn redeem(case: &Case<'_>, token: &Tag, node: &NodeDescription) -> Ruling {
+    let cluster = rows::cluster(case.view)?.ok_or(Rejection::WrongClusterState)?;
+    let row = rows::join_token(case.view, token)?.ok_or(Rejection::TokenRefused)?;
+    if row.not_after < case.at {
+        return Err(Rejection::TokenRefused.into());
+    }
+    let id = cluster.next_node;
+    let description = NodeDescription {
+        keyed: node.keyed && row.keyed,
+        voter: node.voter && row.voter,
+        ..node.clone()
+    };
+    let next_node = NodeId(id.0.saturating_add(1));
+    let mut changes = Changes::new();
+    rows::delete(&mut changes, rows::join_token_key(token));
+    rows::put(
+        &mut changes,
+        rows::node_key(id),
+        &NodeRow { description, joined_at: case.at, root_handed: false },
+    );
+    rows::put(&mut changes, rows::cluster_key(), &ClusterRow { next_node, ..cluster });
+    Ok(Done { node: Some(id), ..Done::changed(0, changes) })
 }

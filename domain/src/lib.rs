@@ -13,6 +13,8 @@ pub mod access;
 pub mod agenda;
 mod apply;
 pub mod audit;
+pub mod bounds;
+mod case;
 pub mod cluster;
 pub mod codec;
 pub mod command;
