@@ -2,4 +2,5 @@
 //!
 //! Only this folder names openraft. What it hands to the others are our own types, byte strings and indexes.
 
+pub mod log_store;
 pub mod types;

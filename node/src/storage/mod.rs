@@ -6,3 +6,5 @@ pub mod lock;
 pub mod row_seal;
 pub mod seal;
 pub mod state;
+pub mod wal;
+pub mod watermark;
