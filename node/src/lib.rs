@@ -7,3 +7,4 @@ pub mod clock;
 pub mod consensus;
 pub mod entropy;
 pub mod storage;
+pub mod transport;

@@ -1,0 +1,102 @@
+//! Channels to other nodes, one connection per lane, so that bytes of one purpose never wait behind those of another. Each
+//! expects one node number in TLS: an address that was given to another machine is noticed before a byte of Raft flows.
+
+use plantao_client::transport::{
+    ChannelError, ChannelOptions, ClientTls, ExpectedServer, Target, channel,
+};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tonic::transport::Channel;
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Lane {
+    /// Heartbeats and votes: nothing large, ever.
+    Heartbeat,
+    /// Log entries.
+    Entries,
+    /// Snapshots.
+    Snapshot,
+    /// Envelopes on their way to the leader, and ReadIndex.
+    Forward,
+    /// Everything large that can wait.
+    Bulk,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 5] =
+        [Self::Heartbeat, Self::Entries, Self::Snapshot, Self::Forward, Self::Bulk];
+
+    /// A link that dies silently is dropped and tried anew within the two keep-alive times; TCP alone would go on
+    /// retransmitting, ever more rarely, after it has healed.
+    fn options(self) -> ChannelOptions {
+        let (seconds, stream_window_bytes, connection_window_bytes) = match self {
+            Self::Heartbeat => (1, 64 << 10, 256 << 10),
+            Self::Entries | Self::Forward => (2, 1 << 20, 8 << 20),
+            Self::Snapshot | Self::Bulk => (5, 2 << 20, 8 << 20),
+        };
+        let time = Duration::from_secs(seconds);
+        ChannelOptions {
+            connect_timeout: time,
+            keep_alive_interval: time,
+            keep_alive_timeout: time,
+            request_timeout: None,
+            stream_window_bytes,
+            connection_window_bytes,
+        }
+    }
+}
+
+struct Cached {
+    address: String,
+    generation: u64,
+    channel: Channel,
+}
+
+/// The channels of this node to others: at most one per node and lane, so bounded by the membership.
+#[derive(Clone)]
+pub struct PeerChannels {
+    tls: ClientTls,
+    cached: Arc<Mutex<BTreeMap<(u64, Lane), Cached>>>,
+}
+
+impl fmt::Debug for PeerChannels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerChannels").finish_non_exhaustive()
+    }
+}
+
+impl PeerChannels {
+    /// With no channel yet.
+    pub fn new(tls: ClientTls) -> Self {
+        Self { tls, cached: Arc::default() }
+    }
+
+    /// The channel to `node` at `address` (`host:port`). Cheap: ask for it at each call and keep none, because another
+    /// address or a reload of the credentials makes a new one here, and a kept one would go on presenting the old
+    /// certificate until the other side refuses it. Calls that run on a replaced channel end undisturbed. Needs a Tokio
+    /// runtime.
+    pub fn channel(&self, node: u64, address: &str, lane: Lane) -> Result<Channel, ChannelError> {
+        let generation = self.tls.generation();
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = cached.get(&(node, lane))
+            && found.generation == generation
+            && found.address == address
+        {
+            return Ok(found.channel.clone());
+        }
+        let target = Target { address: address.to_owned(), expected: ExpectedServer::Node(node) };
+        let channel = channel(&self.tls, &target, &lane.options())?;
+        let entry = Cached { address: address.to_owned(), generation, channel: channel.clone() };
+        cached.insert((node, lane), entry);
+        Ok(channel)
+    }
+
+    /// Closes the channels to a node that was removed, once the calls on them have ended.
+    pub fn forget(&self, node: u64) {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _), _| *id != node);
+    }
+}
