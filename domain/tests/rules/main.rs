@@ -1,0 +1,13 @@
+//! The rules against naive models, and what every replica promises: same log, same rows; no answer twice; no
+//! bytes that panic.
+#![allow(clippy::unwrap_used)]
+
+mod agenda;
+mod bytes;
+mod clinical;
+mod cluster;
+mod refusals;
+mod replicas;
+mod requests;
+mod trail;
+mod world;
