@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! 0x00                                        the meta row, one
+//! 0x00 0x01                                   the membership row, one
 //! 0x01 | key length u16 BE | key | part u16 BE   one part of a row whose value is longer than PART_BYTES
 //! 0x02 | snapshot id[16] | part u32 BE        never a row: the context under which a snapshot part is sealed
 //! 0x10 ..= 0xEF                               domain rows, under the key that the domain chose
@@ -11,6 +12,8 @@
 
 /// Key of the meta row.
 pub const META: &[u8] = &[0x00];
+/// Key of the membership row.
+pub const MEMBERSHIP: &[u8] = &[0x00, 0x01];
 /// First byte of a part row.
 pub const PART: u8 = 0x01;
 /// First byte of the sealing context of a snapshot part.

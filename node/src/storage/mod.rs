@@ -1,10 +1,15 @@
 //! What rests on this node's disk: the Raft log and vote, the state that the log makes, snapshots.
 
+pub mod checkpoint;
 pub mod fs;
 pub mod keyspaces;
 pub mod lock;
+pub mod rebuild;
 pub mod row_seal;
 pub mod seal;
+pub mod snapshot;
 pub mod state;
+mod state_fjall;
+mod state_sled;
 pub mod wal;
 pub mod watermark;

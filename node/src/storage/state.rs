@@ -7,10 +7,19 @@
 //!       └ Engine (state/engine)      raw bytes; state_fjall and state_sled implement it
 //! ```
 
+use super::fs::FsError;
 use plantao_domain::view::Row;
 use plantao_domain::{Changes, View};
-use std::io;
 use std::sync::Arc;
+
+pub(crate) mod engine;
+pub(crate) mod fill;
+pub(crate) mod meta;
+pub(crate) mod rows;
+pub(crate) mod sealed;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout)]
+pub(crate) mod tests;
 
 /// Which engine holds the rows. Both pass the same suites and agree by digest (decision 0005).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -123,14 +132,8 @@ pub enum Error {
     #[error("the state store stopped after an earlier fault")]
     Poisoned,
     /// A file beside the engine could not be read or written.
-    #[error("cannot {operation}")]
-    File {
-        /// What was tried.
-        operation: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FsError),
     /// The frozen view had to keep more old values than its bound while it was read: freeze again.
     #[error("the frozen view ended because too much changed while it was read")]
     FreezeOverflow,
@@ -148,7 +151,7 @@ impl Error {
                 | Self::Panicked { .. }
                 | Self::Damaged { .. }
                 | Self::Poisoned
-                | Self::File { .. }
+                | Self::File(_)
         )
     }
 }

@@ -1,0 +1,355 @@
+//! The rails above an engine: sealing, splitting, counting, the content digest, the meta row in the same batch, poison after
+//! a fault, frozen views, installation by a fresh directory. No engine is named here.
+//!
+//! ```text
+//! locks, always in this order:  applies (one writer) ─► checkpoint (CHECKPOINT file) ─► live (rows + meta of one index)
+//! ```
+//! Readers hold `live` shared for one call, an apply holds it exclusively for the engine's write alone, so no reader ever
+//! sees half a batch, or the head of a long row with the parts of another version.
+
+use super::engine::{RawBatch, RawView, guarded};
+use super::fill::{self, Cell, OpenEngine};
+use super::rows::{self, OpenView, view_fault};
+use super::{
+    Batch, EngineKind, EntryId, Error, Frozen, MEMBERSHIP_BYTES_MAX, RowSource, StateMeta,
+    StateStore, digest,
+};
+use crate::storage::checkpoint::{Checkpoint, Record};
+use crate::storage::fs::write_durably;
+use crate::storage::keyspaces::{DOMAIN_FROM, DOMAIN_TO};
+use crate::storage::row_seal::RowSeal;
+use plantao_domain::view::{Order, Row};
+use plantao_domain::{View, ViewFault};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Its presence tells the next start not to trust the directory, whatever a scan says.
+pub(crate) const DISTRUST: &str = "DISTRUST";
+
+/// The one flag that a fault sets, shared with frozen views.
+pub(crate) struct Poison {
+    set: AtomicBool,
+    distrust: PathBuf,
+}
+
+impl Poison {
+    fn check(&self) -> Result<(), Error> {
+        if self.set.load(Ordering::Acquire) { Err(Error::Poisoned) } else { Ok(()) }
+    }
+
+    /// Passes a result on; a fatal one stops the store.
+    fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result
+            && error.is_fatal()
+            && !self.set.swap(true, Ordering::AcqRel)
+            && matches!(error, Error::Panicked { .. } | Error::Damaged { .. })
+        {
+            // Best effort: without the mark the next start still verifies every row.
+            let _ = write_durably(&self.distrust, b"");
+        }
+        result
+    }
+}
+
+struct Live {
+    cell: Arc<Cell>,
+    meta: Arc<StateMeta>,
+}
+
+/// See the module.
+pub(crate) struct SealedState {
+    dir: PathBuf,
+    kind: EngineKind,
+    seal: Arc<dyn RowSeal>,
+    open: OpenEngine,
+    poison: Arc<Poison>,
+    applies: Mutex<()>,
+    checkpoint: Mutex<Checkpoint>,
+    live: RwLock<Live>,
+}
+
+impl SealedState {
+    /// Takes an engine that was verified, or filled, to hold exactly `meta`.
+    pub(crate) fn new(
+        dir: &Path,
+        kind: EngineKind,
+        seal: Arc<dyn RowSeal>,
+        open: OpenEngine,
+        checkpoint: Checkpoint,
+        (cell, meta): (Cell, StateMeta),
+    ) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            kind,
+            seal,
+            open,
+            poison: Arc::new(Poison { set: AtomicBool::new(false), distrust: dir.join(DISTRUST) }),
+            applies: Mutex::default(),
+            checkpoint: Mutex::new(checkpoint),
+            live: RwLock::new(Live { cell: Arc::new(cell), meta: Arc::new(meta) }),
+        }
+    }
+
+    fn live(&self) -> (Arc<Cell>, Arc<StateMeta>) {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&live.cell), Arc::clone(&live.meta))
+    }
+
+    /// Rows and meta after a batch, as they go to the engine. Nothing but an apply changes rows, and applies are one at a
+    /// time, so what is read here is still there when it is written.
+    fn prepare(
+        &self,
+        raw: &dyn RawView,
+        meta: &StateMeta,
+        batch: &Batch,
+    ) -> Result<(RawBatch, StateMeta), Error> {
+        let applied = meta.applied.map(|entry| entry.index);
+        if let Some(applied) = applied.filter(|applied| *applied >= batch.applied.index) {
+            return Err(Error::OutOfOrder { applied, offered: batch.applied.index });
+        }
+        if let Some(membership) =
+            batch.membership.as_ref().filter(|bytes| bytes.len() > MEMBERSHIP_BYTES_MAX)
+        {
+            return Err(Error::TooLong { bytes: membership.len(), limit: MEMBERSHIP_BYTES_MAX });
+        }
+        for (key, value) in &batch.changes {
+            fill::check_row(key, value.as_deref())?;
+        }
+        let mut next = StateMeta {
+            applied: Some(batch.applied),
+            membership: batch.membership.clone().unwrap_or_else(|| meta.membership.clone()),
+            chain: batch.chain,
+            last_time: batch.last_time,
+            ..*meta
+        };
+        let mut writes = RawBatch::with_capacity(batch.changes.len() + 2);
+        for (key, value) in &batch.changes {
+            let old = rows::get(raw, &*self.seal, key)?;
+            if old == *value {
+                continue;
+            }
+            if let Some(old) = &old {
+                next.rows = next.rows.checked_sub(1).ok_or(Error::Damaged { prefix: 0 })?;
+                digest::remove(&mut next.content, key, old);
+            }
+            if let Some(value) = value {
+                next.rows += 1;
+                digest::add(&mut next.content, key, value);
+            }
+            rows::put(&mut writes, &*self.seal, key, value.as_deref(), old.as_ref().map(Vec::len));
+        }
+        fill::put_meta(&mut writes, &*self.seal, &next, batch.membership.is_some());
+        Ok((writes, next))
+    }
+
+    fn replace(&self, meta: &StateMeta, source: &mut dyn RowSource) -> Result<(), Error> {
+        let _one = self.applies.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, current) = self.live();
+        let index = |meta: &StateMeta| meta.applied.map(|entry| entry.index);
+        if index(&current) > index(meta) {
+            return Err(Error::OutOfOrder {
+                applied: index(&current).unwrap_or_default(),
+                offered: index(meta).unwrap_or_default(),
+            });
+        }
+        let lock = || self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only an install changes the generation, and installs hold `applies`.
+        let old = lock().record().clone();
+        let generation = old.generation.saturating_add(1);
+        let dir = fill::generation_dir(&self.dir, generation);
+        // Up to here a fault leaves the old rows untouched, so it does not poison them.
+        let cell = fill::fill(&self.open, self.kind, dir, &*self.seal, meta, source)?;
+        let record = Record { owner: old.owner, engine: self.kind, generation, meta: meta.clone() };
+        // This one write is the swap: before it a start takes the old directory, after it the new one.
+        let mut checkpoint = lock();
+        self.poison.note(checkpoint.write(record).map_err(Error::File))?;
+        let next = Live { cell: Arc::new(cell), meta: Arc::new(meta.clone()) };
+        let previous = std::mem::replace(
+            &mut *self.live.write().unwrap_or_else(PoisonError::into_inner),
+            next,
+        );
+        previous.cell.retire();
+        Ok(())
+    }
+}
+
+impl View for SealedState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
+        self.poison.check().map_err(view_fault)?;
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        self.poison.note(rows::get(live.cell.engine(), &*self.seal, key)).map_err(view_fault)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, ViewFault> {
+        self.poison.check().map_err(view_fault)?;
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let rows =
+            rows::range(live.cell.engine(), &*self.seal, (from, to), order, limit, usize::MAX);
+        self.poison.note(rows).map_err(view_fault)
+    }
+}
+
+impl StateStore for SealedState {
+    fn apply(&self, batch: &Batch) -> Result<(), Error> {
+        self.poison.check()?;
+        let _one = self.applies.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cell, meta) = self.live();
+        let (writes, next) = self.poison.note(self.prepare(cell.engine(), &meta, batch))?;
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        self.poison.note(guarded("write", || cell.engine().write(writes)))?;
+        live.meta = Arc::new(next);
+        Ok(())
+    }
+
+    fn meta(&self) -> Arc<StateMeta> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner).meta)
+    }
+
+    fn read(&self, reader: &mut dyn FnMut(&dyn View, &StateMeta)) {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let view = GuardedView {
+            view: OpenView { raw: live.cell.engine(), seal: &*self.seal },
+            poison: &self.poison,
+        };
+        reader(&view, &live.meta);
+    }
+
+    fn checkpoint(&self) -> Result<Arc<StateMeta>, Error> {
+        self.poison.check()?;
+        let mut checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cell, meta) = self.live();
+        self.poison.note(guarded("sync", || cell.engine().sync()))?;
+        let record = Record { meta: (*meta).clone(), ..checkpoint.record().clone() };
+        self.poison.note(checkpoint.write(record).map_err(Error::File))?;
+        Ok(meta)
+    }
+
+    fn checkpointed(&self) -> Option<EntryId> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).record().meta.applied
+    }
+
+    fn freeze(&self) -> Result<Box<dyn Frozen>, Error> {
+        self.poison.check()?;
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let raw = self.poison.note(guarded("freeze", || live.cell.engine().freeze()))?;
+        Ok(Box::new(FrozenState {
+            raw,
+            meta: Arc::clone(&live.meta),
+            seal: Arc::clone(&self.seal),
+            poison: Arc::clone(&self.poison),
+            _cell: Arc::clone(&live.cell),
+        }))
+    }
+
+    fn install(&self, meta: &StateMeta, rows: &mut dyn RowSource) -> Result<(), Error> {
+        self.poison.check()?;
+        self.replace(meta, rows)
+    }
+
+    fn health(&self) -> Result<(), Error> {
+        self.poison.check()?;
+        let (cell, _) = self.live();
+        self.poison.note(guarded("work", || cell.engine().health()))
+    }
+}
+
+/// The view that [`StateStore::read`] lends: without locks, and its faults stop the store.
+struct GuardedView<'a> {
+    view: OpenView<'a>,
+    poison: &'a Poison,
+}
+
+impl View for GuardedView<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
+        self.poison.check().map_err(view_fault)?;
+        self.poison.note(rows::get(self.view.raw, self.view.seal, key)).map_err(view_fault)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, ViewFault> {
+        self.poison.check().map_err(view_fault)?;
+        let rows = rows::range(self.view.raw, self.view.seal, (from, to), order, limit, usize::MAX);
+        self.poison.note(rows).map_err(view_fault)
+    }
+}
+
+struct FrozenState {
+    /// Dropped before the cell.
+    raw: Box<dyn RawView>,
+    meta: Arc<StateMeta>,
+    seal: Arc<dyn RowSeal>,
+    poison: Arc<Poison>,
+    _cell: Arc<Cell>,
+}
+
+impl View for FrozenState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
+        self.poison.note(rows::get(&*self.raw, &*self.seal, key)).map_err(view_fault)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, ViewFault> {
+        let rows = rows::range(&*self.raw, &*self.seal, (from, to), order, limit, usize::MAX);
+        self.poison.note(rows).map_err(view_fault)
+    }
+}
+
+impl Frozen for FrozenState {
+    fn meta(&self) -> &Arc<StateMeta> {
+        &self.meta
+    }
+
+    fn part(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Vec<Row>, Error> {
+        // The smallest key behind another one is that key with a zero byte.
+        let from = after.map_or_else(|| DOMAIN_FROM.to_vec(), |after| [after, &[0]].concat());
+        let bounds = (from.as_slice(), DOMAIN_TO);
+        self.poison.note(rows::range(
+            &*self.raw,
+            &*self.seal,
+            bounds,
+            Order::Ascending,
+            usize::MAX,
+            bytes_max,
+        ))
+    }
+}
+
+/// The rows of a frozen view as a source.
+pub(crate) struct FrozenRows<'a> {
+    frozen: &'a dyn Frozen,
+    after: Option<Vec<u8>>,
+    bytes_max: usize,
+}
+
+impl<'a> FrozenRows<'a> {
+    pub(crate) fn new(frozen: &'a dyn Frozen, bytes_max: usize) -> Self {
+        Self { frozen, after: None, bytes_max }
+    }
+}
+
+impl RowSource for FrozenRows<'_> {
+    fn next_rows(&mut self) -> Result<Vec<Row>, Error> {
+        let rows = self.frozen.part(self.after.as_deref(), self.bytes_max)?;
+        if let Some((key, _)) = rows.last() {
+            self.after = Some(key.clone());
+        }
+        Ok(rows)
+    }
+}

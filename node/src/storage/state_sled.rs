@@ -1,0 +1,262 @@
+//! The only file that names sled: the engine of the off-site node. Two things that it lacks are added here: a sync that
+//! reaches the disk (its flush never calls fsync), and frozen views (it has no versions).
+//! Sealing, counting and trust never live here.
+//!
+//! ```text
+//! write:  gate exclusively │ for each frozen view, keep the old value of each changed key │ apply the batch
+//! frozen: gate shared      │ at most STEP_ROWS rows, kept old values laid over the engine's │ release
+//! ```
+
+use super::state::engine::{Engine, EngineError, RawBatch, RawView, Visit};
+use plantao_domain::view::Order;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+/// Page cache.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Old values that one frozen view may keep, keys included.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Rows that a frozen view reads before it lets a waiting write pass.
+const STEP_ROWS: usize = 256;
+
+pub(crate) struct SledEngine {
+    database: sled::Db,
+    dir: PathBuf,
+    gate: Arc<RwLock<Vec<Weak<Kept>>>>,
+    kept_bytes_max: usize,
+}
+
+/// Old values of the keys that changed since a view was frozen; `None` means the key did not exist.
+#[derive(Default)]
+struct Kept(Mutex<KeptRows>);
+
+#[derive(Default)]
+struct KeptRows {
+    old: BTreeMap<Vec<u8>, Option<sled::IVec>>,
+    bytes: usize,
+    overflow: bool,
+}
+
+impl SledEngine {
+    /// Opens or creates the engine in `dir`.
+    pub(crate) fn open(dir: &Path) -> Result<Self, EngineError> {
+        Self::open_with(dir, KEPT_BYTES_MAX)
+    }
+
+    fn open_with(dir: &Path, kept_bytes_max: usize) -> Result<Self, EngineError> {
+        let database = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            // No thread of its own that could fail unseen: the checkpoint flushes.
+            .flush_every_ms(None)
+            .open()
+            .map_err(EngineError::fault)?;
+        Ok(Self { database, dir: dir.to_owned(), gate: Arc::default(), kept_bytes_max })
+    }
+}
+
+fn io_fault(source: std::io::Error) -> EngineError {
+    EngineError::fault(source)
+}
+
+fn visit_all(
+    tree: &sled::Tree,
+    from: &[u8],
+    to: &[u8],
+    order: Order,
+    visit: Visit<'_>,
+) -> Result<(), EngineError> {
+    let mut rows = tree.range(from..to);
+    loop {
+        let row = match order {
+            Order::Ascending => rows.next(),
+            Order::Descending => rows.next_back(),
+        };
+        let Some(row) = row else { return Ok(()) };
+        let (key, value) = row.map_err(EngineError::fault)?;
+        if !visit(&key, &value) {
+            return Ok(());
+        }
+    }
+}
+
+impl RawView for SledEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.database.get(key).map_err(EngineError::fault)?.map(|value| value.to_vec()))
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        visit_all(&self.database, from, to, order, visit)
+    }
+}
+
+impl Engine for SledEngine {
+    fn write(&self, batch: RawBatch) -> Result<(), EngineError> {
+        let mut gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        gate.retain(|kept| kept.strong_count() > 0);
+        for kept in gate.iter().filter_map(Weak::upgrade) {
+            let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key, _) in &batch {
+                if kept.overflow || kept.old.contains_key(key) {
+                    continue;
+                }
+                let old = self.database.get(key).map_err(EngineError::fault)?;
+                kept.bytes += key.len() + old.as_ref().map_or(0, |value| value.len());
+                kept.old.insert(key.clone(), old);
+                if kept.bytes > self.kept_bytes_max {
+                    // The reader is told; a write is never refused for a reader's sake.
+                    kept.overflow = true;
+                    kept.old.clear();
+                }
+            }
+        }
+        let mut write = sled::Batch::default();
+        for (key, value) in batch {
+            match value {
+                Some(value) => write.insert(key, value),
+                None => write.remove(key),
+            }
+        }
+        self.database.apply_batch(write).map_err(EngineError::fault)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.database.flush().map_err(EngineError::fault)?;
+        // Its flush ends in sync_file_range, which writes neither metadata nor the disk's own cache.
+        for name in ["db", "conf"] {
+            File::open(self.dir.join(name)).and_then(|file| file.sync_all()).map_err(io_fault)?;
+        }
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io_fault)
+    }
+
+    fn freeze(&self) -> Result<Box<dyn RawView>, EngineError> {
+        let kept = Arc::new(Kept::default());
+        self.gate.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kept));
+        Ok(Box::new(SledFrozen {
+            tree: (*self.database).clone(),
+            gate: Arc::clone(&self.gate),
+            kept,
+        }))
+    }
+
+    fn health(&self) -> Result<(), EngineError> {
+        // A fault in one of its threads is kept by the engine and returned by every later operation.
+        self.database.get([]).map(drop).map_err(EngineError::fault)
+    }
+}
+
+struct SledFrozen {
+    tree: sled::Tree,
+    gate: Arc<RwLock<Vec<Weak<Kept>>>>,
+    kept: Arc<Kept>,
+}
+
+impl SledFrozen {
+    /// The next rows of a range and whether it may go on.
+    #[allow(clippy::type_complexity)]
+    fn step(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        order: Order,
+    ) -> Result<(Vec<(Vec<u8>, sled::IVec)>, Option<Vec<u8>>), EngineError> {
+        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.overflow {
+            return Err(EngineError::FreezeOverflow);
+        }
+        let mut rows = BTreeMap::new();
+        let mut last = None;
+        let mut range = self.tree.range::<&[u8], _>((from, to));
+        for _ in 0..STEP_ROWS {
+            let row = match order {
+                Order::Ascending => range.next(),
+                Order::Descending => range.next_back(),
+            };
+            let Some(row) = row else {
+                last = None;
+                break;
+            };
+            let (key, value) = row.map_err(EngineError::fault)?;
+            last = Some(key.to_vec());
+            rows.insert(key.to_vec(), value);
+        }
+        // Kept keys count as far as this step has come, and to the end of the range when it is the last one.
+        let window = match (&last, order) {
+            (None, _) => (from, to),
+            (Some(last), Order::Ascending) => (from, Bound::Included(last.as_slice())),
+            (Some(last), Order::Descending) => (Bound::Included(last.as_slice()), to),
+        };
+        for (key, old) in kept.old.range::<[u8], _>(window) {
+            match old {
+                Some(value) => drop(rows.insert(key.clone(), value.clone())),
+                None => drop(rows.remove(key)),
+            }
+        }
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        if order == Order::Descending {
+            rows.reverse();
+        }
+        Ok((rows, last))
+    }
+}
+
+impl RawView for SledFrozen {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.overflow {
+            return Err(EngineError::FreezeOverflow);
+        }
+        Ok(match kept.old.get(key) {
+            Some(old) => old.clone(),
+            None => self.tree.get(key).map_err(EngineError::fault)?,
+        }
+        .map(|value| value.to_vec()))
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        let mut cursor: Option<Vec<u8>> = None;
+        loop {
+            let (low, high) = match (&cursor, order) {
+                (None, _) => (Bound::Included(from), Bound::Excluded(to)),
+                (Some(cursor), Order::Ascending) => {
+                    (Bound::Excluded(cursor.as_slice()), Bound::Excluded(to))
+                }
+                (Some(cursor), Order::Descending) => {
+                    (Bound::Included(from), Bound::Excluded(cursor.as_slice()))
+                }
+            };
+            // The last row of a step can be the last key of the range: a range of nothing must not be asked for.
+            if cursor.as_deref().is_some_and(|at| match order {
+                Order::Ascending => at >= to,
+                Order::Descending => at <= from,
+            }) {
+                return Ok(());
+            }
+            let (rows, last) = self.step(low, high, order)?;
+            for (key, value) in &rows {
+                if !visit(key, value) {
+                    return Ok(());
+                }
+            }
+            let Some(last) = last else { return Ok(()) };
+            cursor = Some(last);
+        }
+    }
+}
