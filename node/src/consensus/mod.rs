@@ -2,5 +2,18 @@
 //!
 //! Only this folder names openraft. What it hands to the others are our own types, byte strings and indexes.
 
+pub mod clocks;
+pub mod handle;
 pub mod log_store;
+pub mod membership;
+pub mod profile;
+mod read_index;
+pub mod state_machine;
+pub mod status;
 pub mod types;
+
+pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped};
+pub use membership::{ChangeError, TransferError};
+pub use read_index::ReadError;
+pub use state_machine::Progress;
+pub use status::{MemberStatus, Role, Status};

@@ -1,0 +1,405 @@
+//! The handle of this node's Raft group: propose, read, watch, stop. Where the leader is somewhere else, `forward` finds
+//! it; what a command means is the state machine's.
+//!
+//! ```text
+//! propose ─► bound ─► whole? ─► leads? ─► stamp ─► openraft ─► log on a majority ─► applied here ─► outcome
+//! ```
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use openraft::RaftNetworkFactory;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
+use openraft::impls::ProgressResponder;
+use openraft::network::NetSnapshot;
+use openraft::storage::RaftLogStorage;
+use plantao_domain::{ClusterTime, codec};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::clocks::PeerClocks;
+use super::profile::{self, Preference, Timers};
+use super::read_index::{ReadError, ReadRounds};
+use super::state_machine::{Applier, Progress, StateMachine};
+use super::status::Status;
+use super::types::{Applied, Member, PROPOSAL_BYTES_MAX, Proposal, Raft, TypeConfig};
+use crate::clock::SharedClock;
+use crate::storage::snapshot::{Snapshots, VerifiedSnapshot};
+use crate::storage::state::StateStore;
+
+/// Proposals that may be under way on one node (DESIGN 12).
+pub const IN_FLIGHT_MAX: usize = 4096;
+/// How long openraft may take to end its tasks before the process goes on without it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Written =
+    Result<openraft::raft::ClientWriteResponse<TypeConfig>, ClientWriteError<TypeConfig>>;
+
+/// What a node's Raft group is made of. `log` and `network` are openraft's traits; the app passes the types of this folder.
+pub struct Parts<L, N> {
+    /// This node's number.
+    pub node: u64,
+    /// Name of the cluster, for openraft's own log lines.
+    pub cluster_name: String,
+    /// How patient it is; the same on every node of the cluster.
+    pub timers: Timers,
+    /// How gladly it leads.
+    pub preference: Preference,
+    /// Where leaders take their stamps from.
+    pub clock: SharedClock,
+    /// The table that the network fills.
+    pub clocks: PeerClocks,
+    /// Log and vote.
+    pub log: L,
+    /// Calls to peers.
+    pub network: N,
+    /// The rows.
+    pub store: Arc<dyn StateStore>,
+    /// Snapshot files.
+    pub snapshots: Arc<Snapshots>,
+}
+
+/// Why Raft did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No thread for the applier.
+    #[error("the thread that applies entries does not start")]
+    Thread(#[source] std::io::Error),
+    /// Log, vote or state cannot be read, or do not fit together.
+    #[error("the replicated log cannot be started")]
+    Raft(#[source] Box<Fatal<TypeConfig>>),
+    /// The cluster exists already.
+    #[error("this node belongs to a cluster already")]
+    NotEmpty,
+}
+
+/// Why a proposal has no outcome here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Not proposed, for certain: ask the leader.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// Who does, as far as it is known.
+        leader: Option<u64>,
+    },
+    /// Not proposed, for certain: [`IN_FLIGHT_MAX`] proposals are under way.
+    #[error("too many proposals are under way")]
+    Busy,
+    /// Not proposed, for certain: these bytes would stop every node that applies them.
+    #[error("the proposal is not a whole envelope")]
+    Malformed(#[source] codec::DecodeError),
+    /// Proposed, and then nothing was heard: it may be applied, now or later. Ask again with the same request id.
+    #[error("it is not known whether the proposal takes effect")]
+    Unknown,
+}
+
+/// A progress was not reached in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this node has applied the log up to {applied}, and not up to {wanted} in time")]
+pub struct NotApplied {
+    /// Where it is.
+    pub applied: u64,
+    /// Where it should be.
+    pub wanted: u64,
+}
+
+/// Raft cannot go on, so the process must end: what it would answer from here on could be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("replication stopped: {reason}")]
+pub struct Stopped {
+    /// openraft's words.
+    pub reason: String,
+}
+
+pub(super) struct Inner {
+    pub(super) raft: Raft<StateMachine>,
+    pub(super) timers: Timers,
+    pub(super) clocks: PeerClocks,
+    /// One membership change at a time.
+    pub(super) changes: Mutex<()>,
+    applier: Applier,
+    reads: ReadRounds,
+    clock: SharedClock,
+    /// The last stamp given here.
+    stamp_ms: AtomicI64,
+    /// What a leader whose clock is ahead takes off its own clock; never positive.
+    correction_ms: AtomicI64,
+    in_flight: Arc<Semaphore>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// Cheap to clone; all clones are the same node.
+#[derive(Clone)]
+pub struct Consensus(pub(super) Arc<Inner>);
+
+impl Consensus {
+    /// Starts Raft on opened stores. Must be called on the runtime that it is to use.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start<L, N>(parts: Parts<L, N>) -> Result<Self, StartError>
+    where
+        L: RaftLogStorage<TypeConfig>,
+        N: RaftNetworkFactory<TypeConfig>,
+        N::Network: NetSnapshot<TypeConfig, SnapshotData = Arc<VerifiedSnapshot>>,
+    {
+        let (machine, applier) =
+            StateMachine::start(parts.store, parts.snapshots).map_err(StartError::Thread)?;
+        let config = profile::config(&parts.cluster_name, parts.timers, parts.preference);
+        let raft = Raft::new(parts.node, config, parts.network, parts.log, machine)
+            .await
+            .map_err(|fatal| StartError::Raft(Box::new(fatal)))?;
+        Ok(Self(Arc::new(Inner {
+            reads: ReadRounds::start(raft.clone(), parts.timers.election_max()),
+            raft,
+            timers: parts.timers,
+            clocks: parts.clocks,
+            changes: Mutex::default(),
+            applier,
+            clock: parts.clock,
+            stamp_ms: AtomicI64::new(i64::MIN),
+            correction_ms: AtomicI64::new(0),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            runtime: tokio::runtime::Handle::current(),
+        })))
+    }
+
+    /// Begins a cluster with these voters; each of them may do it, with the same list. For a real cluster the list is the
+    /// first node alone, and the others join.
+    ///
+    /// # Errors
+    /// `NotEmpty` when the log has entries or a vote; `Raft` when the log cannot be written.
+    pub async fn initialize(&self, voters: BTreeMap<u64, Member>) -> Result<(), StartError> {
+        match self.0.raft.initialize(voters).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(
+                InitializeError::NotAllowed(_) | InitializeError::NotInMembers(_),
+            )) => Err(StartError::NotEmpty),
+            Err(RaftError::Fatal(fatal)) => Err(StartError::Raft(Box::new(fatal))),
+        }
+    }
+
+    /// This node's number.
+    pub fn node(&self) -> u64 {
+        *self.0.raft.node_id()
+    }
+
+    /// The timers it runs with.
+    pub fn timers(&self) -> Timers {
+        self.0.timers
+    }
+
+    /// Whether it leads, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.0.raft.is_leader()
+    }
+
+    /// Who leads, as far as it knows.
+    pub fn leader(&self) -> Option<u64> {
+        self.0.raft.metrics().borrow_watched().current_leader
+    }
+
+    /// The member of that number in the effective membership.
+    pub fn member(&self, id: u64) -> Option<Member> {
+        self.0.raft.metrics().borrow_watched().membership_config.membership().get_node(&id).cloned()
+    }
+
+    /// Everything it can tell about the group.
+    pub fn status(&self) -> Status {
+        Status::of(&self.0.raft.metrics().borrow_watched(), &self.0.clocks)
+    }
+
+    /// How the other nodes' clocks compare with this one.
+    pub fn clocks(&self) -> &PeerClocks {
+        &self.0.clocks
+    }
+
+    /// Proposes one encoded envelope on this node, which must lead, and waits until it is applied here. Stamps it. Cancel
+    /// safe in so far as the proposal goes on alone, and counts as under way until it ends.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; `Unknown` also when `deadline` passes.
+    pub async fn propose(
+        &self,
+        envelope: Bytes,
+        deadline: Instant,
+    ) -> Result<Applied, ProposeError> {
+        let permit =
+            Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ProposeError::Busy)?;
+        if envelope.len() > PROPOSAL_BYTES_MAX {
+            return Err(ProposeError::Malformed(codec::DecodeError::TooLong {
+                bytes: envelope.len(),
+            }));
+        }
+        codec::decode_envelope(&envelope).map_err(ProposeError::Malformed)?;
+        if let Err(forward) = self.0.raft.as_leader() {
+            return Err(ProposeError::NotLeader { leader: forward.leader_id });
+        }
+        let mut payload = BytesMut::from(envelope);
+        codec::stamp(&mut payload, self.stamp()).map_err(ProposeError::Malformed)?;
+        let (responder, answer) = ProgressResponder::complete_only();
+        let answer = UnderWay { answer: Some((answer, permit)), runtime: self.0.runtime.clone() };
+        let proposal = Proposal { payload: payload.freeze() };
+        // From here on the core may have it, whatever goes wrong.
+        timeout_at(deadline, async {
+            self.0
+                .raft
+                .client_write_ff(proposal, Some(responder))
+                .await
+                .map_err(|_| ProposeError::Unknown)?;
+            match answer.wait().await {
+                Some(Ok(response)) => Ok(response.data),
+                // openraft answers so before it appends, and `LogEntryDiscarded` after.
+                Some(Err(ClientWriteError::ForwardToLeader(forward))) => {
+                    Err(ProposeError::NotLeader { leader: forward.leader_id })
+                }
+                Some(Err(_)) | None => Err(ProposeError::Unknown),
+            }
+        })
+        .await
+        .unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// The time that the next entry carries: never before one given here or applied here. Entries of an earlier leader
+    /// that are not applied yet may be later; applying takes the maximum again.
+    fn stamp(&self) -> ClusterTime {
+        let now = self.0.clock.now().millis();
+        let slower = now.saturating_add(self.0.correction_ms.load(Ordering::Relaxed));
+        let wanted = slower.max(self.progress().time.millis());
+        let before = self.0.stamp_ms.fetch_max(wanted, Ordering::Relaxed);
+        ClusterTime::saturating_from_millis(before.max(wanted))
+    }
+
+    /// Makes stamps follow the slower clock while this node leads with one that is ahead.
+    pub(super) fn correct_stamps(&self, milliseconds: i64) {
+        self.0.correction_ms.store(milliseconds.min(0), Ordering::Relaxed);
+    }
+
+    /// The index that a linearizable read must wait for; this node must lead. Readers at the same time share a round of
+    /// heartbeats.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn read_index(&self) -> Result<u64, ReadError> {
+        self.0.reads.index().await
+    }
+
+    /// How far this node has applied the log.
+    pub fn progress(&self) -> Progress {
+        *self.0.applier.progress().borrow()
+    }
+
+    /// Tells of every applied batch; for watchers, which read what happened from the audit rows.
+    pub fn watch_progress(&self) -> watch::Receiver<Progress> {
+        self.0.applier.progress().clone()
+    }
+
+    /// Waits until this node has applied the log up to `index`.
+    ///
+    /// # Errors
+    /// It has not when `deadline` comes, or it stopped.
+    pub async fn wait_applied(
+        &self,
+        index: u64,
+        deadline: Instant,
+    ) -> Result<Progress, NotApplied> {
+        let mut progress = self.watch_progress();
+        let reached =
+            timeout_at(deadline, progress.wait_for(|progress| progress.index >= index)).await;
+        match reached {
+            Ok(Ok(reached)) => Ok(*reached),
+            Ok(Err(_)) | Err(_) => {
+                Err(NotApplied { applied: self.progress().index, wanted: index })
+            }
+        }
+    }
+
+    /// Waits until this node knows a leader, itself included.
+    pub async fn wait_leader(&self, deadline: Instant) -> Option<u64> {
+        let mut metrics = self.0.raft.metrics();
+        timeout_at(deadline, async {
+            loop {
+                let leader = metrics.borrow_watched().current_leader;
+                if leader.is_some() {
+                    return leader;
+                }
+                if metrics.changed().await.is_err() {
+                    return None;
+                }
+            }
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+
+    /// Ends when Raft can no longer go on; never after an orderly [`Consensus::shutdown`]. The process must exit then.
+    pub fn fatal(&self) -> impl Future<Output = Stopped> + Send + use<> {
+        let mut metrics = self.0.raft.metrics();
+        async move {
+            loop {
+                let state = metrics.borrow_watched().running_state.clone();
+                match state {
+                    Ok(()) => {}
+                    // Asked for.
+                    Err(Fatal::Stopped) => std::future::pending().await,
+                    Err(fatal) => return Stopped { reason: fatal.to_string() },
+                }
+                if metrics.changed().await.is_err() {
+                    let state = metrics.borrow_watched().running_state.clone();
+                    match state {
+                        Ok(()) | Err(Fatal::Stopped) => std::future::pending().await,
+                        Err(fatal) => return Stopped { reason: fatal.to_string() },
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops Raft and waits until the state's thread has let go of the store, within a time limit. Give up leadership
+    /// before, or the others wait for an election.
+    pub async fn shutdown(&self) {
+        self.0.reads.stop();
+        if timeout(STOP_TIMEOUT, self.0.raft.shutdown()).await.is_err() {
+            tracing::warn!("replication did not stop in time");
+            return;
+        }
+        let applier = self.0.applier.clone();
+        let joined = tokio::task::spawn_blocking(move || applier.join());
+        if timeout(STOP_TIMEOUT, joined).await.is_err() {
+            tracing::warn!("the applier did not stop in time");
+        }
+    }
+}
+
+/// A proposal that openraft may have. Its permit lasts as long as it, even when nobody waits any more: else a caller
+/// who hangs up again and again could have any number under way.
+struct UnderWay {
+    answer: Option<(oneshot::Receiver<Written>, OwnedSemaphorePermit)>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl UnderWay {
+    async fn wait(mut self) -> Option<Written> {
+        let (answer, _) = self.answer.as_mut()?;
+        let written = answer.await.ok();
+        self.answer = None;
+        written
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some((answer, permit)) = self.answer.take() {
+            self.runtime.spawn(async move {
+                let _ = answer.await;
+                drop(permit);
+            });
+        }
+    }
+}

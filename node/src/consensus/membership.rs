@@ -1,0 +1,280 @@
+//! Who leads and who votes: switchover and membership changes. Each is refused unless it can succeed, because openraft
+//! itself would try: a transfer to a dead node costs a whole failover, a change on a node that was just removed trips an
+//! assertion. When they are due is decided elsewhere (`leader_tasks`, the join service, an operator).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use tokio::time::{Instant, timeout_at};
+
+use super::handle::Consensus;
+use super::profile::PAYLOAD_ENTRIES;
+use super::status::{MemberStatus, Status};
+use super::types::Member;
+
+/// How many entries a node may lack and still count as caught up: one message. The leader takes no new proposals during a
+/// transfer, so the rest arrives at once.
+const LAG_MAX: u64 = PAYLOAD_ENTRIES;
+
+/// Why leadership stays where it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// Only a leader can hand over.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// Who does, as far as it is known.
+        leader: Option<u64>,
+    },
+    /// It would never be elected.
+    #[error("node {node} is not a voter")]
+    NotVoter {
+        /// Which.
+        node: u64,
+    },
+    /// It has not answered heartbeats; writes would stop for a whole election.
+    #[error("node {node} does not answer")]
+    Unreachable {
+        /// Which.
+        node: u64,
+    },
+    /// It lacks too many entries.
+    #[error("node {node} is {lag} entries behind")]
+    Behind {
+        /// Which.
+        node: u64,
+        /// How many entries it lacks.
+        lag: u64,
+    },
+    /// There is no voter to hand over to.
+    #[error("no other voter is reachable and caught up")]
+    NoCandidate,
+    /// It did not take over before the deadline; an election may be under way.
+    #[error("node {node} did not take over in time")]
+    TimedOut {
+        /// Which.
+        node: u64,
+    },
+    /// Raft has stopped.
+    #[error("replication has stopped")]
+    Stopped,
+}
+
+/// Why the membership stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// Only a leader that votes can change it.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// Who does, as far as it is known.
+        leader: Option<u64>,
+    },
+    /// Another change is under way; repeat it later.
+    #[error("another membership change is under way")]
+    InProgress,
+    /// It is not a member; it must be a learner first.
+    #[error("node {node} is not a member")]
+    NotMember {
+        /// Which.
+        node: u64,
+    },
+    /// Numbers are never reused, and addresses change by another way.
+    #[error("node {node} is a member already, with another name or address")]
+    Taken {
+        /// Which.
+        node: u64,
+    },
+    /// A learner that lags would delay every commit.
+    #[error("node {node} is {lag} entries behind")]
+    Behind {
+        /// Which.
+        node: u64,
+        /// How many entries it lacks.
+        lag: u64,
+    },
+    /// The leader hands over first.
+    #[error("node {node} leads; switch over to another node first")]
+    Leads {
+        /// Which.
+        node: u64,
+    },
+    /// There would be no voter left.
+    #[error("node {node} is the only voter")]
+    LastVoter {
+        /// Which.
+        node: u64,
+    },
+    /// It may take effect yet: look at the membership before you repeat it.
+    #[error("it is not known whether the change takes effect")]
+    Unknown,
+}
+
+impl Consensus {
+    /// Hands leadership to a voter that is reachable and caught up, and waits until this node sees that it leads.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub async fn transfer_leader(&self, to: u64, deadline: Instant) -> Result<(), TransferError> {
+        let status = self.status();
+        if !status.leads() {
+            return Err(TransferError::NotLeader { leader: status.leader });
+        }
+        if to == status.node {
+            return Ok(());
+        }
+        self.check_candidate(&status, to)?;
+        self.0.raft.trigger().transfer_leader(to).await.map_err(|_| TransferError::Stopped)?;
+        let mut metrics = self.0.raft.metrics();
+        let taken_over = timeout_at(deadline, async {
+            while metrics.borrow_watched().current_leader != Some(to) {
+                if metrics.changed().await.is_err() {
+                    return Err(TransferError::Stopped);
+                }
+            }
+            Ok(())
+        });
+        taken_over.await.unwrap_or(Err(TransferError::TimedOut { node: to }))
+    }
+
+    /// Hands leadership to the best other voter, keyed ones first, the ones with the most entries first among those. A node
+    /// that does not lead has nothing to do.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub async fn step_down(&self, deadline: Instant) -> Result<(), TransferError> {
+        let status = self.status();
+        if !status.leads() {
+            return Ok(());
+        }
+        let to = self.candidates(&status).next().ok_or(TransferError::NoCandidate)?;
+        match self.transfer_leader(to, deadline).await {
+            Err(TransferError::NotLeader { .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Voters that could take over now, the best first.
+    pub(super) fn candidates(&self, status: &Status) -> impl Iterator<Item = u64> + use<> {
+        let mut able: Vec<&MemberStatus> = status
+            .members
+            .iter()
+            .filter(|member| self.check_candidate(status, member.id).is_ok())
+            .collect();
+        able.sort_by_key(|member| {
+            (!member.member.keyed, std::cmp::Reverse(member.matched), member.id)
+        });
+        able.into_iter().map(|member| member.id).collect::<Vec<_>>().into_iter()
+    }
+
+    fn check_candidate(&self, status: &Status, node: u64) -> Result<(), TransferError> {
+        let member = status.member(node).filter(|member| member.voter && node != status.node);
+        let member = member.ok_or(TransferError::NotVoter { node })?;
+        let silent_max = self.0.timers.heartbeat() * 2 + Duration::from_millis(100);
+        if member.silent_for.is_none_or(|silent| silent > silent_max) {
+            return Err(TransferError::Unreachable { node });
+        }
+        match status.lag(node) {
+            Some(lag) if lag <= LAG_MAX => Ok(()),
+            Some(lag) => Err(TransferError::Behind { node, lag }),
+            None => Err(TransferError::Unreachable { node }),
+        }
+    }
+
+    /// Adds a node that replicates and does not vote. Adding it again is fine.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn add_learner(
+        &self,
+        node: u64,
+        member: Member,
+        deadline: Instant,
+    ) -> Result<(), ChangeError> {
+        let _one = self.begin_change()?;
+        if let Some(known) = self.status().member(node) {
+            return if known.member == member { Ok(()) } else { Err(ChangeError::Taken { node }) };
+        }
+        self.change(ChangeMembers::AddNodes(BTreeMap::from([(node, member)])), deadline).await
+    }
+
+    /// Makes a learner that has caught up a voter. Promoting a voter is fine.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn promote(&self, node: u64, deadline: Instant) -> Result<(), ChangeError> {
+        let _one = self.begin_change()?;
+        let status = self.status();
+        let member = status.member(node).ok_or(ChangeError::NotMember { node })?;
+        if member.voter {
+            return Ok(());
+        }
+        let lag = status.lag(node).unwrap_or(status.last_index);
+        if lag > LAG_MAX {
+            return Err(ChangeError::Behind { node, lag });
+        }
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node])), deadline).await
+    }
+
+    /// Takes a node out of the membership, vote and all. Its number never comes back.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn remove(&self, node: u64, deadline: Instant) -> Result<(), ChangeError> {
+        let _one = self.begin_change()?;
+        if node == self.node() {
+            return Err(ChangeError::Leads { node });
+        }
+        let status = self.status();
+        let Some(member) = status.member(node) else { return Ok(()) };
+        if member.voter {
+            if status.members.iter().filter(|member| member.voter).count() == 1 {
+                return Err(ChangeError::LastVoter { node });
+            }
+            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node])), deadline).await?;
+        }
+        if self.status().member(node).is_none() {
+            return Ok(());
+        }
+        self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node])), deadline).await
+    }
+
+    fn begin_change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, ChangeError> {
+        let guard = self.0.changes.try_lock().map_err(|_| ChangeError::InProgress)?;
+        let status = self.status();
+        if !status.leads() {
+            return Err(ChangeError::NotLeader { leader: status.leader });
+        }
+        if !status.member(status.node).is_some_and(|member| member.voter) {
+            return Err(ChangeError::NotLeader { leader: None });
+        }
+        if status.changing {
+            return Err(ChangeError::InProgress);
+        }
+        Ok(guard)
+    }
+
+    async fn change(
+        &self,
+        members: ChangeMembers<u64, Member>,
+        deadline: Instant,
+    ) -> Result<(), ChangeError> {
+        let changed = timeout_at(deadline, self.0.raft.change_membership(members, false)).await;
+        match changed {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(error))) => Err(match error {
+                ClientWriteError::ForwardToLeader(forward) => {
+                    ChangeError::NotLeader { leader: forward.leader_id }
+                }
+                ClientWriteError::ChangeMembershipError(
+                    ChangeMembershipError::LearnerNotFound(missing),
+                ) => ChangeError::NotMember { node: missing.node_id },
+                ClientWriteError::ChangeMembershipError(_)
+                | ClientWriteError::PreconditionFailed(_) => ChangeError::InProgress,
+                ClientWriteError::LogEntryDiscarded(_) => ChangeError::Unknown,
+            }),
+            Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(ChangeError::Unknown),
+        }
+    }
+}

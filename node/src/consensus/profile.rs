@@ -1,0 +1,156 @@
+//! The openraft settings that this design was checked with (decision 0004). No other file builds an openraft `Config`.
+//!
+//! Nothing here is a preference that an operator may tune: only the timers and the leader's preference vary. A test holds
+//! every value, because two of openraft's defaults lose acknowledged writes or stall a healthy majority.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::{Config, SnapshotPolicy};
+
+/// How patient the nodes are with each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timers {
+    /// 250/800/1200 ms, for units joined by ordinary internet links: a dead leader is replaced within 3 s.
+    #[default]
+    Wan,
+    /// 100/400/600 ms, for nodes in one building: within 1.6 s.
+    Lan,
+}
+
+impl Timers {
+    /// What a leader sends heartbeats after; also openraft's limit for one heartbeat call.
+    pub const fn heartbeat(self) -> Duration {
+        match self {
+            Self::Wan => Duration::from_millis(250),
+            Self::Lan => Duration::from_millis(100),
+        }
+    }
+
+    /// What a voter waits at least before it asks for votes.
+    pub const fn election_min(self) -> Duration {
+        match self {
+            Self::Wan => Duration::from_millis(800),
+            Self::Lan => Duration::from_millis(400),
+        }
+    }
+
+    /// What it waits at most; also how long a leader's lease lasts, so it must be the same on every node.
+    pub const fn election_max(self) -> Duration {
+        match self {
+            Self::Wan => Duration::from_millis(1200),
+            Self::Lan => Duration::from_millis(600),
+        }
+    }
+}
+
+/// How gladly this node leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Preference {
+    /// A keyed unit: asks for votes as early as the timers allow.
+    Preferred,
+    /// A keyless node: waits for the upper half of the interval, so that a preferred node mostly comes first.
+    LastResort,
+}
+
+/// Entries between two snapshots. A snapshot costs one pass over all rows, and a start replays at most so many entries.
+const SNAPSHOT_ENTRIES: u64 = 20_000;
+/// Entries that stay in the log behind a snapshot, so that a node which was away briefly needs no snapshot.
+const KEPT_ENTRIES: u64 = 10_000;
+/// How far behind a follower may be before it is sent a snapshot instead of entries: above [`SNAPSHOT_ENTRIES`], or a
+/// snapshot could not heal the lag.
+const LAG_ENTRIES: u64 = 40_000;
+/// Entries of one append message; the byte bound is the log reader's. 32 halves the rate (simulation).
+pub(crate) const PAYLOAD_ENTRIES: u64 = 300;
+/// How long a whole snapshot may take. openraft's 200 ms would repeat the same snapshot for ever.
+pub(crate) const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// The settings of one node.
+///
+/// # Panics
+/// Never: a test validates each combination.
+pub(crate) fn config(cluster_name: &str, timers: Timers, preference: Preference) -> Arc<Config> {
+    Arc::new(
+        unchecked(cluster_name, timers, preference)
+            .validate()
+            .expect("a test validates every combination"),
+    )
+}
+
+fn unchecked(cluster_name: &str, timers: Timers, preference: Preference) -> Config {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let (min, max) = (millis(timers.election_min()), millis(timers.election_max()));
+    Config {
+        cluster_name: cluster_name.to_owned(),
+        heartbeat_interval: millis(timers.heartbeat()),
+        election_timeout_min: match preference {
+            Preference::Preferred => min,
+            Preference::LastResort => min.midpoint(max),
+        },
+        election_timeout_max: max,
+        // Every tick a heartbeat: suppressed ones would also suppress the exchange of clocks.
+        heartbeat_min_interval: Some(0),
+        install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
+        max_payload_entries: PAYLOAD_ENTRIES,
+        max_append_entries: Some(4096),
+        replication_lag_threshold: LAG_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
+        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
+        // One purge for many entries, not one for each.
+        purge_batch_size: 1024,
+        // In-flight proposals are bounded before openraft sees them; the rest are reads and messages of peers.
+        api_channel_size: Some(8192),
+        api_batch_linger_ms: 0,
+        enable_tick: true,
+        enable_heartbeat: true,
+        enable_elect: true,
+        enable_pre_vote: Some(true),
+        // The least that validate() takes. Without it, an old leader's heartbeats keep a connected majority from electing.
+        quorum_loss_probe_interval: Some(2 * max),
+        allow_log_reversion: Some(false),
+        // The default (on) loses acknowledged writes with a log that flushes asynchronously.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Each of these was measured or simulated; changing one is a new decision, not an edit.
+    #[test]
+    fn the_profile_holds() {
+        for (timers, [heartbeat, min, late, max]) in
+            [(Timers::Wan, [250, 800, 1000, 1200]), (Timers::Lan, [100, 400, 500, 600])]
+        {
+            for (preference, min) in [(Preference::Preferred, min), (Preference::LastResort, late)]
+            {
+                let config = unchecked("rede", timers, preference).validate().unwrap();
+                assert_eq!(config.cluster_name, "rede");
+                assert_eq!(config.heartbeat_interval, heartbeat);
+                assert_eq!(config.election_timeout_min, min);
+                assert_eq!(config.election_timeout_max, max, "the lease: the same on every node");
+                assert_eq!(config.heartbeat_min_interval, Some(0));
+                assert_eq!(config.enable_pre_vote, Some(true));
+                assert_eq!(config.quorum_loss_probe_interval, Some(2 * max));
+                assert_eq!(config.enable_leader_restore, Some(false));
+                assert_eq!(config.allow_log_reversion, Some(false));
+                assert_eq!(config.max_payload_entries, 300);
+                assert_eq!(config.max_append_entries, Some(4096));
+                assert_eq!(config.install_snapshot_timeout, 30 * 60 * 1000);
+                assert_eq!(config.snapshot_policy, SnapshotPolicy::LogsSinceLast(20_000));
+                assert_eq!(config.max_in_snapshot_log_to_keep, 10_000);
+                assert_eq!(config.replication_lag_threshold, 40_000);
+                assert_eq!(config.api_batch_linger_ms, 0);
+                assert_eq!(
+                    config.broadcast_submitted_on_append, None,
+                    "streaming waits for its simulation"
+                );
+                assert!(config.enable_tick && config.enable_heartbeat && config.enable_elect);
+            }
+        }
+    }
+}
