@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod consensus;
+pub mod crypto;
 pub mod entropy;
 pub mod storage;
 pub mod transport;
