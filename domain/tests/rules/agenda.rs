@@ -314,6 +314,17 @@ fn the_longest_booking_and_the_busiest_day_are_seen() {
     assert_eq!(world.send(book(2, 2, slot(1, 1, 2, interval), Overlap::Refuse)), taken(209));
 }
 
+/// Whoever books again what was called off must not be told that it is booked.
+#[test]
+fn the_same_booking_again_is_done_only_while_it_holds() {
+    let mut world = World::new();
+    let same = || book(1, 1, slot(1, 1, 1, hours(9, 10)), Overlap::Refuse);
+    assert_eq!(world.send(same()), confirmed(1, true));
+    assert_eq!(world.send(same()), confirmed(1, false));
+    assert_eq!(world.send(state(1, 1, State::NoShow)), confirmed(2, true));
+    assert_eq!(world.send(same()), rejected(Rejection::Exists { what: What::Appointment }));
+}
+
 #[test]
 fn a_booking_costs_few_rows() {
     let mut world = World::new();
