@@ -1,6 +1,23 @@
-//! How a program talks to the cluster: mutual TLS with an identity in the certificate, channels, and the authority that
-//! issues those certificates for a network that has none.
+//! How a program talks to the cluster: mutual TLS with an identity in the certificate, channels with failover, retries
+//! that keep one request id, typed calls, and what is built on them: import of FHIR files, read-back, load.
+//!
+//! ```text
+//! cli, demo ─► import, bench ─► services (typed calls) ─► retry ─► connect (sticky, failover) ─► transport (mutual TLS)
+//! ```
+//! Nothing here decides a rule of the clinic, opens a data directory, or prints: callers get values and errors.
 
+pub mod config;
+pub mod connect;
+pub mod error;
+pub mod id;
 pub mod identity;
 pub mod pki;
+pub mod retry;
+pub mod services;
+pub mod time;
 pub mod transport;
+
+pub use connect::{AdminNode, Cluster, ConnectOptions};
+pub use error::Error;
+pub use id::{Id, id_for_label};
+pub use services::Written;

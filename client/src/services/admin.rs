@@ -1,0 +1,121 @@
+//! The admin plane: each call asks one node, once. A status that needed a retry would hide what it is there to show.
+
+use crate::connect::{AdminNode, Cluster};
+use crate::error::{Answer, Error};
+use plantao_proto::admin::v1;
+use plantao_proto::admin::v1::cluster_service_client::ClusterServiceClient;
+use std::future::Future;
+use std::time::Duration;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+
+/// A transfer waits for a voter to catch up and for an election: longer than one ordinary try.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why leadership was not handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// No admin endpoint answered as the leader.
+    #[error("no node that answers is the leader")]
+    NoLeader,
+    /// The leader refused, or did not answer.
+    #[error("the leader did not hand over")]
+    Call(#[source] Error),
+}
+
+impl AdminNode {
+    /// What this node knows of itself and of the cluster.
+    pub async fn get_status(&self) -> Result<v1::GetStatusResponse, Error> {
+        self.call(
+            v1::GetStatusRequest {},
+            self.policy().attempt_timeout,
+            |mut client, message| async move { client.get_status(message).await },
+        )
+        .await
+    }
+
+    /// Digests of this node's state.
+    pub async fn get_digest(&self) -> Result<v1::GetDigestResponse, Error> {
+        self.call(
+            v1::GetDigestRequest {},
+            self.policy().attempt_timeout,
+            |mut client, message| async move { client.get_digest(message).await },
+        )
+        .await
+    }
+
+    /// Asks this node, which must lead, to hand over.
+    pub async fn transfer_leadership(
+        &self,
+        request: v1::TransferLeadershipRequest,
+    ) -> Result<v1::TransferLeadershipResponse, Error> {
+        self.call(request, TRANSFER_TIMEOUT, |mut client, message| async move {
+            client.transfer_leadership(message).await
+        })
+        .await
+    }
+
+    /// Makes a token for one node. When nothing was answered, a token may exist that nobody has seen; it expires.
+    pub async fn create_join_token(
+        &self,
+        request: v1::CreateJoinTokenRequest,
+    ) -> Result<v1::CreateJoinTokenResponse, Error> {
+        self.call(request, self.policy().attempt_timeout, |mut client, message| async move {
+            client.create_join_token(message).await
+        })
+        .await
+    }
+
+    async fn call<M, T, F, Fut>(&self, message: M, timeout: Duration, call: F) -> Result<T, Error>
+    where
+        F: FnOnce(ClusterServiceClient<Channel>, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut request = Request::new(message);
+        request.set_timeout(timeout);
+        let calling = call(ClusterServiceClient::new(self.channel()), request);
+        let status = match tokio::time::timeout(timeout + Duration::from_millis(100), calling).await
+        {
+            Ok(Ok(response)) => return Ok(response.into_inner()),
+            Ok(Err(status)) => status,
+            Err(_) => Status::deadline_exceeded("no answer in time"),
+        };
+        let answer = Box::new(Answer::from_status(&status, self.address()));
+        Err(match status.code() {
+            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => {
+                Error::Invalid(answer)
+            }
+            Code::Unauthenticated | Code::PermissionDenied => Error::Denied(answer),
+            Code::NotFound => Error::NotFound(answer),
+            _ => Error::Unavailable(answer),
+        })
+    }
+}
+
+impl Cluster {
+    /// The admin node that leads now, by its own word; `None` when no endpoint says so.
+    pub async fn leader(&self) -> Option<(AdminNode, v1::GetStatusResponse)> {
+        let asked =
+            futures_util::future::join_all(self.admin_nodes().iter().map(AdminNode::get_status))
+                .await;
+        let mut leaders: Vec<_> = self
+            .admin_nodes()
+            .iter()
+            .zip(asked)
+            .filter_map(|(node, status)| Some((node.clone(), status.ok()?)))
+            .filter(|(_, status)| status.role() == v1::NodeRole::Leader)
+            .collect();
+        // A deposed leader may not know it yet: the higher term is the later one.
+        leaders.sort_by_key(|(_, status)| status.term);
+        leaders.pop()
+    }
+
+    /// Finds the leader and asks it to hand over.
+    pub async fn transfer_leadership(
+        &self,
+        request: v1::TransferLeadershipRequest,
+    ) -> Result<v1::TransferLeadershipResponse, TransferError> {
+        let (leader, _) = self.leader().await.ok_or(TransferError::NoLeader)?;
+        leader.transfer_leadership(request).await.map_err(TransferError::Call)
+    }
+}
