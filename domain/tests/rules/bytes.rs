@@ -175,6 +175,60 @@ fn times_out_of_range_and_long_entries_do_not_decode() {
     assert_eq!(decode_envelope(&long), Err(DecodeError::TooLong { bytes: long.len() }));
 }
 
+/// A damaged row is a fault that stops the node, never a panic and never an answer made from it.
+#[test]
+fn damaged_rows_are_faults() {
+    let mut world = World::new();
+    for command in samples() {
+        world.send(command);
+    }
+    world.index += 4 - world.index % 4 - 1;
+    let good = world.rows.rows().clone();
+    let fresh = [
+        register_patient(77, 1, vec![tag(5)]),
+        book(99, 1, slot(2, 1, 3, hours(3, 4)), command::Overlap::Refuse),
+    ];
+    let commands: Vec<_> = samples().into_iter().chain(fresh).collect();
+    let mut faults = std::collections::BTreeSet::new();
+    for (key, value) in &good {
+        let mut damaged = world.clone();
+        let cut = value[..value.len() - 1].to_vec();
+        damaged.rows.write(&Changes::from([(key.clone(), Some(cut))]));
+        for command in commands.clone() {
+            let envelope = damaged.envelope(command);
+            let at = LogId { term: 1, index: damaged.index + 1 };
+            match apply(&damaged.rows, at, &envelope) {
+                Ok(_) => {}
+                Err(ViewFault::Row { prefix }) => {
+                    assert_eq!(prefix, key[0]);
+                    faults.insert(prefix);
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    let read_by_rules = [
+        prefix::CLUSTER,
+        prefix::EPOCH_KEY,
+        prefix::NODE,
+        prefix::UNIT,
+        prefix::PRACTITIONER,
+        prefix::ROOM,
+        prefix::PATIENT,
+        prefix::PATIENT_VERSION,
+        prefix::PATIENT_TOKEN,
+        prefix::APPOINTMENT,
+        prefix::AGENDA,
+        prefix::RECORD,
+        prefix::CONSENT,
+        prefix::TRAIL_HEAD,
+        prefix::JOURNAL,
+    ];
+    for prefix in read_by_rules {
+        assert!(faults.contains(&prefix), "{prefix:#04x}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
