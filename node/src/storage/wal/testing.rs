@@ -15,12 +15,11 @@ use crate::storage::watermark::LogIdentity;
 pub(crate) struct TagSeal(pub(crate) [u8; 32]);
 
 impl TagSeal {
-    fn tag(&self, index: u64, plaintext: &[u8]) -> [u8; 32] {
-        *blake3::Hasher::new_keyed(&self.0)
-            .update(&index.to_be_bytes())
-            .update(plaintext)
-            .finalize()
-            .as_bytes()
+    fn tag(&self, index: u64, plaintext: &[u8]) -> [u8; 16] {
+        let mut tag = [0; 16];
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&index.to_be_bytes()).update(plaintext).finalize_xof().fill(&mut tag);
+        tag
     }
 }
 
@@ -30,7 +29,7 @@ impl PayloadSeal for TagSeal {
     }
 
     fn open(&self, index: u64, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let (tag, plaintext) = sealed.split_first_chunk::<32>().ok_or(OpenError::Rejected)?;
+        let (tag, plaintext) = sealed.split_first_chunk::<16>().ok_or(OpenError::Rejected)?;
         if *tag == self.tag(index, plaintext) {
             Ok(plaintext.to_vec())
         } else {

@@ -60,8 +60,10 @@ impl Shared {
     }
 }
 
+type Callback = Box<dyn FnOnce(Result<(), WalError>) + Send>;
+
 /// Called once with the outcome; with [`WalError::Closed`] if it is dropped before.
-pub(super) struct Done(Option<Box<dyn FnOnce(Result<(), WalError>) + Send>>);
+pub(super) struct Done(Option<Callback>);
 
 impl Done {
     pub(super) fn new(callback: impl FnOnce(Result<(), WalError>) + Send + 'static) -> Self {
