@@ -150,6 +150,9 @@ pub enum OpenError {
         /// In the identity.
         ours: u64,
     },
+    /// Another process has it open. Nothing was touched.
+    #[error("the state directory is in use by another process")]
+    Busy,
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FsError),
@@ -303,6 +306,10 @@ impl Opening<'_> {
         });
         let (cell, found) = match opened {
             Ok(opened) => opened,
+            Err(Error::Busy) => {
+                self.forget_opening()?;
+                return Err(OpenError::Busy);
+            }
             Err(error) => return self.rebuild(distrust(&error)),
         };
         if let Err(reason) = judge(&found, record) {

@@ -124,7 +124,7 @@ impl Intake {
                 }
                 self.meta = Some(meta);
             }
-            ([ROWS], Some(_)) => {
+            ([ROWS], Some(_)) if !reader.0.is_empty() => {
                 let mut last = self.last_key.clone();
                 let (mut rows, mut content) = (self.rows, self.content);
                 for (key, value) in decode_rows(reader.0)? {
@@ -447,7 +447,15 @@ impl SnapshotReceiver {
         self.intake.ended
     }
 
-    /// Takes one part. A refused one changes nothing; a part that was taken already is fine and ignored.
+    fn start_over(&mut self) -> Result<(), Error> {
+        self.file.set_len(FRAMES_AT).map_err(failed("write", &self.path))?;
+        self.intake = Intake::default();
+        self.at = FRAMES_AT;
+        Ok(())
+    }
+
+    /// Takes one part. A refused one changes nothing, but a refused end starts over from part 0; a part that was taken
+    /// already is fine and ignored.
     pub fn take(&mut self, number: u32, part: &[u8]) -> Result<(), Error> {
         let expected = self.intake.next;
         if number < expected {
@@ -457,7 +465,13 @@ impl SnapshotReceiver {
             return Err(Error::OutOfOrder { expected, offered: number });
         }
         let before = self.intake.clone();
-        self.intake.take(&self.id, part).ok_or(Error::Damaged { part: number })?;
+        if self.intake.take(&self.id, part).is_none() {
+            if part.first() == Some(&END) {
+                // A refused end means that a part before it is not what its maker wrote: only starting over helps.
+                self.start_over()?;
+            }
+            return Err(Error::Damaged { part: number });
+        }
         let sealed = self.seal.seal(&snapshot_context(&self.id, number), part);
         let mut frame = Vec::with_capacity(sealed.len() + 4);
         frame.extend_from_slice(
@@ -571,9 +585,7 @@ impl Snapshots {
         let mut writer = SnapshotReceiver::resume(path, id, Arc::clone(&self.seal))?;
         // A file of an earlier attempt was cut off at its last whole part, which may lie behind the rows read here.
         if writer.next_part() > 0 {
-            writer.intake = Intake::default();
-            writer.at = FRAMES_AT;
-            writer.file.set_len(FRAMES_AT).map_err(failed("write", &writer.path))?;
+            writer.start_over()?;
         }
         writer.take(0, &header_part(&id, frozen.meta()))?;
         let mut after: Option<Vec<u8>> = None;

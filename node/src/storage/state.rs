@@ -116,6 +116,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another process has the engine's directory open. Nothing was touched.
+    #[error("the state directory is in use by another process")]
+    Busy,
     /// The engine panicked; the directory is marked, and the next start sets it aside.
     #[error("the state engine panicked during {operation}")]
     Panicked {

@@ -23,14 +23,22 @@ pub(crate) struct FjallEngine {
 impl FjallEngine {
     /// Opens or creates the engine in `dir`.
     pub(crate) fn open(dir: &Path) -> Result<Self, EngineError> {
+        Self::open_with(dir, MEMTABLE_BYTES)
+    }
+
+    /// [`FjallEngine::open`] with another memtable: tests want table files from few rows.
+    pub(crate) fn open_with(dir: &Path, memtable_bytes: u64) -> Result<Self, EngineError> {
         let database = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .max_cached_files(Some(FILES_MAX))
             .worker_threads(1)
             .open()
-            .map_err(EngineError::fault)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            .map_err(|error| match error {
+                fjall::Error::Locked => EngineError::Busy,
+                other => EngineError::fault(other),
+            })?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
         let rows = database.keyspace("rows", options).map_err(EngineError::fault)?;
         Ok(Self { rows, database })
     }

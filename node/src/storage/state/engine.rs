@@ -11,6 +11,9 @@ pub(crate) enum EngineError {
     /// What the engine said.
     #[error("the engine failed")]
     Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process, or an engine that is just being closed, holds the directory.
+    #[error("the engine's directory is in use")]
+    Busy,
     /// A frozen view outgrew its bound.
     #[error("the frozen view outgrew its bound")]
     FreezeOverflow,
@@ -68,6 +71,7 @@ pub(crate) fn guarded<T>(
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(EngineError::Fault(source))) => Err(Error::Engine { operation, source }),
+        Ok(Err(EngineError::Busy)) => Err(Error::Busy),
         Ok(Err(EngineError::FreezeOverflow)) => Err(Error::FreezeOverflow),
         Err(_) => Err(Error::Panicked { operation }),
     }

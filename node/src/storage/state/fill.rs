@@ -12,6 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a directory that is in use is waited for: a process that is being forked elsewhere shares the lock for a
+/// moment, and an engine's last thread may outlive its handle by one.
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
+const BUSY_STEP: Duration = Duration::from_millis(20);
 
 /// Opens the engine of a kind in a directory.
 pub(crate) type OpenEngine =
@@ -38,7 +45,13 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn open(open: &OpenEngine, kind: EngineKind, dir: PathBuf) -> Result<Self, Error> {
-        let engine = guarded("open", || open(kind, &dir))?;
+        let started = Instant::now();
+        let engine = loop {
+            match guarded("open", || open(kind, &dir)) {
+                Err(Error::Busy) if started.elapsed() < BUSY_WAIT_MAX => thread::sleep(BUSY_STEP),
+                result => break result?,
+            }
+        };
         Ok(Self { engine: Some(engine), dir, retired: AtomicBool::new(false) })
     }
 

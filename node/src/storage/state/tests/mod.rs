@@ -1,6 +1,10 @@
 //! The suites that both engines pass: the same functions, run for each.
 
 mod conformance;
+mod crash;
+mod damage;
+mod faults;
+mod transfer;
 
 use super::fill::OpenEngine;
 use super::{Batch, EngineKind, EntryId, StateMeta, StateStore, digest};

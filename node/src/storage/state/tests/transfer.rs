@@ -1,0 +1,169 @@
+//! Snapshot files: sending, resuming, refusing, surviving damage.
+
+use super::*;
+use crate::storage::snapshot::{Error, PART_BYTES_MAX, SnapshotReceiver, VerifiedSnapshot};
+
+/// A state with a snapshot of several parts.
+fn source(root: &Path) -> (Place, Arc<dyn StateStore>, Arc<VerifiedSnapshot>) {
+    let place = Place::new(root, EngineKind::Fjall);
+    let store = place.open().0;
+    for n in 1..=40 {
+        let mut changes = Random(n).changes(100, 20);
+        changes.insert(vec![0xE0, n as u8], Some(vec![n as u8; 100_000]));
+        store.apply(&batch(n, changes)).unwrap();
+    }
+    let snapshot = place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+    assert!(snapshot.parts() > 4, "{}", snapshot.parts());
+    (place, store, snapshot)
+}
+
+fn parts(snapshot: &Arc<VerifiedSnapshot>, first: u32) -> Vec<(u32, Vec<u8>)> {
+    let mut reader = snapshot.reader(first).unwrap();
+    std::iter::from_fn(|| reader.next_part().unwrap()).collect()
+}
+
+fn receiver_place(root: &Path, kind: EngineKind) -> Place {
+    let mut place = Place::new(root, kind);
+    place.seal = TestSeal::shared(8);
+    place.options.seal = Arc::clone(&place.seal);
+    place.options.owner.node = NodeId(8);
+    place
+}
+
+#[test]
+fn a_snapshot_is_sent_in_parts_resumed_and_installed_under_the_receivers_own_key() {
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (_, from, snapshot) = source(dirs[0].path());
+    let all = parts(&snapshot, 0);
+    assert_eq!(all.len(), snapshot.parts() as usize);
+    assert!(all.iter().all(|(_, part)| part.len() <= PART_BYTES_MAX));
+    assert_eq!(parts(&snapshot, 3), all[3..]);
+    assert!(parts(&snapshot, 999).is_empty());
+    for (kind, dir) in ENGINES.iter().zip(&dirs[1..]) {
+        let place = receiver_place(dir.path(), *kind);
+        let store = place.open().0;
+        let snapshots = place.snapshots();
+        let mut receiver = snapshots.receive(*snapshot.id()).unwrap();
+        for (number, part) in &all[..3] {
+            assert_eq!(receiver.next_part(), *number);
+            receiver.take(*number, part).unwrap();
+            receiver.take(*number, part).unwrap();
+        }
+        let early = receiver.take(4, &all[4].1).unwrap_err();
+        assert!(matches!(early, Error::OutOfOrder { expected: 3, offered: 4 }));
+        assert!(matches!(receiver.take(3, &all[2].1), Err(Error::Damaged { part: 3 })));
+        drop(receiver);
+        drop(snapshots);
+        // The node restarts in the middle, with the tail of its file torn.
+        let snapshots = place.snapshots();
+        assert!(snapshots.current().is_none());
+        let name = std::fs::read_dir(dir.path().join("snapshots"))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let length = std::fs::metadata(&name).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&name).unwrap().set_len(length - 7).unwrap();
+        let mut receiver = snapshots.receive(*snapshot.id()).unwrap();
+        assert_eq!(receiver.next_part(), 2);
+        assert!(matches!(snapshots.adopt(receiver), Err(Error::Incomplete { expected: 2 })));
+        receiver = snapshots.receive(*snapshot.id()).unwrap();
+        for (number, part) in parts(&snapshot, receiver.next_part()) {
+            receiver.take(number, &part).unwrap();
+        }
+        assert!(receiver.is_complete());
+        assert!(receiver.take(all.len() as u32, &all[0].1).is_err());
+        let received = snapshots.adopt(receiver).unwrap();
+        assert_eq!(received.meta(), snapshot.meta());
+        assert_eq!(parts(&received, 0), all);
+        store.install(received.meta(), &mut received.rows().unwrap()).unwrap();
+        assert_eq!(store.meta(), from.meta());
+        assert_eq!(rows(&*store), rows(&*from));
+        // At rest it is sealed with the receiver's key: the sender's does not open it.
+        let theirs = Place::new(dir.path(), *kind).snapshots();
+        assert!(theirs.current().is_none());
+    }
+}
+
+/// A flipped bit in any part on its way: refused at the part, or at the end at the latest, and never adopted.
+#[test]
+fn a_part_that_was_changed_on_its_way_never_becomes_a_snapshot() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (_, _, snapshot) = source(dirs[0].path());
+    let all = parts(&snapshot, 0);
+    let snapshots = receiver_place(dirs[1].path(), EngineKind::Sled).snapshots();
+    let mut random = Random(4);
+    let send = |receiver: &mut SnapshotReceiver, parts: &[(u32, Vec<u8>)]| {
+        parts.iter().try_for_each(|(number, part)| receiver.take(*number, part))
+    };
+    for round in 0..60 {
+        let mut changed = all.clone();
+        let part = round % all.len();
+        let at = random.below(changed[part].1.len());
+        changed[part].1[at] ^= 1 << random.below(8);
+        let mut other = *snapshot.id();
+        other[0] ^= round as u8 + 1;
+        let mut receiver = snapshots.receive(other).unwrap();
+        assert!(send(&mut receiver, &all[..1]).is_err(), "another snapshot's header");
+        let mut receiver = snapshots.receive(*snapshot.id()).unwrap();
+        assert_eq!(receiver.next_part(), 0);
+        assert!(send(&mut receiver, &changed).is_err(), "part {part} byte {at}");
+        assert!(!receiver.is_complete());
+        assert!(snapshots.adopt(receiver).is_err());
+    }
+    for (number, part) in &all {
+        for cut in [0, 1, part.len() / 2, part.len() - 1] {
+            let mut receiver = snapshots.receive(*snapshot.id()).unwrap();
+            let first = receiver.next_part() as usize;
+            send(&mut receiver, &all[first..*number as usize]).unwrap();
+            assert!(receiver.take(*number, &part[..cut]).is_err(), "part {number} cut to {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_file_is_set_aside_and_the_one_before_it_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, store, first) = source(dir.path());
+    store.apply(&batch(50, Random(50).changes(500, 60))).unwrap();
+    let second = place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+    let files = || {
+        let mut files = files_under(&dir.path().join("snapshots"));
+        files.retain(|path| path.extension().is_some_and(|end| end == "snapshot"));
+        files
+    };
+    assert_eq!(files().len(), 2);
+    let newest = files()[1].clone();
+    let good = std::fs::read(&newest).unwrap();
+    let mut random = Random(5);
+    let mut damages: Vec<Vec<u8>> = (0..40)
+        .map(|n| {
+            let at = if n < 30 { n } else { random.below(good.len()) };
+            let mut bad = good.clone();
+            bad[at] ^= 1 << random.below(8);
+            bad
+        })
+        .collect();
+    damages.extend((0..10).map(|_| good[..random.below(good.len())].to_vec()));
+    damages.push(good[..good.len() - 1].to_vec());
+    damages.push([good.as_slice(), &[0]].concat());
+    damages.push(Vec::new());
+    for bad in damages {
+        std::fs::write(&newest, &bad).unwrap();
+        let current = place.snapshots().current().unwrap();
+        assert_eq!(current.id(), first.id());
+        assert_eq!(files().len(), 1);
+        let kept = files_under(&dir.path().join("snapshots")).len();
+        assert!(kept <= 3, "{kept}");
+        std::fs::write(&newest, &good).unwrap();
+    }
+    assert_eq!(place.snapshots().current().unwrap().id(), second.id());
+    for n in 51..55 {
+        store.apply(&batch(n, Random(n).changes(500, 60))).unwrap();
+        place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+        assert_eq!(files().len(), 2);
+    }
+    // The file of an old handle is gone, its content is not.
+    assert_eq!(parts(&first, 0).len(), first.parts() as usize);
+}
