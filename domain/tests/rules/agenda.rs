@@ -200,7 +200,7 @@ fn paged(world: &World, of: AgendaOf, interval: Interval, show: AgendaShow) -> V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_answer_is_the_naive_list_s(raws in prop::collection::vec(any::<[u8; 8]>(), 1..100)) {
