@@ -588,3 +588,7 @@ fn seconds(duration: Duration) -> i64 {
 fn date(unix_seconds: i64) -> Result<OffsetDateTime, Error> {
     OffsetDateTime::from_unix_timestamp(unix_seconds).map_err(|_| Error::Date)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -256,13 +256,16 @@ fn read(file: CredentialsFile, path: &Path) -> Result<Zeroizing<Vec<u8>>, Creden
     Ok(bytes)
 }
 
+/// One PEM block, decoded; wiped when dropped, for it may be a key.
+type Block = (SectionKind, Zeroizing<Vec<u8>>);
+
 /// The blocks of a file, in order. Every label is checked, because the PEM reader skips those it does not know: a
 /// truncated or foreign block must not pass unseen. Text outside of blocks (`openssl x509 -text`) is allowed.
 fn blocks(
     file: CredentialsFile,
     bytes: &[u8],
     allowed: fn(&[u8]) -> bool,
-) -> Result<Vec<(SectionKind, Zeroizing<Vec<u8>>)>, CredentialsError> {
+) -> Result<Vec<Block>, CredentialsError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(CredentialsError::TooLarge(file));
     }

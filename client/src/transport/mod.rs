@@ -13,6 +13,10 @@ mod channel;
 mod credentials;
 mod verify;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 pub use certificate::{Fingerprint, Leaf, LeafError, ParseFingerprintError};
 pub use channel::{ChannelError, ChannelOptions, ClientTls, ConnectError, Target, channel};
 pub use credentials::{Credentials, CredentialsError, CredentialsFile, CredentialsPaths};

@@ -1,5 +1,5 @@
-//! Who may answer as a server: a node of our cluster, proven by the chain to our roots. The name in the address plays no
-//! part, so the check of the identity takes its place; the chain, the validity and the purpose stay webpki's.
+//! Who may answer as a server: a node of our cluster, proven by the chain to our roots. The name in the address plays
+//! no part, so the check of the identity takes its place; the chain, the validity and the purpose stay webpki's.
 
 use super::certificate::{Leaf, LeafError};
 use super::provider;

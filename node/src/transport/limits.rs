@@ -1,5 +1,5 @@
-//! What one connection may take of the server. Peers have settings of their own: the load of clients reaches them neither
-//! through a shared listener nor through a shared limit.
+//! What one connection may take of the server. Peers have settings of their own: the load of clients reaches them
+//! neither through a shared listener nor through a shared limit.
 
 use super::plane::{Plane, PlaneLayer};
 use plantao_client::transport::HEADER_BYTES_MAX;
@@ -20,8 +20,8 @@ pub struct ServerLimits {
     pub keep_alive_interval: Duration,
     /// How long the ping may take before the connection is closed.
     pub keep_alive_timeout: Duration,
-    /// Age at which a connection is drained, and how long that may take. None for peers: a reconnection of all of them at
-    /// once would look like a failure; their certificates are checked again at each reload instead.
+    /// Age at which a connection is drained, and how long that may take. None for peers: a reconnection of all of them
+    /// at once would look like a failure; their certificates are checked again at each reload instead.
     pub connection_age: Option<(Duration, Duration)>,
     /// HTTP/2 window of one stream, bytes.
     pub stream_window_bytes: u32,

@@ -5,8 +5,8 @@
 //! files ─► TlsReloader ─┬► ServerTls ─► Acceptor ─► TlsConnection ─► tonic server(plane) ─► PlaneLayer ─► services
 //!                       └► ClientTls ─► PeerChannels: one connection per (node, lane)
 //! ```
-//! There is no listener without TLS. Who a caller is comes from its certificate alone, is parsed once per connection, and
-//! travels with each request as [`PeerIdentity`]. What it may do inside its plane is `domain::access`'s business.
+//! There is no listener without TLS. Who a caller is comes from its certificate alone, is parsed once per connection,
+//! and travels with each request as [`PeerIdentity`]. What it may do inside its plane is `domain::access`'s business.
 
 mod acceptor;
 mod limits;
@@ -14,6 +14,10 @@ mod peers;
 mod plane;
 mod reload;
 mod tls;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 pub use acceptor::{
     Acceptor, AcceptorCounts, AcceptorMeter, AcceptorOptions, BindError, Incoming, PeerIdentity,

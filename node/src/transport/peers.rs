@@ -1,5 +1,6 @@
-//! Channels to other nodes, one connection per lane, so that bytes of one purpose never wait behind those of another. Each
-//! expects one node number in TLS: an address that was given to another machine is noticed before a byte of Raft flows.
+//! Channels to other nodes, one connection per lane, so that bytes of one purpose never wait behind those of another.
+//! Each expects one node number in TLS: an address that was given to another machine is noticed before a byte of Raft
+//! flows.
 
 use plantao_client::transport::{
     ChannelError, ChannelOptions, ClientTls, ExpectedServer, Target, channel,

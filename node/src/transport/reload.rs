@@ -1,5 +1,5 @@
-//! Certificates, keys and roots that change under a running node. New files are read, checked and prepared in full before
-//! anything is swapped: bad ones change nothing and are reported until they are good.
+//! Certificates, keys and roots that change under a running node. New files are read, checked and prepared in full
+//! before anything is swapped: bad ones change nothing and are reported until they are good.
 
 use super::system_time;
 use super::tls::{Prepared, ServerTls, ServerTlsError, prepare};
