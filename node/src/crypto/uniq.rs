@@ -4,8 +4,8 @@
 //! uniq = BLAKE3-keyed(seed, counter u64 LE | plaintext)        seed: 32 random bytes per source, made at its start
 //! ```
 //!
-//! Asking the operating system once per row costs more than sealing it (decision 0002 has the figures), so a source is
-//! seeded once and counts. The plaintext is mixed in on purpose: should a virtual machine be rolled back while it runs,
+//! A source is seeded once and counts; it costs about what one question to the operating system costs (decision 0002),
+//! without the system call. The plaintext is mixed in on purpose: should a virtual machine be rolled back while it runs,
 //! seed and counter repeat, and a plain counter or stream would then seal two plaintexts under one key. Here two equal
 //! `uniq` need equal plaintexts, and the same plaintext under the same key is the same frame.
 
