@@ -7,5 +7,6 @@ pub mod clock;
 pub mod consensus;
 pub mod crypto;
 pub mod entropy;
+pub mod peer;
 pub mod storage;
 pub mod transport;

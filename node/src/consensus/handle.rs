@@ -90,7 +90,7 @@ pub enum ProposeError {
     /// Not proposed, for certain: [`IN_FLIGHT_MAX`] proposals are under way.
     #[error("too many proposals are under way")]
     Busy,
-    /// Not proposed, for certain: these bytes would stop every node that applies them.
+    /// Not proposed, for certain: such bytes would stop every node that applies them.
     #[error("the proposal is not a whole envelope")]
     Malformed(#[source] codec::DecodeError),
     /// Proposed, and then nothing was heard: it may be applied, now or later. Ask again with the same request id.
@@ -155,7 +155,7 @@ impl Consensus {
             .await
             .map_err(|fatal| StartError::Raft(Box::new(fatal)))?;
         Ok(Self(Arc::new(Inner {
-            reads: ReadRounds::start(raft.clone(), parts.timers.election_max()),
+            reads: ReadRounds::of_leader(raft.clone(), parts.timers.election_max()),
             raft,
             timers: parts.timers,
             clocks: parts.clocks,

@@ -71,7 +71,7 @@ pub enum DecodeEntryError {
 }
 
 /// The bytes of an entry's payload.
-fn encode(payload: &EntryPayload) -> io::Result<Bytes> {
+pub(super) fn encode(payload: &EntryPayload) -> io::Result<Bytes> {
     let mut bytes = BytesMut::new();
     bytes.put_u8(VERSION);
     match payload {
@@ -90,7 +90,7 @@ fn encode(payload: &EntryPayload) -> io::Result<Bytes> {
 }
 
 /// Total: any bytes may come. Shares the bytes of a proposal instead of copying them.
-fn decode(bytes: &Bytes) -> Result<EntryPayload, DecodeEntryError> {
+pub(super) fn decode(bytes: &Bytes) -> Result<EntryPayload, DecodeEntryError> {
     let &[version, kind, ref content @ ..] = bytes.as_ref() else {
         return Err(DecodeEntryError::Short);
     };

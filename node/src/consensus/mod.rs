@@ -3,17 +3,25 @@
 //! Only this folder names openraft. What it hands to the others are our own types, byte strings and indexes.
 
 pub mod clocks;
+pub mod convert;
+pub mod forward;
 pub mod handle;
+mod inbound;
 pub mod log_store;
 pub mod membership;
+pub mod network;
 pub mod profile;
 mod read_index;
 pub mod state_machine;
 pub mod status;
 pub mod types;
 
+pub use convert::{Affiliation, HeaderError};
+pub use forward::{ForwardError, Forwarder, LinearizeError};
 pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped};
+pub use inbound::InboundError;
 pub use membership::{ChangeError, TransferError};
+pub use network::Network;
 pub use read_index::ReadError;
 pub use state_machine::Progress;
 pub use status::{MemberStatus, Role, Status};

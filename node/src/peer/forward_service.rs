@@ -1,0 +1,94 @@
+//! `plantao.peer.v1.ForwardService`: finished envelopes and read questions on their way to the leader, and who is who.
+
+use std::time::Duration;
+
+use plantao_proto::peer::v1 as wire;
+use plantao_proto::peer::v1::forward_service_server::ForwardService;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+
+use super::gate::{Caller, Gate};
+use crate::consensus::convert::{wire_proposed, wire_read};
+use crate::consensus::forward::HOPS_MAX;
+use crate::consensus::{Forwarder, ProposeError};
+
+/// How long a forwarded proposal is worked on, whatever its sender's patience: that ends the call from the other side.
+const PROPOSE_MAX: Duration = Duration::from_secs(30);
+/// The same for a read question.
+const READ_MAX: Duration = Duration::from_secs(10);
+/// Log entries and messages are of version 1.
+const FORMAT: u32 = 1;
+
+/// Serves one node.
+#[derive(Clone)]
+pub struct PeerForwardService {
+    gate: Gate,
+    forwarder: Forwarder,
+}
+
+impl PeerForwardService {
+    /// Passes on through `forwarder`.
+    pub fn new(gate: Gate, forwarder: Forwarder) -> Self {
+        Self { gate, forwarder }
+    }
+}
+
+#[allow(clippy::result_large_err)]
+fn check_hops(hops: u32) -> Result<(), Status> {
+    if hops <= HOPS_MAX {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "the message was passed on {hops} times, and {HOPS_MAX} is the most; ask the leader itself"
+    )))
+}
+
+#[tonic::async_trait]
+impl ForwardService for PeerForwardService {
+    async fn propose(
+        &self,
+        request: Request<wire::ProposeRequest>,
+    ) -> Result<Response<wire::ProposeResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let wire::ProposeRequest { header, envelope, hops } = request.into_inner();
+        let from = self.gate.admit(caller, header.as_ref())?;
+        check_hops(hops)?;
+        let deadline = Instant::now() + PROPOSE_MAX;
+        match self.forwarder.serve_propose(from, envelope, hops, deadline).await {
+            Err(ProposeError::Malformed(error)) => Err(Status::invalid_argument(format!(
+                "the proposal is not a whole envelope: {error}; use nodes of the same version"
+            ))),
+            result => Ok(Response::new(wire_proposed(result))),
+        }
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<wire::ReadIndexRequest>,
+    ) -> Result<Response<wire::ReadIndexResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let wire::ReadIndexRequest { header, hops } = request.into_inner();
+        let from = self.gate.admit(caller, header.as_ref())?;
+        check_hops(hops)?;
+        let index = self.forwarder.serve_read(from, hops, Instant::now() + READ_MAX).await;
+        Ok(Response::new(wire_read(index)))
+    }
+
+    async fn hello(
+        &self,
+        request: Request<wire::HelloRequest>,
+    ) -> Result<Response<wire::HelloResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        self.gate.admit(caller, request.into_inner().header.as_ref())?;
+        let consensus = self.forwarder.consensus();
+        Ok(Response::new(wire::HelloResponse {
+            node_id: consensus.node(),
+            format_min: FORMAT,
+            format_max: FORMAT,
+            now_ms: consensus.clocks().now_ms(),
+            leader_id: consensus.leader().unwrap_or(0),
+            applied_index: consensus.progress().index,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+}

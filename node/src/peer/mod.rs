@@ -1,0 +1,10 @@
+//! The peer plane: what nodes ask of each other. Thin: every call is checked at the gate, converted, and handed to
+//! `consensus`; nothing is decided here.
+
+pub mod forward_service;
+mod gate;
+pub mod raft_service;
+
+pub use forward_service::PeerForwardService;
+pub use gate::Gate;
+pub use raft_service::PeerRaftService;
