@@ -155,7 +155,7 @@ impl Engine for SledEngine {
     }
 
     fn health(&self) -> Result<(), EngineError> {
-        // A fault in one of its threads is kept by the engine and returned by every later operation.
+        // A fault in one of its threads comes back from the next write or flush; this shows that it still reads.
         self.database.get([]).map(drop).map_err(EngineError::fault)
     }
 }

@@ -6,6 +6,8 @@ use crate::storage::state::engine::Engine;
 use crate::storage::state_fjall::FjallEngine;
 use crate::storage::state_sled::SledEngine;
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 
 /// Engines as they are, but with table files from few rows.
 fn small_engines() -> OpenEngine {
@@ -60,27 +62,31 @@ fn damage_to_any_file_gives_the_exact_rows_or_a_rebuild_and_never_fewer() {
                 .push(file.strip_prefix(original.path()).unwrap().to_owned());
         }
         let mut random = Random(11);
+        let mut used = BTreeMap::new();
         let mut told = BTreeMap::<String, [u32; 2]>::new();
         for (class, files) in &classes {
             for round in 0..14 {
                 let copy = tempfile::tempdir().unwrap();
                 copy_tree(original.path(), copy.path());
                 let file = copy.path().join(&files[random.below(files.len())]);
-                let mut bytes = std::fs::read(&file).unwrap();
+                let name = file.strip_prefix(copy.path()).unwrap();
                 // Preallocated zeros at the end hold nothing; damage goes where something was written.
-                let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                let used = *used.entry(name.to_owned()).or_insert_with(|| {
+                    let bytes = std::fs::read(original.path().join(name)).unwrap();
+                    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+                });
+                let damaged = OpenOptions::new().read(true).write(true).open(&file).unwrap();
                 match round {
                     0 => std::fs::remove_file(&file).unwrap(),
                     _ if used == 0 => continue,
-                    1..=3 => {
-                        bytes.truncate(random.below(used));
-                        std::fs::write(&file, &bytes).unwrap();
-                    }
+                    1..=3 => damaged.set_len(random.below(used) as u64).unwrap(),
                     _ => {
-                        bytes[random.below(used)] ^= 1 << random.below(8);
-                        std::fs::write(&file, &bytes).unwrap();
+                        let (at, mut byte) = (random.below(used) as u64, [0]);
+                        damaged.read_exact_at(&mut byte, at).unwrap();
+                        damaged.write_all_at(&[byte[0] ^ (1 << random.below(8))], at).unwrap();
                     }
                 }
+                drop(damaged);
                 let place = Place::new(copy.path(), kind);
                 let opened =
                     rebuild::open_with(&place.options, &place.snapshots(), small_engines())

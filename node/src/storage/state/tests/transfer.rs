@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::storage::snapshot::{Error, PART_BYTES_MAX, SnapshotReceiver, VerifiedSnapshot};
+use crate::storage::state::{Error as StateError, Frozen};
+use plantao_domain::view::{Order, Row};
+use plantao_domain::{View, ViewFault};
 
 /// A state with a snapshot of several parts.
 fn source(root: &Path) -> (Place, Arc<dyn StateStore>, Arc<VerifiedSnapshot>) {
@@ -166,4 +169,51 @@ fn a_damaged_snapshot_file_is_set_aside_and_the_one_before_it_taken() {
     }
     // The file of an old handle is gone, its content is not.
     assert_eq!(parts(&first, 0).len(), first.parts() as usize);
+}
+
+/// A frozen view whose rows are not those that its meta speaks of.
+struct Lying(Box<dyn Frozen>, Arc<StateMeta>);
+
+impl View for Lying {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
+        self.0.get(key)
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Row>, ViewFault> {
+        self.0.range(from, to, order, limit)
+    }
+}
+
+impl Frozen for Lying {
+    fn meta(&self) -> &Arc<StateMeta> {
+        &self.1
+    }
+
+    fn part(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Vec<Row>, StateError> {
+        self.0.part(after, bytes_max)
+    }
+}
+
+/// An engine that lost rows while the node ran must not pass them on as a snapshot that verifies.
+#[test]
+fn rows_that_do_not_match_their_meta_never_become_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, store, first) = source(dir.path());
+    store.apply(&batch(50, Random(50).changes(100, 20))).unwrap();
+    let meta = (*store.meta()).clone();
+    let mut content = meta.content;
+    content[9] ^= 1;
+    for lie in [StateMeta { rows: meta.rows + 1, ..meta.clone() }, StateMeta { content, ..meta }] {
+        let snapshots = place.snapshots();
+        let built = snapshots.build(&Lying(store.freeze().unwrap(), Arc::new(lie)));
+        assert!(matches!(built, Err(Error::Damaged { .. })));
+        assert_eq!(snapshots.current().unwrap().id(), first.id());
+        assert_eq!(files_under(&dir.path().join("snapshots")).len(), 1);
+    }
 }
