@@ -6,14 +6,17 @@
 //! ```
 //! Nothing here decides a rule of the clinic, opens a data directory, or prints: callers get values and errors.
 
+pub mod bench;
 pub mod config;
 pub mod connect;
 pub mod error;
 pub mod id;
 pub mod identity;
+pub mod import;
 pub mod pki;
 pub mod retry;
 pub mod services;
+pub mod synthetic;
 pub mod time;
 pub mod transport;
 
