@@ -155,3 +155,35 @@ impl Image {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn entries(term: u64, range: Range<u64>) -> Vec<LogEntry> {
+        let payload = bytes::Bytes::from_static(b"payload");
+        range
+            .map(|index| LogEntry {
+                id: EntryId { term, node: 1, index },
+                payload: payload.clone(),
+            })
+            .collect()
+    }
+
+    /// The sync of what was cut meanwhile must not let its successors leave memory: the disk still has the old ones.
+    #[test]
+    fn a_sync_from_before_a_cut_says_nothing_of_what_came_after_it() {
+        let mut image = Image::new(WalState::default(), 0);
+        image.append(&entries(1, 0..10)).unwrap();
+        let epoch = image.epoch();
+        image.truncate_after(Some(EntryId { term: 1, node: 1, index: 4 }));
+        image.append(&entries(2, 5..10)).unwrap();
+        image.synced(epoch, 10);
+        assert!(
+            matches!(image.plan(&(5..10), usize::MAX), Plan::Cached(found) if found == entries(2, 5..10))
+        );
+        image.synced(image.epoch(), 10);
+        assert!(matches!(image.plan(&(5..10), usize::MAX), Plan::OnDisk { .. }));
+    }
+}

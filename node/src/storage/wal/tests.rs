@@ -408,6 +408,12 @@ async fn a_cut_is_not_taken_for_a_loss() {
     wal.save_vote(ballot(2)).await.unwrap();
     copy(directory.path(), crashed.path());
     wal.truncate_after(Some(entry(2, 4).id)).await.unwrap();
+    // This sync covers the cut, and leaves the watermark as it is.
+    append(&wal, vec![entry(3, 5)]).await.unwrap();
+    let at_once = tempfile::tempdir().unwrap();
+    copy(directory.path(), at_once.path());
+    assert_eq!(open(at_once.path()).unwrap().state().last, Some(entry(3, 5).id));
+    wal.truncate_after(Some(entry(2, 4).id)).await.unwrap();
     // The vote's sync comes after the cut's.
     wal.save_vote(ballot(3)).await.unwrap();
 
