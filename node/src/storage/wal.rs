@@ -248,8 +248,8 @@ impl Wal {
         })))
     }
 
-    /// Appends `entries`, which must follow the last one. They can be read when this returns; `synced` is called from the
-    /// writer's thread, and must be quick, after the sync, or with the error that kept it from happening. Waits while
+    /// Appends `entries`, which must follow the last one. They can be read when this returns; `synced` is called from
+    /// the writer's thread, and must be quick, after the sync, or with the error that kept it from happening. Waits while
     /// the queue is full. Not cancel safe as a whole, but either all entries are queued or none.
     pub async fn append(
         &self,
@@ -314,8 +314,8 @@ impl Wal {
         .await
     }
 
-    /// Forgets the entries up to and including `upto`, which may lie beyond the last one: the log then goes on after it.
-    /// Queued, in order with the rest; files that hold nothing else are removed after the sync.
+    /// Forgets the entries up to and including `upto`, which may lie beyond the last one: the log then goes on after
+    /// it. Queued, in order with the rest; files that hold nothing else are removed after the sync.
     pub async fn purge(&self, upto: EntryId) -> Result<(), WalError> {
         self.enqueue(|image| {
             image.purge(upto);
@@ -329,8 +329,8 @@ impl Wal {
         self.0.shared.image().state()
     }
 
-    /// The entries of `range` that the log holds, in order and without a hole. With `bytes_max` it may be the first ones
-    /// only, but one at least if there is any. Recent entries come from memory; others are read and opened on a
+    /// The entries of `range` that the log holds, in order and without a hole. With `bytes_max` it may be the first
+    /// ones only, but one at least if there is any. Recent entries come from memory; others are read and opened on a
     /// blocking thread of the tokio runtime.
     pub async fn read(
         &self,

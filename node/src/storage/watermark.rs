@@ -7,8 +7,8 @@
 //! last, purged = term 8, node 8, index 8; vote = term 8, node 8; all big-endian; absent ones are zeros
 //! flags  = 1 last | 2 purged | 4 vote | 8 vote committed
 //! ```
-//! Sequence `n` is written to slot `n % 2`, so a torn write hits the older slot only. A reader takes the valid slot with
-//! the higher sequence; a slot of zeros was never written; anything else that does not check is damaged.
+//! Sequence `n` is written to slot `n % 2`, so a torn write hits the older slot only. A reader takes the valid slot
+//! with the higher sequence; a slot of zeros was never written; anything else that does not check is damaged.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -152,8 +152,8 @@ impl Watermark {
         self.damaged_slot
     }
 
-    /// Writes `mark` into the older slot and syncs it. After an error the file must not be written again: what is on disk
-    /// is unknown.
+    /// Writes `mark` into the older slot and syncs it. After an error the file must not be written again: what is on
+    /// disk is unknown.
     pub fn write(&mut self, mark: Mark) -> Result<(), WatermarkError> {
         let sequence = self.sequence + 1;
         let offset = (sequence % 2) * SLOT_STRIDE as u64;

@@ -115,8 +115,8 @@ pub enum OpenWalError {
     },
     /// Files of another node or cluster.
     #[error(
-        "the raft log in {directory} belongs to node {} of cluster {}, not to node {} of cluster {}: the data directory \
-         is another node's", found.node, found.cluster, expected.node, expected.cluster
+        "the raft log in {directory} belongs to node {} of cluster {}, not to node {} of cluster {}: the data \
+         directory is another node's", found.node, found.cluster, expected.node, expected.cluster
     )]
     WrongIdentity {
         /// The log's directory.
@@ -128,8 +128,8 @@ pub enum OpenWalError {
     },
     /// Less than was acknowledged.
     #[error(
-        "the raft log in {directory} is behind its watermark: {what} was {}, and is {}; what node {node} had promised to \
-         the cluster is lost, so it must never vote again under this id; remove node {node} from the cluster and join \
+        "the raft log in {directory} is behind its watermark: {what} was {}, and is {}; what node {node} had promised \
+         to the cluster is lost, so it must never vote again under this id; remove node {node} from the cluster and join \
          with an empty data directory under a fresh id",
         Shown(mark),
         Shown(log)
@@ -148,8 +148,8 @@ pub enum OpenWalError {
     },
     /// Bytes that are not as they were written.
     #[error(
-        "the raft log in {directory} is damaged, and not only at its end as by a crash: the node must not vote with it; \
-         remove it from the cluster and join with an empty data directory under a fresh id"
+        "the raft log in {directory} is damaged, and not only at its end as by a crash: the node must not vote \
+         with it; remove it from the cluster and join with an empty data directory under a fresh id"
     )]
     Damaged {
         /// The log's directory.
@@ -160,8 +160,8 @@ pub enum OpenWalError {
     },
     /// Entries in the middle or at the start are not there.
     #[error(
-        "the raft log in {directory} lacks entries before its last one: a file of it is gone; the node must not vote with \
-         it; remove it from the cluster and join with an empty data directory under a fresh id"
+        "the raft log in {directory} lacks entries before its last one: a file of it is gone; the node must not vote \
+         with it; remove it from the cluster and join with an empty data directory under a fresh id"
     )]
     Hole {
         /// The log's directory.
