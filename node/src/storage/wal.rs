@@ -249,8 +249,8 @@ impl Wal {
     }
 
     /// Appends `entries`, which must follow the last one. They can be read when this returns; `synced` is called from
-    /// the writer's thread, and must be quick, after the sync, or with the error that kept it from happening. Waits while
-    /// the queue is full. Not cancel safe as a whole, but either all entries are queued or none.
+    /// the writer's thread, and must be quick, after the sync, or with the error that kept it from happening. Waits
+    /// while the queue is full. Not cancel safe as a whole, but either all entries are queued or none.
     pub async fn append(
         &self,
         entries: Vec<LogEntry>,

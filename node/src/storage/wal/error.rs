@@ -129,8 +129,8 @@ pub enum OpenWalError {
     /// Less than was acknowledged.
     #[error(
         "the raft log in {directory} is behind its watermark: {what} was {}, and is {}; what node {node} had promised \
-         to the cluster is lost, so it must never vote again under this id; remove node {node} from the cluster and join \
-         with an empty data directory under a fresh id",
+         to the cluster is lost, so it must never vote again under this id; remove node {node} from the cluster and \
+         join with an empty data directory under a fresh id",
         Shown(mark),
         Shown(log)
     )]
