@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! slot A at 0, slot B at 4096, 4096 bytes each:
-//! "PLTCKPT1" | sequence u64 | cluster[16] | incarnation u64 | node u64 | engine u8 | generation u64 | meta row bytes[142]
-//! | BLAKE3 of all before [32] | zeros                                                          integers big endian
+//! "PLTCKPT1" | sequence u64 | cluster[16] | incarnation u64 | node u64 | engine u8 | generation u64
+//! | meta row bytes[142] | BLAKE3 of all before [32] | zeros                                    integers big endian
 //! ```
 //! Each write goes to slot A, is synced, then to slot B, and is synced: a crash tears at most one, and one rotten slot
 //! never hides the newest record.

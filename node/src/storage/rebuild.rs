@@ -1,6 +1,6 @@
-//! Start of the state: what was found, what to do about it (a pure decision), and doing it. Whatever does not equal what its
-//! meta and CHECKPOINT say is set aside and rebuilt from the newest verified snapshot, or empty; the log, or a peer's
-//! snapshot, supplies the rest.
+//! Start of the state: what was found, what to do about it (a pure decision), and doing it. Whatever does not equal
+//! what its meta and CHECKPOINT say is set aside and rebuilt from the newest verified snapshot, or empty; the log, or a
+//! peer's snapshot, supplies the rest.
 //!
 //! ```text
 //! state/CHECKPOINT        which generation is the state; two slots
@@ -46,8 +46,8 @@ pub struct Options {
 
 /// An open state, and how it came about.
 pub struct Opened {
-    /// The state. Its `meta().applied` may be behind the log's purged index after a rebuild: then only a peer's snapshot
-    /// helps, and the caller must not start consensus on a gap without asking for one.
+    /// The state. Its `meta().applied` may be behind the log's purged index after a rebuild: then only a peer's
+    /// snapshot helps, and the caller must not start consensus on a gap without asking for one.
     pub store: Arc<dyn StateStore>,
     /// What the start did.
     pub start: Start,

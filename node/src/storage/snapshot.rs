@@ -9,8 +9,8 @@
 //!        0x02 | row parts u32 | rows u64 | BLAKE3 over (length u32 | part) of all before [32]    end
 //! ```
 //! The id is a digest of the header's meta, and parts are cut by one rule, so every node makes the same parts of the
-//! same rows, and an interrupted transfer goes on from any other node. Parts travel in clear inside TLS; each node seals them
-//! with its own key.
+//! same rows, and an interrupted transfer goes on from any other node. Parts travel in clear inside TLS; each node
+//! seals them with its own key.
 
 use super::fs::{FsError, TEMPORARY_SUFFIX, create_dir_durably, rename_durably, sync_dir};
 use super::keyspaces::snapshot_context;
@@ -612,8 +612,8 @@ impl Snapshots {
         SnapshotReceiver::resume(path, id, Arc::clone(&self.seal))
     }
 
-    /// Makes a complete file durable, reads it back, and keeps it. A file that does not read back is removed. It becomes the
-    /// current snapshot unless that one is newer.
+    /// Makes a complete file durable, reads it back, and keeps it. A file that does not read back is removed. It
+    /// becomes the current snapshot unless that one is newer.
     pub fn adopt(&self, receiver: SnapshotReceiver) -> Result<Arc<VerifiedSnapshot>, Error> {
         let SnapshotReceiver { path, file, intake, seal, .. } = receiver;
         if !intake.ended {
@@ -649,8 +649,8 @@ fn hex(id: &SnapshotId) -> String {
     format!("{:032x}", u128::from_be_bytes(*id))
 }
 
-/// The last entry up to which the log may be purged: what both a durable checkpoint and a verified, synced local snapshot
-/// cover. `None`: nothing.
+/// The last entry up to which the log may be purged: what both a durable checkpoint and a verified, synced local
+/// snapshot cover. `None`: nothing.
 pub fn purge_bound(store: &dyn StateStore, snapshots: &Snapshots) -> Option<EntryId> {
     let snapshot = snapshots.current()?.meta.applied?;
     let checkpoint = store.checkpointed()?;

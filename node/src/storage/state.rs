@@ -52,7 +52,8 @@ pub struct EntryId {
 pub struct StateMeta {
     /// The last entry whose changes are in the rows; `None` in a state that applied nothing.
     pub applied: Option<EntryId>,
-    /// The last applied membership as consensus encodes it, at most [`MEMBERSHIP_BYTES_MAX`]; empty when there was none.
+    /// The last applied membership as consensus encodes it, at most [`MEMBERSHIP_BYTES_MAX`]; empty when there was
+    /// none.
     pub membership: Vec<u8>,
     /// Chain digest over applied entries, as the domain computes it.
     pub chain: [u8; 32],
@@ -67,7 +68,8 @@ pub struct StateMeta {
 /// The changes of one group of applied entries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Batch {
-    /// Rows to put and delete. Keys are domain keys ([`super::keyspaces::is_domain_key`]), values at most [`ROW_BYTES_MAX`].
+    /// Rows to put and delete. Keys are domain keys ([`super::keyspaces::is_domain_key`]), values at most
+    /// [`ROW_BYTES_MAX`].
     pub changes: Changes,
     /// The last entry of the group; its index is above that of the batch before.
     pub applied: EntryId,
@@ -159,8 +161,8 @@ impl Error {
     }
 }
 
-/// The rows, readable and writable. `get` and `range` each see one index, never half a batch; use [`StateStore::read`] for
-/// several reads at one index. All calls block on disk: never call them on an async worker for long scans.
+/// The rows, readable and writable. `get` and `range` each see one index, never half a batch; use [`StateStore::read`]
+/// for several reads at one index. All calls block on disk: never call them on an async worker for long scans.
 pub trait StateStore: View + Send + Sync {
     /// Writes one group atomically: rows, count, content digest and meta. It is durable only after
     /// [`StateStore::checkpoint`]; the log replays what a crash loses.
@@ -174,8 +176,8 @@ pub trait StateStore: View + Send + Sync {
         self.meta().rows
     }
 
-    /// Runs short reads at one index, whose meta is passed with them. Applies wait meanwhile: for anything longer than a
-    /// few milliseconds use [`StateStore::freeze`]. The closure must not call the store itself.
+    /// Runs short reads at one index, whose meta is passed with them. Applies wait meanwhile: for anything longer than
+    /// a few milliseconds use [`StateStore::freeze`]. The closure must not call the store itself.
     fn read(&self, reader: &mut dyn FnMut(&dyn View, &StateMeta));
 
     /// Makes everything applied so far durable, then notes it in CHECKPOINT. Applies go on meanwhile.
@@ -212,9 +214,9 @@ pub trait RowSource {
 }
 
 /// The content digest: the sum, over all rows, of BLAKE3 of `key length u32 LE | key | value`, as four u64 lanes
-/// (little endian, wrapping). A sum has no order, so a batch updates it from the rows that it changes alone, and two engines with
-/// the same rows agree whatever their layout. It finds lost and rotten rows; it is no defence against a forger, who
-/// is kept out by sealing.
+/// (little endian, wrapping). A sum has no order, so a batch updates it from the rows that it changes alone, and two
+/// engines with the same rows agree whatever their layout. It finds lost and rotten rows; it is no defence against a
+/// forger, who is kept out by sealing.
 pub mod digest {
     /// The digest of no rows.
     pub const EMPTY: [u8; 32] = [0; 32];

@@ -293,7 +293,8 @@ mod tests {
         assert!(engine.gate.read().unwrap().is_empty());
     }
 
-    /// Steps of a frozen range must join without a gap or a repeat where rows came, went and changed around their edges.
+    /// Steps of a frozen range must join without a gap or a repeat where rows came, went and changed around their
+    /// edges.
     #[test]
     fn a_frozen_range_is_whole_across_steps_in_both_directions() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! A whole engine directory at once: filling a fresh one, and verifying one that was found. What to do about a bad one is
-//! decided in `rebuild`.
+//! A whole engine directory at once: filling a fresh one, and verifying one that was found. What to do about a bad one
+//! is decided in `rebuild`.
 
 use super::engine::{Engine, EngineError, RawBatch, RawView, guarded};
 use super::{EngineKind, Error, ROW_BYTES_MAX, RowSource, StateMeta, digest, meta, rows};

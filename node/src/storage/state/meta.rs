@@ -1,8 +1,9 @@
 //! The bytes of the meta row, the same in snapshots: what the rows are at. Decoding is total.
 //!
 //! ```text
-//! version u8 = 1 | applied u8 (0 none, 1 some) | term u64 | leader u64 | index u64 | chain[32] | rows u64 | content[32]
-//! | last time i64 | membership length u32 | BLAKE3 of the membership [32]           integers big endian, 142 bytes
+//! version u8 = 1 | applied u8 (0 none, 1 some) | term u64 | leader u64 | index u64 | chain[32] | rows u64
+//! | content[32] | last time i64 | membership length u32 | BLAKE3 of the membership [32]           integers big endian,
+//! 142 bytes
 //! ```
 //! The membership lies in a row of its own, because it changes seldom and the meta row with every batch.
 

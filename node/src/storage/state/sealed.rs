@@ -1,11 +1,11 @@
-//! The rails above an engine: sealing, splitting, counting, the content digest, the meta row in the same batch, poison after
-//! a fault, frozen views, installation by a fresh directory. No engine is named here.
+//! The rails above an engine: sealing, splitting, counting, the content digest, the meta row in the same batch, poison
+//! after a fault, frozen views, installation by a fresh directory. No engine is named here.
 //!
 //! ```text
-//! locks, always in this order:  applies (one writer) ─► checkpoint (CHECKPOINT file) ─► live (rows + meta of one index)
+//! locks, in this order:  applies (one writer) ─► checkpoint (CHECKPOINT file) ─► live (rows + meta of one index)
 //! ```
-//! Readers hold `live` shared for one call, an apply holds it exclusively for the engine's write alone, so no reader ever
-//! sees half a batch, or the head of a long row with the parts of another version.
+//! Readers hold `live` shared for one call, an apply holds it exclusively for the engine's write alone, so no reader
+//! ever sees half a batch, or the head of a long row with the parts of another version.
 
 use super::engine::{RawBatch, RawView, guarded};
 use super::fill::{self, Cell, OpenEngine};
@@ -96,8 +96,8 @@ impl SealedState {
         (Arc::clone(&live.cell), Arc::clone(&live.meta))
     }
 
-    /// Rows and meta after a batch, as they go to the engine. Nothing but an apply changes rows, and applies are one at a
-    /// time, so what is read here is still there when it is written.
+    /// Rows and meta after a batch, as they go to the engine. Nothing but an apply changes rows, and applies are one at
+    /// a time, so what is read here is still there when it is written.
     fn prepare(
         &self,
         raw: &dyn RawView,

@@ -1,5 +1,5 @@
-//! One flipped byte, a cut tail, a missing file: for every kind of file that a node's state has, on both engines. What is
-//! opened afterwards is exact, or was rebuilt; it never has rows missing in silence.
+//! One flipped byte, a cut tail, a missing file: for every kind of file that a node's state has, on both engines. What
+//! is opened afterwards is exact, or was rebuilt; it never has rows missing in silence.
 
 use super::*;
 use crate::storage::state::engine::Engine;

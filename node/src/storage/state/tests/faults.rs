@@ -329,7 +329,8 @@ fn another_clusters_or_nodes_directory_is_refused_and_left_alone() {
             foreign.try_open().map(drop),
             Err(OpenError::Foreign { node: NodeId(3), .. })
         ));
-        // A quorum recovery raises the incarnation: its survivor keeps the state, which then refuses the older identity.
+        // A quorum recovery raises the incarnation: its survivor keeps the state, which then refuses the older
+        // identity.
         let mut recovered = Place::new(dir.path(), kind);
         recovered.options.owner.incarnation = 2;
         assert_eq!(recovered.open().1, Start::Verified);
