@@ -291,7 +291,7 @@ impl Stage {
             .register_unit(v1::RegisterUnitRequest { header: None, unit: Some(registered) })
             .await?;
         let made = &stage;
-        at_once(made.practitioners.iter().enumerate(), |(nth, id)| async move {
+        at_once(&made.practitioners, |nth, id| async move {
             let practitioner = v1::Practitioner {
                 id: id.to_wire(),
                 unit_id: unit.to_wire(),
@@ -303,7 +303,7 @@ impl Stage {
             cluster.register_practitioner(request).await.map(drop)
         })
         .await?;
-        at_once(made.rooms.iter().enumerate(), |(nth, id)| async move {
+        at_once(&made.rooms, |nth, id| async move {
             let room = v1::Room {
                 id: id.to_wire(),
                 unit_id: unit.to_wire(),
@@ -316,7 +316,7 @@ impl Stage {
                 .map(drop)
         })
         .await?;
-        at_once(made.patients.iter().enumerate(), |(nth, id)| async move {
+        at_once(&made.patients, |nth, id| async move {
             let demographics = v1::Demographics {
                 name: format!("Paciente de carga {nth}"),
                 ..v1::Demographics::default()
@@ -330,8 +330,8 @@ impl Stage {
             cluster.register_patient(request).await.map(drop)
         })
         .await?;
-        at_once(made.records.iter().enumerate(), |(nth, id)| async move {
-            cluster.add_record(made.record(*id, nth)).await.map(drop)
+        at_once(&made.records, |nth, id| async move {
+            cluster.add_record(made.record(id, nth)).await.map(drop)
         })
         .await?;
         Ok(stage)
@@ -397,12 +397,14 @@ impl Stage {
     }
 }
 
-async fn at_once<T, F, Fut>(items: impl Iterator<Item = T>, call: F) -> Result<(), Error>
+/// Makes all calls, some at a time. By value and collected first: a stream over borrowed ids would not be `Send`.
+async fn at_once<F, Fut>(ids: &[Id], call: F) -> Result<(), Error>
 where
-    F: Fn(T) -> Fut,
+    F: Fn(usize, Id) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
-    stream::iter(items.map(call)).buffer_unordered(PREPARING).try_collect::<()>().await
+    let calls: Vec<Fut> = ids.iter().enumerate().map(|(nth, id)| call(nth, *id)).collect();
+    stream::iter(calls).buffer_unordered(PREPARING).try_collect::<()>().await
 }
 
 #[cfg(test)]

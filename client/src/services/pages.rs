@@ -32,7 +32,7 @@ macro_rules! pages {
     ($($(#[$doc:meta])* $name:ident: $list:ident($request:ident) -> $item:ident in $field:ident;)*) => {
         impl Cluster {$(
             $(#[$doc])*
-            pub fn $name(&self, request: v1::$request) -> impl Stream<Item = Result<v1::$item, Error>> {
+            pub fn $name(&self, request: v1::$request) -> impl Stream<Item = Result<v1::$item, Error>> + use<> {
                 let cluster = self.clone();
                 paged(move |page| {
                     let (cluster, mut request) = (cluster.clone(), request.clone());
@@ -69,7 +69,7 @@ impl Cluster {
     pub fn entries(
         &self,
         request: v1::ListEntriesRequest,
-    ) -> impl Stream<Item = Result<v1::AuditEntry, Error>> {
+    ) -> impl Stream<Item = Result<v1::AuditEntry, Error>> + use<> {
         let cluster = self.clone();
         stream::try_unfold(Some(request), move |request| {
             let cluster = cluster.clone();

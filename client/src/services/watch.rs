@@ -186,7 +186,7 @@ impl Cluster {
     pub fn watch(
         &self,
         request: v1::WatchRequest,
-    ) -> impl Stream<Item = Result<WatchEvent, WatchError>> + Send {
+    ) -> impl Stream<Item = Result<WatchEvent, WatchError>> + Send + use<> {
         let watching = Watching {
             cluster: self.clone(),
             request,
