@@ -80,7 +80,7 @@ enum Verdict {
     Again,
 }
 
-fn judge(code: Code, intent: Intent) -> Verdict {
+fn judge(code: Code, intent: Intent, not_done: bool) -> Verdict {
     match (code, intent) {
         (Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented, _) => Verdict::Invalid,
         (Code::Unauthenticated | Code::PermissionDenied, _) => Verdict::Denied,
@@ -89,6 +89,7 @@ fn judge(code: Code, intent: Intent) -> Verdict {
         (Code::FailedPrecondition | Code::DataLoss | Code::Internal, Intent::Read) => {
             Verdict::Elsewhere
         }
+        (Code::FailedPrecondition, Intent::Write { .. }) if not_done => Verdict::Elsewhere,
         _ => Verdict::Again,
     }
 }
@@ -163,16 +164,20 @@ where
             Err(_) => Status::deadline_exceeded("no answer in time"),
         };
         let answer = || Box::new(Answer::from_status(&status, endpoint.address()));
-        let verdict = judge(status.code(), intent);
+        let not_done = certainly_not_done(&status);
+        let verdict = judge(status.code(), intent, not_done);
         // A final status speaks of this try only: an earlier one may have been done.
-        if doubtful && matches!(intent, Intent::Write { .. }) && verdict != Verdict::Again {
+        let doubtful_before = doubtful && matches!(intent, Intent::Write { .. });
+        if doubtful_before && matches!(verdict, Verdict::Invalid | Verdict::Denied) {
             return Err(given_up(intent, doubtful, answer()));
         }
-        doubtful |= !certainly_not_done(&status);
+        doubtful |= !not_done;
         match verdict {
             Verdict::Invalid => return Err(Error::Invalid(answer())),
             Verdict::Denied => return Err(Error::Denied(answer())),
             Verdict::NotFound => return Err(Error::NotFound(answer())),
+            // Whether the earlier try was done can still be learnt.
+            Verdict::Elsewhere if doubtful_before => {}
             Verdict::Elsewhere => {
                 elsewhere += 1;
                 if elsewhere >= endpoints {

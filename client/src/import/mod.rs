@@ -213,7 +213,8 @@ impl Known {
     /// than the files.
     async fn look_up(&mut self, cluster: &Cluster, phase: Phase) -> Result<(), Error> {
         let read = Some(crate::services::LINEARIZABLE);
-        if matches!(phase, Phase::Practitioners | Phase::Locations | Phase::Patients) {
+        // Also before the first phase, where it serves as a question whether anybody answers at all.
+        if phase <= Phase::Patients {
             let units = cluster.units(v1::ListUnitsRequest { read, page: None });
             pin_mut!(units);
             while let Some(unit) = units.try_next().await? {

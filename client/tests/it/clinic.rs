@@ -19,6 +19,8 @@ pub enum Trouble {
     LostAnswer,
     /// It is not done, and the node says so.
     NotDone,
+    /// It is not done, the node says so, and would say so again.
+    Sealed,
     /// It is not done, for this reason.
     Refuse(Code),
     /// The answer is a rejection of this number.
@@ -86,8 +88,11 @@ impl Clinic {
         let trouble = state.script.pop_front().or(state.otherwise).unwrap_or(Trouble::None);
         match trouble {
             Trouble::None | Trouble::LostAnswer => {}
-            Trouble::NotDone => {
-                let mut status = Status::unavailable("no leader");
+            Trouble::NotDone | Trouble::Sealed => {
+                let mut status = match trouble {
+                    Trouble::Sealed => Status::failed_precondition("this node is sealed"),
+                    _ => Status::unavailable("no leader"),
+                };
                 status.metadata_mut().insert(OUTCOME_KEY, NOT_DONE.parse().unwrap());
                 return Err(status);
             }

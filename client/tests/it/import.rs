@@ -1,7 +1,7 @@
 //! A clinic's files: what is good is brought over once, what is bad is told, and nothing else stops.
 
 use crate::clinic::Clinic;
-use crate::transport::{Network, patient};
+use crate::transport::{Network, hasty, nobody, patient};
 use plantao_client::bench::{BenchKind, BenchOptions};
 use plantao_client::import::{Importer, IssueKind, read_back, submit_conflicting};
 use plantao_client::services::LOCAL;
@@ -195,4 +195,23 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
     assert_eq!(report.absent, ["practitioners.ndjson", "locations.ndjson", "appointments.ndjson"]);
     assert!(!serde_json::to_string(&report).unwrap().contains("Segredo"));
     assert!(Importer::new(&cluster).run(&path.join("none"), &|_| {}).await.is_err());
+}
+
+#[tokio::test]
+async fn an_import_into_a_cluster_that_does_not_answer_stops_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    synthetic::write(directory.path(), &SyntheticOptions::default()).unwrap();
+    let cluster = Network::new().client("a", &[nobody().await], hasty());
+    let report = Importer::new(&cluster).run(directory.path(), &|_| {}).await.unwrap();
+    assert!(
+        report.stopped.is_some() && !report.is_clean() && report.organizations.read == 0,
+        "{report:?}"
+    );
+    fs::remove_file(directory.path().join("organizations.ndjson")).unwrap();
+    fs::create_dir(directory.path().join("organizations.ndjson")).unwrap();
+    let report = Importer::new(&cluster).run(directory.path(), &|_| {}).await.unwrap();
+    assert!(
+        report.issues.iter().any(|issue| issue.line == 0 && issue.what == IssueKind::Failed),
+        "{report:?}"
+    );
 }

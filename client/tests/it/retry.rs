@@ -112,3 +112,20 @@ async fn a_refusal_is_final_and_asked_for_once() {
     let request = v1::GetRecordRequest { record_id: record(9).record_id, ..Default::default() };
     assert!(matches!(cluster.get_record(request).await, Err(Error::NotFound(_))));
 }
+
+#[tokio::test]
+async fn a_node_that_cannot_is_left_for_others_and_each_is_asked_once() {
+    let scene = scene().await;
+    let other = Clinic::default();
+    let endpoints = [scene.address, scene.network.serve(2, &other).await];
+    let cluster = scene.network.client("a", &endpoints, patient());
+    scene.clinic.trouble(&[], Some(Trouble::Sealed));
+    assert_eq!(cluster.add_record(record(1)).await.unwrap().attempts, 2);
+    other.trouble(&[], Some(Trouble::Sealed));
+    let error = cluster.add_record(record(2)).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Unavailable(answer) if answer.message.contains("sealed")),
+        "{error}"
+    );
+    assert_eq!((scene.clinic.seen().len(), other.seen().len()), (2, 1));
+}
