@@ -7,6 +7,7 @@ pub mod clock;
 pub mod consensus;
 pub mod crypto;
 pub mod entropy;
+pub mod local_network;
 pub mod peer;
 pub mod storage;
 pub mod transport;

@@ -1,0 +1,738 @@
+//! A whole network on one computer: nodes as processes of `plantaod` on loopback, a fresh authority, identities and a
+//! context for programs. The demonstration, the tests and the chaos tool start theirs here.
+//!
+//! ```text
+//! DIR/network.json                  what it is made of; written last, so a network without it was never finished
+//!     authority/                    root of trust of this network
+//!     identities/                   certificates of a program, an operator and an auditor of the whole network
+//!     cli/config.toml               contexts for `plantao --config`
+//!     recovery.txt                  paper passphrase
+//!     nodes/<name>/config.toml  tls/  keys/  data/  node.log
+//! ```
+//! Everything lies in one directory, keys beside data: this is never how a clinic installs. Nothing here knows what a
+//! node does inside: it is started, asked and killed as an operator would.
+
+mod layout;
+mod process;
+
+pub use layout::{Engine, NodeSpec, Timers};
+pub use process::{Ready, parse_ready};
+
+use layout::{Description, NodeFiles, Ports};
+use plantao_client::config::{Context, Contexts};
+use plantao_client::identity::{Identity, Kind, Scope, Slug};
+use plantao_client::pki::{self, Authority, SubjectName};
+use plantao_client::{Cluster, ConnectOptions};
+use plantao_proto::admin::v1 as admin;
+use process::Running;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a node may take to say that it is ready, to stop, or to join: a slow machine, not a promise.
+pub const NODE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long the network may take to agree on something, e.g. that all are voters.
+pub const NETWORK_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Between two looks at a condition that is waited for.
+const LOOK_PAUSE: Duration = Duration::from_millis(25);
+
+/// The context that [`LocalNetwork::create`] writes.
+pub const CONTEXT: &str = "demo";
+
+/// Why a network on one computer could not be made or driven.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Names of files go into configurations, which are text.
+    #[error("the path {} is not UTF-8", path.display())]
+    PathNotText {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Something else is there.
+    #[error("{} is neither empty nor a finished network", path.display())]
+    NotANetwork {
+        /// Where.
+        path: PathBuf,
+    },
+    /// `network.json` was not written by this version.
+    #[error("cannot understand {}", path.display())]
+    Description {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Certificates.
+    #[error("cannot issue a certificate")]
+    Pki(#[source] pki::Error),
+    /// A context.
+    #[error("cannot write the contexts")]
+    Contexts(#[source] plantao_client::config::Error),
+    /// Channels.
+    #[error("cannot talk to the network")]
+    Open(#[source] plantao_client::connect::OpenError),
+    /// The operating system.
+    #[error("no randomness for keys")]
+    Randomness(#[source] getrandom::Error),
+    /// A position, name or number that no node has.
+    #[error("no such node in this network")]
+    NoSuchNode,
+    /// Every port that was tried is taken.
+    #[error("no free ports on 127.0.0.1 were found")]
+    NoPorts,
+    /// The program.
+    #[error("cannot start a process of {}", program.display())]
+    Spawn {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended instead of doing what it was started for.
+    #[error("`plantaod {command}` of {node} ended with {status}:\n{tail}")]
+    Ended {
+        /// Its node.
+        node: String,
+        /// `run`, `init` or `join`.
+        command: &'static str,
+        /// How.
+        status: ExitStatus,
+        /// The end of what it logged.
+        tail: String,
+    },
+    /// It said something else than it should.
+    #[error("`plantaod {command}` of {node} did not say what it should: {line:?}")]
+    Said {
+        /// Its node.
+        node: String,
+        /// `run` or `join`.
+        command: &'static str,
+        /// What it said instead.
+        line: String,
+    },
+    /// Out of time.
+    #[error("waited {} s in vain: {what}", waited.as_secs())]
+    TimedOut {
+        /// For what.
+        what: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// A call.
+    #[error("the network did not do as asked")]
+    Call(#[source] plantao_client::Error),
+}
+
+impl Error {
+    fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { what, path, source }
+    }
+}
+
+/// What to make.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// `plantaod` itself, e.g. [`std::env::current_exe`].
+    pub program: PathBuf,
+    /// Short name of the cluster.
+    pub cluster: Slug,
+    /// Raft timers of all nodes.
+    pub timers: Timers,
+    /// The first is made by `init` and must be keyed; the others join it, in this order.
+    pub nodes: Vec<NodeSpec>,
+    /// Further `section.key=value` for each `plantaod run`.
+    pub settings: Vec<String>,
+}
+
+impl NetworkOptions {
+    /// Two units, `centro` and `jardins`, and `cofre` off-site, without keys and on another engine.
+    pub fn clinic(program: PathBuf, cluster: Slug, timers: Timers) -> Self {
+        let nodes =
+            vec![NodeSpec::unit("centro"), NodeSpec::unit("jardins"), NodeSpec::off_site("cofre")];
+        Self { program, cluster, timers, nodes, settings: Vec::new() }
+    }
+}
+
+/// One node, running or not.
+#[derive(Debug)]
+pub struct Node {
+    spec: NodeSpec,
+    id: u64,
+    ports: Ports,
+    files: NodeFiles,
+    running: Option<Running>,
+}
+
+impl Node {
+    /// Its Raft number.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// What it is.
+    pub fn spec(&self) -> &NodeSpec {
+        &self.spec
+    }
+
+    /// `host:port` for programs.
+    pub fn public(&self) -> String {
+        local(self.ports.public)
+    }
+
+    /// `host:port` for operators.
+    pub fn admin(&self) -> String {
+        local(self.ports.admin)
+    }
+
+    /// `host:port` for nodes.
+    pub fn peer(&self) -> String {
+        local(self.ports.peer)
+    }
+
+    /// `host:port` of its metrics.
+    pub fn metrics(&self) -> String {
+        local(self.ports.metrics)
+    }
+
+    /// Its directory with configuration, certificates, keys, log and data.
+    pub fn directory(&self) -> &Path {
+        &self.files.directory
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.files.data
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Path {
+        &self.files.config
+    }
+
+    /// Its log lines, of all its lives.
+    pub fn log(&self) -> &Path {
+        &self.files.log
+    }
+
+    /// Number of its process; `None` when it does not run.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().and_then(Running::pid)
+    }
+
+    /// Its resident memory in bytes now, as the operating system counts it; `None` when it does not run.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        process::resident_bytes(self.pid()?)
+    }
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// Digests of one node's state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeDigest {
+    /// Its name.
+    pub node: String,
+    /// Of its state.
+    pub engine: String,
+    /// Log index that it has applied.
+    pub applied_index: u64,
+    /// Over all rows.
+    pub content: Vec<u8>,
+    /// Over all entries.
+    pub chain: Vec<u8>,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// A network of processes. Dropping it kills those that still run, by their numbers.
+#[derive(Debug)]
+pub struct LocalNetwork {
+    directory: PathBuf,
+    program: PathBuf,
+    cluster: Slug,
+    settings: Vec<String>,
+    nodes: Vec<Node>,
+}
+
+impl LocalNetwork {
+    /// Makes a network in `directory`, which must be absent or empty, and starts it: every node runs and is what its
+    /// [`NodeSpec`] says. Blocks for small files.
+    ///
+    /// # Errors
+    /// When anything fails; what was started is killed, what was written stays for a look.
+    pub async fn create(directory: &Path, options: &NetworkOptions) -> Result<Self, Error> {
+        let directory = prepare(directory)?;
+        let authority =
+            Authority::create(&options.cluster, &directory.join("authority"), SystemTime::now())
+                .map_err(Error::Pki)?;
+        let mut network = Self {
+            program: options.program.clone(),
+            cluster: options.cluster.clone(),
+            settings: options.settings.clone(),
+            nodes: Vec::new(),
+            directory,
+        };
+        network.issue_identities(&authority)?;
+        for (spec, ports) in options.nodes.iter().zip(layout::pick_ports(options.nodes.len())?) {
+            let files = NodeFiles::of(&network.directory, &spec.name);
+            files.write(spec, &ports, options.timers)?;
+            network.nodes.push(Node { spec: spec.clone(), id: 0, ports, files, running: None });
+        }
+        network.found(&authority).await?;
+        for at in 1..network.nodes.len() {
+            network.join(&authority, at).await?;
+        }
+        network.settle().await?;
+        network.write_contexts()?;
+        network.describe(options.timers)?;
+        Ok(network)
+    }
+
+    /// Opens the network that [`Self::create`] made in `directory`; nothing runs yet.
+    ///
+    /// # Errors
+    /// [`Error::NotANetwork`] when there is none, or none that was finished.
+    pub fn open(directory: &Path, program: PathBuf, settings: Vec<String>) -> Result<Self, Error> {
+        let directory = fs::canonicalize(directory).map_err(Error::file("find", directory))?;
+        let description = Description::read(&directory)?;
+        let nodes = description.nodes.into_iter().map(|node| Node {
+            files: NodeFiles::of(&directory, &node.spec.name),
+            spec: node.spec,
+            id: node.id,
+            ports: node.ports,
+            running: None,
+        });
+        let nodes = nodes.collect();
+        let cluster = description
+            .cluster
+            .parse()
+            .map_err(|_| Error::NotANetwork { path: directory.clone() })?;
+        Ok(Self { program, cluster, settings, nodes, directory })
+    }
+
+    /// Whether `directory` holds a finished network.
+    pub fn exists(directory: &Path) -> bool {
+        Description::path(directory).is_file()
+    }
+
+    /// Where it lives.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its nodes, in the order of the options; a position in it is what the methods below take.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The file with the paper passphrase.
+    pub fn recovery_file(&self) -> PathBuf {
+        self.directory.join("recovery.txt")
+    }
+
+    /// The contexts file for `plantao --config`.
+    pub fn contexts_file(&self) -> PathBuf {
+        self.directory.join("cli").join("config.toml")
+    }
+
+    /// Settings for each `plantaod run` from the next start on.
+    pub fn set(&mut self, settings: Vec<String>) {
+        self.settings = settings;
+    }
+
+    /// A context with an identity of [`Self::issue`], or one that every network has: `sistema`, `operador`,
+    /// `auditor`. Only keyed nodes are in `endpoints`, because another takes no content; every node is in `admin_endpoints`.
+    pub fn context(&self, identity: &str) -> Context {
+        let identities = self.directory.join("identities");
+        Context {
+            cluster: self.cluster.to_string(),
+            label: "demonstração".to_owned(),
+            endpoints: self.nodes.iter().filter(|node| node.spec.keyed).map(Node::public).collect(),
+            admin_endpoints: self.nodes.iter().map(Node::admin).collect(),
+            ca: identities.join("ca.crt"),
+            cert: identities.join(format!("{identity}.crt")),
+            key: identities.join(format!("{identity}.key")),
+            admin_cert: Some(identities.join("operador.crt")),
+            admin_key: Some(identities.join("operador.key")),
+        }
+    }
+
+    /// The network through all keyed nodes, as the program `sistema`, with the operator for the admin plane.
+    pub fn connect(&self, options: &ConnectOptions) -> Result<Cluster, Error> {
+        Cluster::open(&self.context("sistema"), options).map_err(Error::Open)
+    }
+
+    /// Issues a further certificate into `identities/<file>.{crt,key}`, for [`Self::context`].
+    pub fn issue(&self, file: &str, unit: Scope, kind: Kind) -> Result<(), Error> {
+        let authority = Authority::open(&self.directory.join("authority")).map_err(Error::Pki)?;
+        self.issue_identity(&authority, file, unit, kind)
+    }
+
+    /// Starts a node and waits until it says that it is ready; gives how long that took. One that runs is left alone.
+    pub async fn start(&mut self, at: usize) -> Result<Duration, Error> {
+        let running = self.spawn(at)?;
+        let node = self.node_mut(at)?;
+        if let Some(mut running) = running {
+            let took = running.ready().await?;
+            node.running = Some(running);
+            return Ok(took);
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Starts all nodes at once; gives how long each took to be ready, in their order.
+    pub async fn start_all(&mut self) -> Result<Vec<Duration>, Error> {
+        for at in 0..self.nodes.len() {
+            if let Some(running) = self.spawn(at)? {
+                self.nodes[at].running = Some(running);
+            }
+        }
+        let mut took = Vec::new();
+        for node in &mut self.nodes {
+            if let Some(running) = &mut node.running {
+                took.push(running.ready().await?);
+            }
+        }
+        Ok(took)
+    }
+
+    /// Asks a node to stop (SIGTERM) and waits for its end.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when it did not end with 0; [`Error::TimedOut`] when it did not end, and was killed.
+    pub async fn stop(&mut self, at: usize) -> Result<(), Error> {
+        match self.node_mut(at)?.running.take() {
+            Some(running) => running.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks all nodes to stop, the last first so that the lead ends on a unit, and waits for each.
+    pub async fn stop_all(&mut self) -> Result<(), Error> {
+        for at in (0..self.nodes.len()).rev() {
+            self.stop(at).await?;
+        }
+        Ok(())
+    }
+
+    /// Kills a node (SIGKILL) and waits for its end.
+    pub async fn kill(&mut self, at: usize) -> Result<(), Error> {
+        match self.node_mut(at)?.running.take() {
+            Some(running) => running.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Kills all nodes before waiting for any, as a loss of power does.
+    pub async fn kill_all(&mut self) -> Result<(), Error> {
+        let mut dying: Vec<Running> =
+            self.nodes.iter_mut().filter_map(|node| node.running.take()).collect();
+        for running in &mut dying {
+            running.send_kill()?;
+        }
+        for running in dying {
+            running.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// The position of the node with this Raft number.
+    pub fn position(&self, id: u64) -> Result<usize, Error> {
+        self.nodes.iter().position(|node| node.id == id).ok_or(Error::NoSuchNode)
+    }
+
+    /// Waits until a node that runs says that it leads, and a majority of those that run follow it; gives its position.
+    pub async fn leader(&self) -> Result<usize, Error> {
+        let statuses = self
+            .until("a leader that the others follow", |statuses| {
+                let leader =
+                    statuses.iter().filter(|status| status.role() == admin::NodeRole::Leader);
+                let leader = leader.max_by_key(|status| status.term)?;
+                let following =
+                    statuses.iter().filter(|status| status.leader_id == leader.node_id).count();
+                (following * 2 > self.nodes.len()).then_some(leader.node_id)
+            })
+            .await?;
+        self.position(statuses)
+    }
+
+    /// Waits until each node that runs follows one leader, is the voter or learner that it is to be, and has applied what
+    /// was committed.
+    pub async fn settle(&self) -> Result<(), Error> {
+        let running = self.nodes.iter().filter(|node| node.running.is_some()).count();
+        self.until("every node as it should be", |statuses| {
+            let leader = statuses.iter().find(|status| status.role() == admin::NodeRole::Leader)?;
+            let followed = statuses.len() == running
+                && statuses.iter().all(|status| {
+                    status.leader_id == leader.node_id
+                        && status.applied_index >= leader.committed_index
+                });
+            let as_described = self.nodes.iter().filter(|node| node.id != 0).all(|node| {
+                let member = leader.members.iter().find(|member| member.node_id == node.id);
+                member.is_some_and(|member| {
+                    (member.role() == admin::NodeRole::Learner) != node.spec.voter
+                })
+            });
+            let unsealed = statuses.iter().all(|status| {
+                status.unsealed
+                    || !self.nodes.iter().any(|node| node.id == status.node_id && node.spec.keyed)
+            });
+            (followed && as_described && unsealed).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until all nodes that run have applied the same index, and gives their digests there.
+    pub async fn digests(&self) -> Result<Vec<NodeDigest>, Error> {
+        let cluster = self.admins(|node| node.running.is_some())?;
+        let deadline = Instant::now() + NETWORK_TIME_MAX;
+        loop {
+            let asked = cluster.admin_nodes().iter().map(plantao_client::AdminNode::get_digest);
+            let digests: Vec<_> = futures_util::future::join_all(asked)
+                .await
+                .into_iter()
+                .filter_map(Result::ok)
+                .collect();
+            let first = digests.first().map(|digest| digest.applied_index);
+            if digests.len() == cluster.admin_nodes().len()
+                && digests.iter().all(|digest| Some(digest.applied_index) == first)
+            {
+                let named = digests.into_iter().map(|digest| {
+                    let node = self
+                        .nodes
+                        .iter()
+                        .find(|node| node.id == digest.node_id)
+                        .ok_or(Error::NoSuchNode)?;
+                    Ok(NodeDigest {
+                        node: node.spec.name.clone(),
+                        engine: digest.engine,
+                        applied_index: digest.applied_index,
+                        content: digest.content.to_vec(),
+                        chain: digest.chain.to_vec(),
+                        rows: digest.rows,
+                    })
+                });
+                return named.collect();
+            }
+            pause_until(deadline, "digests at one index").await?;
+        }
+    }
+
+    fn node_mut(&mut self, at: usize) -> Result<&mut Node, Error> {
+        self.nodes.get_mut(at).ok_or(Error::NoSuchNode)
+    }
+
+    fn spawn(&mut self, at: usize) -> Result<Option<Running>, Error> {
+        let (program, settings) = (self.program.clone(), self.settings.clone());
+        let node = self.node_mut(at)?;
+        // A process that ended by itself must not pass for one that runs.
+        if node.running.as_mut().is_some_and(Running::runs) {
+            return Ok(None);
+        }
+        node.running = None;
+        Running::spawn(&program, &node.spec.name, &node.files, &settings).map(Some)
+    }
+
+    /// A cluster of which only the admin plane is used, of the nodes that `which` names.
+    fn admins(&self, which: impl Fn(&Node) -> bool) -> Result<Cluster, Error> {
+        let mut context = self.context("operador");
+        context.admin_endpoints =
+            self.nodes.iter().filter(|node| which(node)).map(Node::admin).collect();
+        let mut options = ConnectOptions::default();
+        options.retry.attempt_timeout = Duration::from_secs(2);
+        Cluster::open(&context, &options).map_err(Error::Open)
+    }
+
+    async fn until<T>(
+        &self,
+        what: &str,
+        mut condition: impl FnMut(&[admin::GetStatusResponse]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let cluster = self.admins(|node| node.running.is_some())?;
+        let deadline = Instant::now() + NETWORK_TIME_MAX;
+        loop {
+            let asked = cluster.admin_nodes().iter().map(plantao_client::AdminNode::get_status);
+            let statuses: Vec<_> = futures_util::future::join_all(asked)
+                .await
+                .into_iter()
+                .filter_map(Result::ok)
+                .collect();
+            if let Some(found) = condition(&statuses) {
+                return Ok(found);
+            }
+            pause_until(deadline, what).await?;
+        }
+    }
+
+    async fn found(&mut self, authority: &Authority) -> Result<(), Error> {
+        let recovery = self.recovery_file();
+        let identity = Identity::Node { cluster: self.cluster.clone(), id: 1 };
+        let node = self.nodes.first_mut().ok_or(Error::NoSuchNode)?;
+        issue_node(authority, identity, &node.files, "node")?;
+        node.id = 1;
+        let (cluster, recovery) = (self.cluster.to_string(), text(&recovery)?.to_owned());
+        let arguments = ["--cluster", &cluster, "--recovery-file", &recovery];
+        process::run_once(&self.program, &node.spec.name, &node.files, "init", &arguments).await?;
+        self.start(0).await?;
+        self.leader().await?;
+        Ok(())
+    }
+
+    async fn join(&mut self, authority: &Authority, at: usize) -> Result<(), Error> {
+        let name: Slug = self.node_mut(at)?.spec.name.parse().map_err(|_| Error::NoSuchNode)?;
+        let (keyed, voter) = (self.nodes[at].spec.keyed, self.nodes[at].spec.voter);
+        let identity = Identity::NewNode { cluster: self.cluster.clone(), name };
+        issue_node(authority, identity, &self.nodes[at].files, "new")?;
+        let token = {
+            let cluster = self.admins(|node| node.id == 1)?;
+            let admin = cluster.admin_nodes().first().ok_or(Error::NoSuchNode)?;
+            let request = admin::CreateJoinTokenRequest { keyed, voter, lifetime_ms: 0 };
+            admin.create_join_token(request).await.map_err(Error::Call)?.token
+        };
+        let peer = self.nodes[0].peer();
+        let node = &mut self.nodes[at];
+        layout::write_private(&node.files.token, token.as_bytes())?;
+        let new = |extension| node.files.tls.join(format!("new.{extension}"));
+        let (certificate, key) = (new("crt"), new("key"));
+        let arguments = [
+            "--peer",
+            &peer,
+            "--token-file",
+            text(&node.files.token)?,
+            "--certificate",
+            text(&certificate)?,
+            "--key",
+            text(&key)?,
+        ];
+        let said =
+            process::run_once(&self.program, &node.spec.name, &node.files, "join", &arguments)
+                .await?;
+        node.id = said
+            .iter()
+            .find_map(|line| line.strip_prefix("node ")?.trim().parse().ok())
+            .ok_or_else(|| Error::Said {
+                node: node.spec.name.clone(),
+                command: "join",
+                line: said.last().cloned().unwrap_or_default(),
+            })?;
+        // The token is spent; the file has no further use.
+        fs::remove_file(&node.files.token).map_err(Error::file("remove", &node.files.token))?;
+        let identity = Identity::Node { cluster: self.cluster.clone(), id: node.id };
+        issue_node(authority, identity, &node.files, "node")?;
+        self.start(at).await?;
+        self.settle().await
+    }
+
+    fn issue_identities(&self, authority: &Authority) -> Result<(), Error> {
+        for (file, kind) in [
+            ("sistema", Kind::Integration),
+            ("operador", Kind::Operator),
+            ("auditor", Kind::Auditor),
+        ] {
+            self.issue_identity(authority, file, Scope::Network, kind)?;
+        }
+        Ok(())
+    }
+
+    fn issue_identity(
+        &self,
+        authority: &Authority,
+        file: &str,
+        unit: Scope,
+        kind: Kind,
+    ) -> Result<(), Error> {
+        let name: Slug = file.parse().map_err(|_| Error::NoSuchNode)?;
+        let identity =
+            Identity::Unit { cluster: self.cluster.clone(), unit, kind, name: name.clone() };
+        let request = pki::Request { identity, names: Vec::new(), lifetime: None };
+        let into = self.directory.join("identities");
+        authority.issue(&request, &into, &name, SystemTime::now()).map_err(Error::Pki)?;
+        Ok(())
+    }
+
+    fn write_contexts(&self) -> Result<(), Error> {
+        let mut contexts = Contexts { current: Some(CONTEXT.to_owned()), ..Contexts::default() };
+        contexts.contexts.insert(CONTEXT.to_owned(), self.context("sistema"));
+        contexts.contexts.insert(format!("{CONTEXT}-auditoria"), self.context("auditor"));
+        contexts.save(&self.contexts_file()).map_err(Error::Contexts)
+    }
+
+    fn describe(&self, timers: Timers) -> Result<(), Error> {
+        let nodes = self.nodes.iter().map(|node| layout::DescribedNode {
+            spec: node.spec.clone(),
+            id: node.id,
+            ports: node.ports,
+        });
+        Description { cluster: self.cluster.to_string(), timers, nodes: nodes.collect() }
+            .write(&self.directory)
+    }
+}
+
+/// Makes the directory, or takes an empty one; gives its absolute path.
+fn prepare(directory: &Path) -> Result<PathBuf, Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(Error::file("make", directory))?;
+    let directory = fs::canonicalize(directory).map_err(Error::file("find", directory))?;
+    text(&directory)?;
+    let mut entries = fs::read_dir(&directory).map_err(Error::file("list", &directory))?;
+    if entries.next().is_some() {
+        return Err(Error::NotANetwork { path: directory });
+    }
+    Ok(directory)
+}
+
+fn text(path: &Path) -> Result<&str, Error> {
+    path.to_str().ok_or_else(|| Error::PathNotText { path: path.to_owned() })
+}
+
+fn issue_node(
+    authority: &Authority,
+    identity: Identity,
+    files: &NodeFiles,
+    name: &str,
+) -> Result<(), Error> {
+    let names = vec![SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+    let request = pki::Request { identity, names, lifetime: None };
+    let name: Slug = name.parse().map_err(|_| Error::NoSuchNode)?;
+    authority.issue(&request, &files.tls, &name, SystemTime::now()).map_err(Error::Pki)?;
+    Ok(())
+}
+
+/// Waits a little, or ends the wait.
+async fn pause_until(deadline: Instant, what: &str) -> Result<(), Error> {
+    if Instant::now() >= deadline {
+        return Err(Error::TimedOut { what: what.to_owned(), waited: NETWORK_TIME_MAX });
+    }
+    tokio::time::sleep(LOOK_PAUSE).await;
+    Ok(())
+}
