@@ -158,8 +158,8 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Loads the context's credentials and makes channels; needs a Tokio runtime, blocks for a few small reads, connects
-    /// nothing yet.
+    /// Loads the context's credentials and makes channels. Needs a Tokio runtime, blocks for a few small reads, and
+    /// connects nothing yet.
     pub fn open(context: &Context, options: &ConnectOptions) -> Result<Self, OpenError> {
         context.check().map_err(OpenError::Context)?;
         let public = load(context, "public", &context.cert, &context.key)?;

@@ -2,7 +2,7 @@
 //! that keep one request id, typed calls, and what is built on them: import of FHIR files, read-back, load.
 //!
 //! ```text
-//! cli, demo ─► import, bench ─► services (typed calls) ─► retry ─► connect (sticky, failover) ─► transport (mutual TLS)
+//! cli ─► import, bench ─► services (typed calls) ─► retry ─► connect (sticky, failover) ─► transport (mutual TLS)
 //! ```
 //! Nothing here decides a rule of the clinic, opens a data directory, or prints: callers get values and errors.
 

@@ -4,10 +4,10 @@
 //! ```text
 //! answer         ─► done
 //! final status   ─► Invalid | Denied | NotFound          (nothing happened)
-//! other status   ─► pause with jitter, next endpoint, again ─► ... ─► out of time: Unavailable or Unknown
+//! other status   ─► next endpoint, pause with jitter, again ─► out of time: Unavailable or Unknown
 //! ```
-//! A write ends as `Unavailable` only when **every** try certainly did nothing: no connection was made, or the node said
-//! that it proposed nothing. One doubtful try is enough for `Unknown`.
+//! A write ends as `Unavailable` only when **every** try certainly did nothing: no connection was made, or the node
+//! said that it proposed nothing. One doubtful try is enough for `Unknown`.
 
 use crate::connect::Cluster;
 use crate::error::{Answer, Error, NOT_DONE, OUTCOME_KEY};
@@ -120,7 +120,7 @@ fn jittered(pause: Duration) -> Duration {
     }
 }
 
-/// Calls until there is an answer, a final status, or `until`. `call` gets a channel and the time that this try may take.
+/// Calls until there is an answer, a final status, or `until`. `call` gets a channel and the time for this try.
 ///
 /// Cancel safe in that a dropped call leaves nothing running here; a write may still be done.
 pub(crate) async fn call<T, F, Fut>(

@@ -251,7 +251,7 @@ fn records(chance: &mut Chance, options: &SyntheticOptions, patients: &[String])
             records.push(json!({
                 "resourceType": "Consent", "id": id, "status": "active", "dateTime": at,
                 "patient": {"reference": format!("Patient/{patient}")},
-                "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "treatment"}]},
+                "scope": {"coding": [{"code": "treatment"}]},
                 "category": [{"text": "atendimento"}], "policyRule": {"text": "LGPD"},
             }));
             continue;

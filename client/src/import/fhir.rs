@@ -9,7 +9,7 @@
 //! | `Location.managingOrganization` | the room's unit, and that of each booking in it |
 //! | `Patient.managingOrganization` | the patient's unit, and that of each record and consent |
 //! | `Consent.scope`, `provision.purpose` | purposes; `patient-privacy` and what is not known mean treatment |
-//! | first date of a record that is there | when it was authored; else `meta.lastUpdated`; else 1900-01-01, before all others |
+//! | a record's first date that is there | when it was authored; without any: 1900-01-01, before all others |
 
 use super::fault::Fault;
 use crate::id::{Id, LabelKind, id_of};

@@ -150,7 +150,8 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
     let huge = record("r-3", &format!(",\"valueString\":\"{}\"", "x".repeat(50 << 10)));
     write(path, "records.ndjson", &[
         record("r-1", "").as_bytes(), record("r-2", ",\"date\":\"ontem\"").as_bytes(), huge.as_bytes(),
-        record("r-4", "").replace("p-1", "p-404").as_bytes(), record("r-5", "").replace("Observation", "Bundle").as_bytes(),
+        record("r-4", "").replace("p-1", "p-404").as_bytes(),
+        record("r-5", "").replace("Observation", "Bundle").as_bytes(),
         br#"{"resourceType":"Consent","id":"c-1","status":"draft","patient":{"reference":"Patient/p-1"}}"#, b"\n",
     ]);
     let report = Importer::new(&cluster).run(path, &|_| {}).await.unwrap();
