@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::convert::{self, Affiliation};
-use super::handle::{Consensus, NotApplied, ProposeError};
+use super::handle::{Consensus, NotApplied, ProposeError, check};
 use super::read_index::{ReadError, ReadRounds};
 use super::state_machine::Progress;
 use super::types::Applied;
@@ -140,6 +140,8 @@ impl Forwarder {
         envelope: Bytes,
         deadline: Instant,
     ) -> Result<Applied, ForwardError> {
+        // Here, because from a node in between the refusal comes back as one of many.
+        check(&envelope).map_err(ForwardError::Malformed)?;
         let question = Question::Propose(envelope);
         let mut taken = false;
         let mut pause = PAUSE_MIN;

@@ -129,7 +129,7 @@ pub(super) struct Inner {
     stamp_ms: AtomicI64,
     /// What a leader whose clock is ahead takes off its own clock; never positive.
     correction_ms: AtomicI64,
-    in_flight: Arc<Semaphore>,
+    pub(super) in_flight: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -231,12 +231,7 @@ impl Consensus {
     ) -> Result<Applied, ProposeError> {
         let permit =
             Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ProposeError::Busy)?;
-        if envelope.len() > PROPOSAL_BYTES_MAX {
-            return Err(ProposeError::Malformed(codec::DecodeError::TooLong {
-                bytes: envelope.len(),
-            }));
-        }
-        codec::decode_envelope(&envelope).map_err(ProposeError::Malformed)?;
+        check(&envelope).map_err(ProposeError::Malformed)?;
         if let Err(forward) = self.0.raft.as_leader() {
             return Err(ProposeError::NotLeader { leader: forward.leader_id });
         }
@@ -375,6 +370,14 @@ impl Consensus {
             tracing::warn!("the applier did not stop in time");
         }
     }
+}
+
+/// Whether these bytes are an envelope that every node can apply.
+pub(super) fn check(envelope: &[u8]) -> Result<(), codec::DecodeError> {
+    if envelope.len() > PROPOSAL_BYTES_MAX {
+        return Err(codec::DecodeError::TooLong { bytes: envelope.len() });
+    }
+    codec::decode_envelope(envelope).map(drop)
 }
 
 /// A proposal that openraft may have. Its permit lasts as long as it, even when nobody waits any more: else a caller

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod forward;
 pub mod handle;
 mod inbound;
+pub mod leader_tasks;
 pub mod log_store;
 pub mod membership;
 pub mod network;
@@ -20,8 +21,12 @@ pub use convert::{Affiliation, HeaderError};
 pub use forward::{ForwardError, Forwarder, LinearizeError};
 pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped};
 pub use inbound::InboundError;
+pub use leader_tasks::{ClockWarning, LeaderTasks};
 pub use membership::{ChangeError, TransferError};
 pub use network::Network;
 pub use read_index::ReadError;
 pub use state_machine::Progress;
 pub use status::{MemberStatus, Role, Status};
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,7 @@ struct Cached {
 #[derive(Clone)]
 pub struct PeerChannels {
     tls: ClientTls,
+    routes: Arc<BTreeMap<u64, String>>,
     cached: Arc<Mutex<BTreeMap<(u64, Lane), Cached>>>,
 }
 
@@ -73,7 +74,15 @@ impl fmt::Debug for PeerChannels {
 impl PeerChannels {
     /// With no channel yet.
     pub fn new(tls: ClientTls) -> Self {
-        Self { tls, cached: Arc::default() }
+        Self { tls, routes: Arc::default(), cached: Arc::default() }
+    }
+
+    /// Reaches these nodes at these addresses, whatever a caller names: where this node sees a peer at another address than
+    /// the others do (a tunnel, a forwarded port).
+    #[must_use]
+    pub fn with_routes(mut self, routes: BTreeMap<u64, String>) -> Self {
+        self.routes = Arc::new(routes);
+        self
     }
 
     /// The channel to `node` at `address` (`host:port`). Cheap: ask for it at each call and keep none, because another
@@ -81,6 +90,7 @@ impl PeerChannels {
     /// certificate until the other side refuses it. Calls that run on a replaced channel end undisturbed. Needs a Tokio
     /// runtime.
     pub fn channel(&self, node: u64, address: &str, lane: Lane) -> Result<Channel, ChannelError> {
+        let address = self.routes.get(&node).map_or(address, String::as_str);
         let generation = self.tls.generation();
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = cached.get(&(node, lane))
