@@ -1,0 +1,65 @@
+//! One file per noun: its arguments, what it asks the cluster, and the view of the answer. The views are pure functions
+//! of wire messages, so that golden files can hold them.
+
+pub(crate) mod agenda;
+pub(crate) mod audit;
+pub(crate) mod bench;
+pub(crate) mod completion;
+pub(crate) mod consent;
+pub(crate) mod context;
+pub(crate) mod digest;
+pub(crate) mod directory;
+pub(crate) mod explain;
+pub(crate) mod import;
+pub(crate) mod patient;
+pub(crate) mod pki;
+pub(crate) mod record;
+pub(crate) mod status;
+pub(crate) mod switchover;
+pub(crate) mod token;
+pub(crate) mod watch;
+
+use crate::args::Command;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Items, Report, Table};
+use crate::session::Session;
+use crate::text::Word;
+use serde_json::{Map, json};
+
+/// Runs one command.
+pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Status(args) => status::run(args, session).await,
+        Command::Switchover(args) => switchover::run(args, session).await,
+        Command::Digest(args) => digest::run(args, session).await,
+        Command::Watch(args) => watch::run(args, session).await,
+        Command::Import(args) => import::run(args, session).await,
+        Command::Bench(args) => bench::run(args, session).await,
+        Command::Patient(command) => patient::run(command, session).await,
+        Command::Agenda(command) => agenda::run(command, session).await,
+        Command::Record(command) => record::run(command, session).await,
+        Command::Consent(command) => consent::run(command, session).await,
+        Command::Unit(command) => directory::units(command, session).await,
+        Command::Practitioner(command) => directory::practitioners(command, session).await,
+        Command::Room(command) => directory::rooms(command, session).await,
+        Command::Audit(command) => audit::run(command, session).await,
+        Command::Pki(command) => pki::run(command, session),
+        Command::Token(command) => token::run(command, session).await,
+        Command::Context(command) => context::run(command, session),
+        Command::Completion(args) => completion::run(&args, session),
+        Command::Explain(args) => explain::run(&args, session),
+        Command::Version => version(session),
+    }
+}
+
+fn version(session: &Session) -> Result<Exit, Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    session.out.report(&Report {
+        kind: "version",
+        head: Map::new(),
+        items: Items::One("version", json!(version)),
+        table: Table::pairs(session.out.lang, vec![(Word::Version, version.into())]),
+    })?;
+    Ok(Exit::Done)
+}

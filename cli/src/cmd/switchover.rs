@@ -1,0 +1,122 @@
+//! `plantao switchover`: a planned change of the leader. The plan is shown first; whether it is safe is checked by the
+//! cluster, which hands over only to a voter that is caught up.
+
+use crate::cmd::status::{self, Status, View};
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+use crate::output::{Items, Report, Table};
+use crate::session::Session;
+use crate::text::{Say, Word};
+use crate::when;
+use clap::Args;
+use plantao_client::Cluster;
+use plantao_client::services::TransferError;
+use plantao_proto::admin::v1::{TransferLeadershipRequest, TransferLeadershipResponse};
+use serde_json::{Map, json};
+
+/// To whom, and from whom.
+#[derive(Debug, Args)]
+pub(crate) struct SwitchoverArgs {
+    /// Node that takes over: name or number (default: any voter that is caught up)
+    #[arg(long, value_name = "NODE")]
+    to: Option<String>,
+    /// Refuse unless this node leads now
+    #[arg(long, value_name = "NODE")]
+    expect_leader: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Runs it.
+pub(crate) async fn run(args: SwitchoverArgs, session: &Session) -> Result<Exit, Failure> {
+    let (cluster, label) = session.admin()?;
+    let before = picture(&cluster, session, &label, &Say::Before).await?;
+    let leader = before.leader.clone().ok_or(Failure::NoLeader)?;
+    let to = match &args.to {
+        Some(text) => {
+            let member = before.find(text);
+            Some(
+                member
+                    .ok_or_else(|| Failure::NotFound { what: Word::Node, text: text.clone() })?
+                    .clone(),
+            )
+        }
+        None => None,
+    };
+    if let Some(expected) = &args.expect_leader
+        && before.find(expected).map(|member| member.node_id) != Some(leader.id)
+    {
+        return Err(Failure::OtherLeader { expected: expected.clone(), actual: leader.name });
+    }
+    session.out.note(&Say::Plan {
+        from: leader.name.clone(),
+        to: to
+            .as_ref()
+            .map_or_else(|| session.out.lang.say(&Say::AnyVoter), |member| member.name.clone()),
+        behind: to.as_ref().and_then(|member| before.lag(member.node_id)),
+    });
+    session.confirm(args.yes, &Say::Ask { label: label.clone() })?;
+    let request = TransferLeadershipRequest {
+        to_node_id: to.map_or(0, |member| member.node_id),
+        // Whoever confirmed, confirmed this plan: with another leader it is another one.
+        expect_leader_id: leader.id,
+    };
+    let done = cluster.transfer_leadership(request).await.map_err(|error| match error {
+        TransferError::NoLeader => Failure::NoLeader,
+        TransferError::Call(error) => Failure::Unavailable { why: chain(&error) },
+    })?;
+    let after = picture(&cluster, session, &label, &Say::After).await;
+    let name = |id: u64| {
+        let known = before.find(&id.to_string());
+        known.map_or_else(|| id.to_string(), |member| member.name.clone())
+    };
+    session.out.report(&view(session, &done, &name(done.from_node_id), &name(done.to_node_id)))?;
+    // The switchover is done, even when the picture after it could not be had.
+    if let Err(failure) = after {
+        session.out.failure(&failure);
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows the network on the standard error, as the frame of what happens.
+async fn picture(
+    cluster: &Cluster,
+    session: &Session,
+    label: &str,
+    moment: &Say,
+) -> Result<Status, Failure> {
+    let asked = status::ask(cluster).await;
+    let status = Status::merge(&asked).ok_or_else(|| Failure::Connect {
+        why: asked.iter().find_map(|one| one.answer.as_ref().err()).cloned().unwrap_or_default(),
+    })?;
+    if !session.out.format.is_json() && !session.out.quiet {
+        let now_ms = when::now_ms();
+        let report =
+            status.view(&View { lang: session.out.lang, zone: &session.zone, label, now_ms });
+        session.out.note(moment);
+        let style = crate::output::Style { coloured: false, ..session.out.style };
+        session.out.line(report.table.text(session.out.lang, style, false).trim_end());
+    }
+    Ok(status)
+}
+
+fn view(session: &Session, done: &TransferLeadershipResponse, from: &str, to: &str) -> Report {
+    let lang = session.out.lang;
+    let say = Say::Transferred { from: from.to_owned(), to: to.to_owned(), took_ms: done.took_ms };
+    Report {
+        kind: "switchover",
+        head: Map::new(),
+        items: Items::One(
+            "switchover",
+            json!({
+                "from_node_id": done.from_node_id,
+                "from": from,
+                "to_node_id": done.to_node_id,
+                "to": to,
+                "took_ms": done.took_ms,
+            }),
+        ),
+        table: Table::pairs(lang, vec![(Word::Outcome, lang.say(&say).into())]),
+    }
+}

@@ -1,0 +1,355 @@
+//! Why a command ended without doing what was asked: one variant per thing its caller can do about it.
+//!
+//! The text here is English, one clause; what people read comes from [`crate::text`], with the code that
+//! `plantao explain` knows and the exit code of [`crate::exit`].
+
+use crate::exit::Exit;
+use crate::text::Word;
+use plantao_client::error::{Answer, Error, Refusal};
+use std::io;
+use std::path::PathBuf;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Neither flags, nor environment, nor a context say which cluster.
+    #[error("no cluster chosen: {missing} is not set")]
+    NoContext {
+        /// The first setting that is missing.
+        missing: &'static str,
+    },
+    /// `--context` names none of the file.
+    #[error("no context named {name}")]
+    UnknownContext {
+        /// As given.
+        name: String,
+    },
+    /// The contexts file is unreadable, or has unknown keys.
+    #[error("the contexts file cannot be used")]
+    ContextFile {
+        /// What the reader said.
+        why: String,
+    },
+    /// A certificate, key or root file that cannot be used.
+    #[error("the credentials cannot be used")]
+    Credentials {
+        /// What the reader said.
+        why: String,
+    },
+    /// A confirmation is needed and there is nobody to ask.
+    #[error("this needs a confirmation, and there is no terminal to ask on")]
+    NeedsConfirmation {
+        /// The flag to add.
+        flag: &'static str,
+    },
+    /// The person said no.
+    #[error("not confirmed, nothing was done")]
+    Declined,
+    /// Not a UUID, nor a label, nor a prefix.
+    #[error("this is no id")]
+    BadId {
+        /// Of what.
+        what: Word,
+        /// As given.
+        text: String,
+    },
+    /// More than one thing begins like this.
+    #[error("the id is ambiguous")]
+    AmbiguousId {
+        /// Of what.
+        what: Word,
+        /// As given.
+        text: String,
+        /// The first few of them.
+        matches: Vec<String>,
+    },
+    /// No such thing.
+    #[error("not found")]
+    NotFound {
+        /// Which kind.
+        what: Word,
+        /// As given.
+        text: String,
+    },
+    /// A node said that there is no such thing.
+    #[error("not found")]
+    NotThere {
+        /// What it said.
+        why: String,
+    },
+    /// Not a time that has one meaning.
+    #[error("this is no time with one meaning")]
+    BadTime {
+        /// As given.
+        text: String,
+    },
+    /// Not an IANA zone.
+    #[error("unknown time zone")]
+    BadZone {
+        /// As given.
+        text: String,
+    },
+    /// A value that was refused before anything was sent.
+    #[error("{field} cannot be used")]
+    BadValue {
+        /// Flag or field.
+        field: &'static str,
+        /// One clause.
+        why: String,
+    },
+    /// The request id is past its time: repeating it could not be told from a new request.
+    #[error("the time of this request is over")]
+    RequestOver {
+        /// The request.
+        request_id: String,
+    },
+    /// A file to be sent or imported.
+    #[error("cannot read {}", path.display())]
+    ReadFile {
+        /// Which; `-` is the standard input.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not even one endpoint answers.
+    #[error("no endpoint can be reached")]
+    Connect {
+        /// What the last attempt said.
+        why: String,
+    },
+    /// The cluster said: not you.
+    #[error("the cluster does not allow this")]
+    Denied {
+        /// What the server said.
+        why: String,
+    },
+    /// The cluster said: not now. Nothing was done.
+    #[error("the cluster cannot do this now")]
+    Unavailable {
+        /// What the server said.
+        why: String,
+    },
+    /// The cluster said: not like this.
+    #[error("the cluster does not understand the request")]
+    Invalid {
+        /// What the server said.
+        why: String,
+    },
+    /// An answer that this version cannot read.
+    #[error("the answer cannot be understood")]
+    BadAnswer {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The time was over and nobody knows whether it was done.
+    #[error("the outcome is unknown: it may have been done")]
+    Unknown {
+        /// The request.
+        request_id: String,
+        /// Until when it may still be applied.
+        not_after_ms: i64,
+        /// What the last attempt said.
+        why: String,
+    },
+    /// A decision of the cluster: refused, nothing changed.
+    #[error("refused")]
+    Rejected(Box<Refusal>),
+    /// Kept, but another booking holds the slot.
+    #[error("kept, but another booking holds the slot")]
+    Conflict {
+        /// The booking.
+        holder: String,
+    },
+    /// Another node leads than `--expect-leader` says.
+    #[error("another node leads")]
+    OtherLeader {
+        /// As expected.
+        expected: String,
+        /// As it is.
+        actual: String,
+    },
+    /// No node leads.
+    #[error("no node leads")]
+    NoLeader,
+    /// Copies at the same index differ.
+    #[error("copies differ at the same index")]
+    DigestsDiffer {
+        /// At which.
+        index: u64,
+    },
+    /// The audit trail does not fit together.
+    #[error("the audit trail is broken")]
+    TrailBroken {
+        /// First entry that does not fit.
+        sequence: u64,
+    },
+    /// What was read back is not what the files have.
+    #[error("records read back differ from the files")]
+    ReadBackDiffers {
+        /// How many.
+        count: u64,
+    },
+    /// The changes asked for are not kept any more.
+    #[error("these changes are not kept any more")]
+    Compacted {
+        /// List afresh, then watch from here.
+        list_from_index: u64,
+    },
+    /// The authority refused.
+    #[error("the authority refuses")]
+    Authority {
+        /// What it said, with its cause.
+        why: String,
+    },
+    /// `explain` was asked for a code that nobody uses.
+    #[error("no such code")]
+    UnknownCode {
+        /// As given.
+        text: String,
+    },
+    /// The reader of our output has gone: not an error, but nothing more can be said.
+    #[error("the output was closed")]
+    OutputClosed,
+    /// The output cannot be written, e.g. to a full disk.
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+    /// Work of the client library that ended in an error of its own kind.
+    #[error("the work failed")]
+    Work {
+        /// What it said, with its cause.
+        why: String,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure {
+    /// What the shell gets.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NoContext { .. }
+            | Self::UnknownContext { .. }
+            | Self::ContextFile { .. }
+            | Self::NeedsConfirmation { .. }
+            | Self::BadId { .. }
+            | Self::BadTime { .. }
+            | Self::BadZone { .. }
+            | Self::BadValue { .. }
+            | Self::Invalid { .. }
+            | Self::UnknownCode { .. } => Exit::Usage,
+            Self::Declined | Self::Interrupted => Exit::Interrupted,
+            Self::AmbiguousId { .. } | Self::NotFound { .. } | Self::NotThere { .. } => {
+                Exit::NotFound
+            }
+            Self::RequestOver { .. } | Self::OtherLeader { .. } => Exit::Refused,
+            Self::Credentials { .. } | Self::Connect { .. } => Exit::Connect,
+            Self::Denied { .. } => Exit::Denied,
+            Self::Unavailable { .. } | Self::NoLeader => Exit::NoLeader,
+            Self::Unknown { .. } => Exit::Unknown,
+            Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
+            Self::Conflict { .. } => Exit::Partial,
+            Self::DigestsDiffer { .. }
+            | Self::TrailBroken { .. }
+            | Self::ReadBackDiffers { .. } => Exit::Integrity,
+            Self::OutputClosed => Exit::Done,
+            Self::ReadFile { .. }
+            | Self::BadAnswer { .. }
+            | Self::Compacted { .. }
+            | Self::Authority { .. }
+            | Self::Output(_)
+            | Self::Work { .. } => Exit::Failed,
+        }
+    }
+
+    /// The number in `PLT-nnnn`. Refusals of the cluster keep theirs; ours begin at 9001.
+    pub(crate) fn code(&self) -> u32 {
+        match self {
+            Self::Rejected(refusal) => refusal.code,
+            Self::NoContext { .. } => 9001,
+            Self::UnknownContext { .. } => 9002,
+            Self::ContextFile { .. } => 9003,
+            Self::Credentials { .. } => 9004,
+            Self::NeedsConfirmation { .. } => 9005,
+            Self::Declined => 9006,
+            Self::BadId { .. } => 9007,
+            Self::AmbiguousId { .. } => 9008,
+            Self::NotFound { .. } | Self::NotThere { .. } => 9009,
+            Self::BadTime { .. } => 9010,
+            Self::BadZone { .. } => 9011,
+            Self::BadValue { .. } => 9012,
+            Self::RequestOver { .. } => 9013,
+            Self::ReadFile { .. } => 9014,
+            Self::Connect { .. } => 9015,
+            Self::Denied { .. } => 9016,
+            Self::Unavailable { .. } => 9017,
+            Self::Invalid { .. } => 9018,
+            Self::BadAnswer { .. } => 9019,
+            Self::Unknown { .. } => 9020,
+            Self::Conflict { .. } => 9021,
+            Self::OtherLeader { .. } => 9022,
+            Self::NoLeader => 9023,
+            Self::DigestsDiffer { .. } => 9024,
+            Self::TrailBroken { .. } => 9025,
+            Self::ReadBackDiffers { .. } => 9026,
+            Self::Compacted { .. } => 9027,
+            Self::Authority { .. } => 9028,
+            Self::UnknownCode { .. } => 9029,
+            Self::OutputClosed | Self::Output(_) => 9030,
+            Self::Work { .. } => 9031,
+            Self::Interrupted => 9032,
+        }
+    }
+}
+
+/// What a call that changes nothing, or that was never sent, ended with.
+///
+/// An unknown outcome has no time limit here: commands that write add it, see [`Failure::of_write`].
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::of_write(error, 0)
+    }
+}
+
+impl Failure {
+    /// What a write ended with that may be applied until `not_after_ms`.
+    pub(crate) fn of_write(error: Error, not_after_ms: i64) -> Self {
+        let why = |answer: &Answer| match &answer.help {
+            Some(help) => format!("{}: {answer}; {help}", answer.endpoint),
+            None => format!("{}: {answer}", answer.endpoint),
+        };
+        match error {
+            Error::Refused(refusal) => Self::Rejected(refusal),
+            Error::Invalid(answer) => Self::Invalid { why: why(&answer) },
+            Error::Denied(answer) => Self::Denied { why: why(&answer) },
+            Error::NotFound(answer) => Self::NotThere { why: why(&answer) },
+            // A node that speaks gives a number; without one nobody was reached.
+            Error::Unavailable(answer) if answer.code.is_some() => {
+                Self::Unavailable { why: why(&answer) }
+            }
+            Error::Unavailable(answer) => Self::Connect { why: why(&answer) },
+            Error::Unknown { request_id, last } => {
+                Self::Unknown { request_id: request_id.to_string(), not_after_ms, why: why(&last) }
+            }
+            Error::Protocol(what) => Self::BadAnswer { why: what.to_owned() },
+            error @ Error::Randomness(_) => Self::Work { why: chain(&error) },
+        }
+    }
+}
+
+/// An error with its causes, joined by colons; each is one clause and repeats none below it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let clause = error.to_string();
+        // Foreign errors often repeat their cause.
+        if !text.contains(&clause) {
+            text.push_str(": ");
+            text.push_str(&clause);
+        }
+        source = error.source();
+    }
+    text
+}

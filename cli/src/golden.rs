@@ -1,0 +1,254 @@
+//! Golden files: what help pages, tables and documents look like, held in `tests/golden`. After a wanted change:
+//! `PLANTAO_GOLDEN=write cargo test -p plantao-cli`, then read the difference.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use crate::cmd;
+use crate::failure::Failure;
+use crate::help;
+use crate::output::{Format, Out, Report, Style, told};
+use crate::text::Lang;
+use crate::text::examples::EXAMPLES;
+use crate::when::{ZONE_DEFAULT, Zone};
+use clap::Command;
+use plantao_client::error::{Held, Refusal};
+use plantao_client::id::Id;
+use plantao_proto::public::v1::{AsOf, Consistency, ResourceKind};
+use std::path::PathBuf;
+
+/// 21 November 2026, 14:32:07 in São Paulo.
+pub(crate) const MOMENT: i64 = 1_795_282_327_000;
+
+/// An id of 16 equal bytes.
+pub(crate) fn id<B: From<Vec<u8>>>(byte: u8) -> B {
+    vec![byte; 16].into()
+}
+
+/// The zone of the samples.
+pub(crate) fn zone() -> Zone {
+    Zone::named(ZONE_DEFAULT).unwrap()
+}
+
+/// What the samples reflect.
+pub(crate) fn at() -> AsOf {
+    AsOf {
+        index: 918_204,
+        time_ms: MOMENT,
+        consistency: Consistency::Linearizable.into(),
+        node_id: 1,
+        staleness_ms: 0,
+    }
+}
+
+fn check(name: &str, actual: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("PLANTAO_GOLDEN").is_some_and(|value| value == "write") {
+        std::fs::write(&path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(expected, actual, "{name}: differs from its golden file");
+}
+
+fn out(format: Format, lang: Lang, framed: bool) -> Out {
+    Out { format, lang, style: Style { framed, coloured: false }, quiet: false }
+}
+
+/// A report in every format, one below the other.
+fn every_format(report: impl Fn(Lang) -> Report) -> String {
+    let mut text = String::new();
+    let kinds = [
+        ("table, pt-br, terminal", Format::Table, Lang::PtBr, true),
+        ("table, pt-br, pipe", Format::Table, Lang::PtBr, false),
+        ("table, en", Format::Table, Lang::En, true),
+        ("wide, pt-br", Format::Wide, Lang::PtBr, true),
+        ("tsv", Format::Tsv, Lang::En, false),
+        ("json", Format::Json, Lang::PtBr, false),
+        ("jsonl", Format::Jsonl, Lang::PtBr, false),
+    ];
+    for (title, format, lang, framed) in kinds {
+        text.push_str(&format!("== {title}\n{}", out(format, lang, framed).render(&report(lang))));
+    }
+    text
+}
+
+#[test]
+fn reports_are_as_in_their_files() {
+    check("status-good.txt", &every_format(cmd::status::samples::good));
+    check("status-attention.txt", &every_format(cmd::status::samples::attention));
+    check("status-no-quorum.txt", &every_format(cmd::status::samples::no_quorum));
+    check("digest-equal.txt", &every_format(|_| cmd::digest::samples::equal()));
+    check("digest-differ.txt", &every_format(|_| cmd::digest::samples::differ()));
+    check("agenda-list.txt", &every_format(cmd::agenda::samples::list));
+    check("patient-get.txt", &every_format(cmd::patient::samples::get));
+    check("patient-find.txt", &every_format(|_| cmd::patient::samples::find()));
+    check("record-list.txt", &every_format(cmd::record::samples::list));
+    check("record-get.txt", &every_format(cmd::record::samples::get));
+    check("consent-list.txt", &every_format(cmd::consent::samples::list));
+    check("audit-list.txt", &every_format(cmd::audit::samples::list));
+    check("audit-verify.txt", &every_format(cmd::audit::samples::verify));
+    check("unit-list.txt", &every_format(|_| cmd::directory::samples::units()));
+    check("room-list.txt", &every_format(|_| cmd::directory::samples::rooms()));
+    check("pki-list.txt", &every_format(cmd::pki::samples::list));
+    check("import.txt", &every_format(cmd::import::samples::some_refused));
+    check("bench.txt", &every_format(cmd::bench::samples::write));
+    check("explain.txt", &every_format(cmd::explain::samples::slot_taken));
+    check("watch.txt", &cmd::watch::samples::lines());
+}
+
+/// No report lets a control character through, in no format: they come from patients' names and servers' messages.
+#[test]
+fn no_report_moves_the_cursor() {
+    for report in
+        [cmd::patient::samples::get, cmd::record::samples::get, cmd::status::samples::attention]
+    {
+        let text = every_format(report);
+        let bad = text
+            .chars()
+            .find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || *c == '\u{202e}');
+        assert_eq!(bad, None);
+    }
+}
+
+/// Programs read JSON in any language of the tables.
+#[test]
+fn json_is_the_same_in_every_language() {
+    for report in [
+        cmd::status::samples::attention as fn(Lang) -> Report,
+        cmd::agenda::samples::list,
+        cmd::record::samples::get,
+        cmd::explain::samples::slot_taken,
+    ] {
+        for format in [Format::Json, Format::Jsonl] {
+            let render = |lang| out(format, lang, false).render(&report(lang));
+            assert_eq!(render(Lang::PtBr), render(Lang::En));
+            assert!(render(Lang::En).contains("\"schema_version\""));
+        }
+    }
+}
+
+#[test]
+fn failures_are_told_as_in_their_file() {
+    let id = |byte| Id::from_bytes([byte; 16]);
+    let refusal = |code| Refusal {
+        code,
+        message: "the slot is taken\u{1b}[2J".into(),
+        help: "choose another time".into(),
+        held: Some(Held { kind: ResourceKind::Room, id: id(6), holder: id(3) }),
+        current_version: None,
+        existing_patient: None,
+        index: 41,
+        request_id: id(88),
+    };
+    let unknown = |not_after_ms| Failure::Unknown {
+        request_id: id(88).to_string(),
+        not_after_ms,
+        why: "no answer in time".into(),
+    };
+    let failures = [
+        Failure::NoContext { missing: "--cluster" },
+        Failure::NeedsConfirmation { flag: "--yes" },
+        Failure::Rejected(Box::new(refusal(1204))),
+        Failure::Rejected(Box::new(refusal(8999))),
+        unknown(MOMENT - 100 * 365 * 86_400_000),
+        unknown(253_402_300_799_000),
+        Failure::Connect { why: "127.0.0.1:7101: connection refused".into() },
+        Failure::AmbiguousId {
+            what: crate::text::Word::Patient,
+            text: "875a\u{1b}".into(),
+            matches: vec![id(1).to_string(), id(2).to_string()],
+        },
+        Failure::DigestsDiffer { index: 50 },
+    ];
+    let mut text = String::new();
+    for failure in &failures {
+        text.push_str(&format!("== exit {}\n", failure.exit().code()));
+        for lang in [Lang::PtBr, Lang::En] {
+            text.push_str(&crate::escape::lines(&told(failure, lang)));
+            text.push('\n');
+        }
+        text.push_str(&crate::output::json::failure(failure));
+        text.push('\n');
+    }
+    check("failures.txt", &text);
+}
+
+/// Every command from the root on, with its words.
+fn walk(command: &Command, path: &mut Vec<String>, visit: &mut dyn FnMut(&Command, &str)) {
+    visit(command, &path.join(" "));
+    for sub in command.get_subcommands() {
+        path.push(sub.get_name().to_owned());
+        walk(sub, path, visit);
+        path.pop();
+    }
+}
+
+#[test]
+fn help_pages_are_as_in_their_files() {
+    for (lang, name) in [(Lang::PtBr, "help.pt-br.txt"), (Lang::En, "help.en.txt")] {
+        let pages = help::pages(lang);
+        let mut text = String::new();
+        walk(&pages, &mut Vec::new(), &mut |command, path| {
+            let page = command.clone().term_width(100).render_help();
+            text.push_str(&format!("== plantao {path}\n{page}\n"));
+        });
+        check(name, &text);
+    }
+}
+
+/// A page without examples or in the wrong language would only be noticed by the one who needs it.
+#[test]
+fn every_command_has_examples_and_every_text_its_portuguese() {
+    let english = <crate::args::Cli as clap::CommandFactory>::command();
+    let mut missing = Vec::new();
+    walk(&english, &mut Vec::new(), &mut |command, path| {
+        if !EXAMPLES.iter().any(|examples| examples.path == path) {
+            missing.push(format!("examples of {path}"));
+        }
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let helps = command
+            .get_arguments()
+            .map(|arg| arg.get_help().map(ToString::to_string).unwrap_or_default());
+        for text in std::iter::once(about).chain(helps) {
+            if Lang::PtBr.help(&text).is_none() {
+                missing.push(text);
+            }
+        }
+    });
+    missing.sort();
+    missing.dedup();
+    assert!(missing.is_empty(), "without Portuguese or examples:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_example_is_understood() {
+    for examples in EXAMPLES {
+        for line in examples.lines {
+            let words = shell_words(line);
+            let parsed = help::pages(Lang::En).try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{line}\n{}", parsed.unwrap_err());
+            assert!(
+                line.starts_with(&format!("plantao {}", examples.path)) || examples.path.is_empty(),
+                "{line}"
+            );
+        }
+    }
+}
+
+/// Words of a command line with simple quotes.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn the_tree_is_consistent() {
+    <crate::args::Cli as clap::CommandFactory>::command().debug_assert();
+}

@@ -1,0 +1,468 @@
+//! Every `PLT-nnnn` that this tool prints or explains: what happened and what to do, in both languages. Numbers up to
+//! 8999 belong to the cluster and never change meaning; from 9001 on they are this tool's.
+
+use super::Lang;
+use crate::exit::Exit;
+
+/// One code.
+#[derive(Debug)]
+pub(crate) struct Code {
+    /// The number in `PLT-nnnn`.
+    pub(crate) number: u32,
+    exit: Option<Exit>,
+    pt_br: (&'static str, &'static str),
+    en: (&'static str, &'static str),
+}
+
+impl Code {
+    /// What happened, and what to do.
+    pub(crate) const fn told(&self, lang: Lang) -> (&'static str, &'static str) {
+        match lang {
+            Lang::PtBr => self.pt_br,
+            Lang::En => self.en,
+        }
+    }
+
+    /// What a command ends with that meets it.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self.exit {
+            Some(exit) => exit,
+            None => Exit::of_rejection(self.number),
+        }
+    }
+}
+
+/// The code with this number.
+pub(crate) fn find(number: u32) -> Option<&'static Code> {
+    CODES.iter().find(|code| code.number == number)
+}
+
+const fn theirs(
+    number: u32,
+    pt_br: (&'static str, &'static str),
+    en: (&'static str, &'static str),
+) -> Code {
+    Code { number, exit: None, pt_br, en }
+}
+
+const fn ours(
+    number: u32,
+    exit: Exit,
+    pt_br: (&'static str, &'static str),
+    en: (&'static str, &'static str),
+) -> Code {
+    Code { number, exit: Some(exit), pt_br, en }
+}
+
+/// In order.
+pub(crate) static CODES: &[Code] = &[
+    theirs(
+        1001,
+        ("seu papel não permite isto", "use uma identidade com esse direito ou peça a um gestor"),
+        (
+            "the caller's role does not allow this",
+            "use an identity whose role has this right, or ask a manager",
+        ),
+    ),
+    theirs(
+        1101,
+        (
+            "o pedido chegou tarde demais para ser aplicado",
+            "veja se foi feito e, se não, envie como pedido novo",
+        ),
+        (
+            "the request came too late to be applied",
+            "look whether it was done, then send it again as a new request",
+        ),
+    ),
+    theirs(
+        1102,
+        ("o id do pedido já foi usado com outro conteúdo", "use um id novo para cada pedido novo"),
+        (
+            "the request id was used before, for another content",
+            "make a new request id for each new request",
+        ),
+    ),
+    theirs(
+        1103,
+        (
+            "o pedido quer viver mais de dez minutos",
+            "dê um prazo de até dez minutos e confira o relógio",
+        ),
+        (
+            "the request asks to live longer than ten minutes",
+            "set the time limit to at most ten minutes from now, and check the clock",
+        ),
+    ),
+    theirs(
+        1201,
+        ("o objeto não é conhecido", "confira o id, ou cadastre-o antes"),
+        ("the object is not known", "check the id, or register it first"),
+    ),
+    theirs(
+        1202,
+        ("o objeto já existe, com outro conteúdo", "use um id novo, ou corrija o existente"),
+        (
+            "the object exists already, with another content",
+            "use a new id, or amend the existing one",
+        ),
+    ),
+    theirs(
+        1203,
+        (
+            "o objeto mudou desde que você o viu",
+            "leia de novo e repita a mudança sobre a nova versão",
+        ),
+        ("the object changed meanwhile", "read it again and repeat the change on the new version"),
+    ),
+    theirs(
+        1204,
+        (
+            "o horário está ocupado",
+            "escolha outro horário, ou agende um encaixe com motivo: --encaixe MOTIVO",
+        ),
+        (
+            "the slot is taken",
+            "choose another time, or book an encaixe with a reason: --encaixe REASON",
+        ),
+    ),
+    theirs(
+        1205,
+        ("o agendamento termina antes de começar", "dê um fim depois do início"),
+        ("the appointment ends before it begins", "give an end later than the start"),
+    ),
+    theirs(
+        1206,
+        ("o agendamento dura mais de 24 horas", "divida em partes de até 24 horas"),
+        ("the appointment is longer than 24 hours", "book it in parts of at most 24 hours"),
+    ),
+    theirs(
+        1207,
+        ("a data está fora dos anos 1900 a 9999", "confira o ano"),
+        ("the time lies outside the years 1900 to 9999", "check the year"),
+    ),
+    theirs(1208, ("falta o motivo", "diga o motivo"), ("a reason is needed", "say why")),
+    theirs(
+        1209,
+        (
+            "o agendamento não pode passar a esse estado",
+            "veja como ele está agora: plantao agenda get",
+        ),
+        (
+            "the appointment cannot take this step",
+            "look at the appointment as it is now: plantao agenda get",
+        ),
+    ),
+    theirs(
+        1210,
+        ("a sala é de outra unidade", "escolha uma sala da mesma unidade: plantao room list"),
+        ("the room belongs to another unit", "choose a room of the same unit: plantao room list"),
+    ),
+    theirs(
+        1211,
+        ("já existe paciente com este CPF ou telefone", "use o paciente já cadastrado"),
+        ("a patient with this CPF or telephone exists", "use the registered patient"),
+    ),
+    theirs(
+        1301,
+        ("o consentimento foi revogado", "peça um novo consentimento"),
+        ("the consent was revoked", "ask for a new consent"),
+    ),
+    theirs(
+        1401,
+        ("um valor está fora dos limites", "veja os limites na ajuda do comando"),
+        ("a value is outside its bounds", "see the bounds in the help of the command"),
+    ),
+    theirs(
+        1501,
+        ("a rede não está em estado para isto", "veja a rede: plantao status"),
+        (
+            "the cluster is not in a state for this",
+            "look at the state of the cluster: plantao status",
+        ),
+    ),
+    theirs(
+        1502,
+        ("o token é desconhecido, já usado ou vencido", "crie outro: plantao token create"),
+        ("the join token is unknown, spent or too old", "make a new one: plantao token create"),
+    ),
+    ours(
+        9001,
+        Exit::Usage,
+        ("nenhuma rede escolhida", "use um contexto: plantao context add, ou dê as opções globais"),
+        ("no network chosen", "use a context: plantao context add, or give the global options"),
+    ),
+    ours(
+        9002,
+        Exit::Usage,
+        ("não há esse contexto", "veja quais há: plantao context list"),
+        ("no such context", "see which there are: plantao context list"),
+    ),
+    ours(
+        9003,
+        Exit::Usage,
+        (
+            "o arquivo de contextos não pode ser usado",
+            "corrija o arquivo; ele está onde diz --config",
+        ),
+        ("the contexts file cannot be used", "correct the file; it is where --config says"),
+    ),
+    ours(
+        9004,
+        Exit::Connect,
+        (
+            "o certificado, a chave ou as raízes não podem ser usados",
+            "confira os três arquivos e, se venceu, renove: plantao pki renew",
+        ),
+        (
+            "certificate, key or roots cannot be used",
+            "check the three files and, if it ended, renew: plantao pki renew",
+        ),
+    ),
+    ours(
+        9005,
+        Exit::Usage,
+        ("isto precisa de confirmação, e não há terminal para perguntar", "acrescente --yes"),
+        ("this needs a confirmation, and there is no terminal to ask on", "add --yes"),
+    ),
+    ours(
+        9006,
+        Exit::Interrupted,
+        ("não confirmado, nada foi feito", "repita e responda s, ou acrescente --yes"),
+        ("not confirmed, nothing was done", "repeat it and answer y, or add --yes"),
+    ),
+    ours(
+        9007,
+        Exit::Usage,
+        ("isto não é um id", "dê um UUID, um rótulo como centro-prof-1, ou o começo de um id"),
+        ("this is no id", "give a UUID, a label such as centro-prof-1, or the beginning of an id"),
+    ),
+    ours(
+        9008,
+        Exit::NotFound,
+        ("há mais de um com esse começo", "dê mais dígitos do id"),
+        ("more than one begins like this", "give more digits of the id"),
+    ),
+    ours(
+        9009,
+        Exit::NotFound,
+        ("não encontrado", "confira o id; as listas mostram os que há"),
+        ("not found", "check the id; the lists show which there are"),
+    ),
+    ours(
+        9010,
+        Exit::Usage,
+        (
+            "isto não é um horário com um só sentido",
+            "dê 2026-11-24 14:45 no fuso da unidade, ou RFC 3339 com deslocamento",
+        ),
+        (
+            "this is no time with one meaning",
+            "give 2026-11-24 14:45 in the unit's zone, or RFC 3339 with an offset",
+        ),
+    ),
+    ours(
+        9011,
+        Exit::Usage,
+        ("fuso horário desconhecido", "dê um nome como America/Sao_Paulo"),
+        ("unknown time zone", "give a name such as America/Sao_Paulo"),
+    ),
+    ours(
+        9012,
+        Exit::Usage,
+        ("um valor não pode ser usado", "veja a ajuda do comando: --help"),
+        ("a value cannot be used", "see the help of the command: --help"),
+    ),
+    ours(
+        9013,
+        Exit::Refused,
+        (
+            "o prazo deste pedido acabou",
+            "leia o objeto para saber se foi feito; se não, faça um pedido novo",
+        ),
+        (
+            "the time of this request is over",
+            "read the object to see whether it was done; if not, make a new request",
+        ),
+    ),
+    ours(
+        9014,
+        Exit::Failed,
+        ("não foi possível ler o arquivo", "confira o caminho, o tamanho e as permissões"),
+        ("cannot read the file", "check path, size and permissions"),
+    ),
+    ours(
+        9015,
+        Exit::Connect,
+        ("nenhum nó pôde ser alcançado", "confira os endereços e a rede: plantao context show"),
+        ("no node can be reached", "check the addresses and the network: plantao context show"),
+    ),
+    ours(
+        9016,
+        Exit::Denied,
+        (
+            "a rede não permite isto a esta identidade",
+            "use outra identidade: --cert e --key, ou outro contexto",
+        ),
+        (
+            "the cluster does not allow this identity to do this",
+            "use another identity: --cert and --key, or a context",
+        ),
+    ),
+    ours(
+        9017,
+        Exit::NoLeader,
+        (
+            "a rede não pode fazer isto agora; nada foi feito",
+            "veja a rede: plantao status; leituras seguem com --stale",
+        ),
+        (
+            "the cluster cannot do this now; nothing was done",
+            "look at it: plantao status; reads go on with --stale",
+        ),
+    ),
+    ours(
+        9018,
+        Exit::Usage,
+        ("a rede não aceita um pedido assim", "corrija o valor que a mensagem aponta"),
+        ("the cluster does not take such a request", "correct the value that the message names"),
+    ),
+    ours(
+        9019,
+        Exit::Failed,
+        (
+            "a resposta não pode ser entendida",
+            "use a mesma versão da ferramenta e dos nós: plantao version",
+        ),
+        (
+            "the answer cannot be understood",
+            "use the same version of this tool and of the nodes: plantao version",
+        ),
+    ),
+    ours(
+        9020,
+        Exit::Unknown,
+        (
+            "resultado desconhecido: pode ter sido feito",
+            "repita com o mesmo --request-id e --not-after; depois do prazo, leia o objeto",
+        ),
+        (
+            "outcome unknown: it may have been done",
+            "repeat with the same --request-id and --not-after; when that time is over, read the object",
+        ),
+    ),
+    ours(
+        9021,
+        Exit::Partial,
+        (
+            "mantido, mas outro agendamento ocupa o horário",
+            "resolva o conflito: mova ou cancele um dos dois",
+        ),
+        (
+            "kept, but another booking holds the slot",
+            "solve the conflict: move or cancel one of the two",
+        ),
+    ),
+    ours(
+        9022,
+        Exit::Refused,
+        ("outro nó lidera; nada foi feito", "veja quem lidera: plantao status"),
+        ("another node leads; nothing was done", "see which one leads: plantao status"),
+    ),
+    ours(
+        9023,
+        Exit::NoLeader,
+        ("nenhum nó lidera", "religue um nó parado e veja a rede: plantao status -W"),
+        ("no node leads", "bring a stopped node back and look: plantao status -W"),
+    ),
+    ours(
+        9024,
+        Exit::Integrity,
+        (
+            "cópias diferem no mesmo índice",
+            "não desligue nada; guarde a saída de -o json e avise quem mantém a rede",
+        ),
+        (
+            "copies differ at the same index",
+            "switch nothing off; keep the output of -o json and tell who maintains the network",
+        ),
+    ),
+    ours(
+        9025,
+        Exit::Integrity,
+        (
+            "a trilha de auditoria está quebrada na entrada",
+            "compare com os outros nós: --endpoint ENDEREÇO",
+        ),
+        ("the audit trail is broken at entry", "compare with the other nodes: --endpoint ADDRESS"),
+    ),
+    ours(
+        9026,
+        Exit::Integrity,
+        ("documentos relidos diferem dos arquivos", "veja o relatório: -o json"),
+        ("documents read back differ from the files", "see the report: -o json"),
+    ),
+    ours(
+        9027,
+        Exit::Failed,
+        ("essas mudanças já não são guardadas", "liste de novo e depois acompanhe"),
+        ("these changes are not kept any more", "list afresh, then watch"),
+    ),
+    ours(
+        9028,
+        Exit::Failed,
+        ("a autoridade recusou", "confira o diretório e os valores: plantao pki list"),
+        ("the authority refuses", "check the directory and the values: plantao pki list"),
+    ),
+    ours(
+        9029,
+        Exit::Usage,
+        ("não há esse código", "dê um código como PLT-1204"),
+        ("no such code", "give a code such as PLT-1204"),
+    ),
+    ours(
+        9030,
+        Exit::Failed,
+        ("não foi possível escrever a saída", "confira o disco e o destino"),
+        ("cannot write the output", "check the disk and the destination"),
+    ),
+    ours(
+        9031,
+        Exit::Failed,
+        ("o trabalho falhou", "veja o motivo acima e repita"),
+        ("the work failed", "see the reason and repeat it"),
+    ),
+    ours(
+        9032,
+        Exit::Interrupted,
+        ("interrompido", "o que foi confirmado fica; veja antes de repetir"),
+        ("interrupted", "what was confirmed stays; look before you repeat"),
+    ),
+    ours(
+        9033,
+        Exit::Usage,
+        ("a linha de comando não foi entendida", "veja a ajuda do comando: --help"),
+        ("the command line was not understood", "see the help of the command: --help"),
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_say_what_to_do() {
+        assert!(CODES.windows(2).all(|pair| pair[0].number < pair[1].number));
+        for code in CODES {
+            for lang in [Lang::PtBr, Lang::En] {
+                let (what, fix) = code.told(lang);
+                assert!(
+                    !what.is_empty() && !fix.is_empty() && !what.ends_with('.'),
+                    "{}",
+                    code.number
+                );
+            }
+            assert_ne!(code.exit(), Exit::Done, "{}", code.number);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! English.
+
+use super::{Say, Word};
+
+/// Titles and states.
+pub(super) const fn word(word: Word) -> &'static str {
+    match word {
+        Word::Action => "action",
+        Word::Actor => "actor",
+        Word::Address => "address",
+        Word::AdminCertificate => "admin certificate",
+        Word::AdminEndpoints => "admin endpoints",
+        Word::AdminKey => "admin key",
+        Word::AlreadySo => "already so, nothing changed",
+        Word::Applied => "applied",
+        Word::Appointment => "appointment",
+        Word::Arrived => "arrived",
+        Word::At => "at",
+        Word::Attention => "ATTENTION",
+        Word::Author => "author",
+        Word::Authored => "authored",
+        Word::BirthDate => "born",
+        Word::Booked => "booked",
+        Word::Cancelled => "cancelled",
+        Word::Certificate => "cert",
+        Word::Chain => "chain",
+        Word::ClinicalImages => "clinical images",
+        Word::Closed => "closed",
+        Word::Cluster => "network",
+        Word::Code => "code",
+        Word::Committed => "committed",
+        Word::Confirmed => "confirmed",
+        Word::Consent => "consent",
+        Word::Contact => "contact",
+        Word::Content => "content",
+        Word::Context => "context",
+        Word::Count => "count",
+        Word::Country => "country",
+        Word::Cpf => "CPF",
+        Word::Document => "document",
+        Word::Email => "e-mail",
+        Word::Encaixe => "encaixe",
+        Word::End => "end",
+        Word::Endpoints => "endpoints",
+        Word::Engine => "engine",
+        Word::Errors => "errors",
+        Word::Exit => "exit code",
+        Word::Failed => "failed",
+        Word::Fingerprint => "fingerprint",
+        Word::Fix => "what to do",
+        Word::Head => "head",
+        Word::Id => "id",
+        Word::Identity => "identity",
+        Word::Index => "index",
+        Word::Key => "key",
+        Word::Kind => "kind",
+        Word::Label => "label",
+        Word::Lag => "lag",
+        Word::Marketing => "marketing",
+        Word::Max => "max",
+        Word::Medium => "medium",
+        Word::Module => "module",
+        Word::Name => "name",
+        Word::NewOnes => "new",
+        Word::No => "no",
+        Word::NoQuorum => "NO QUORUM",
+        Word::NoShow => "no-show",
+        Word::Node => "unit/node",
+        Word::NotAfter => "valid until",
+        Word::Object => "object",
+        Word::Ok => "GOOD",
+        Word::Operations => "operations",
+        Word::OpsPerSecond => "operations/s",
+        Word::Outcome => "outcome",
+        Word::P50 => "p50",
+        Word::P99 => "p99",
+        Word::P999 => "p99.9",
+        Word::Patient => "patient",
+        Word::Phones => "telephones",
+        Word::Practitioner => "professional",
+        Word::Purposes => "purposes",
+        Word::Read => "read",
+        Word::Reason => "reason",
+        Word::Record => "record",
+        Word::Refusal => "refusal",
+        Word::Refused => "refused",
+        Word::Request => "request",
+        Word::Research => "research",
+        Word::Revoked => "revoked",
+        Word::Role => "role",
+        Word::RoleCandidate => "Candidate",
+        Word::RoleLeader => "Leader",
+        Word::RoleLearner => "Learner",
+        Word::RoleUnknown => "?",
+        Word::RoleVoter => "Voter",
+        Word::Room => "room",
+        Word::Roots => "roots",
+        Word::Rows => "rows",
+        Word::Seconds => "seconds",
+        Word::Sequence => "sequence",
+        Word::Serial => "serial",
+        Word::Sharing => "sharing",
+        Word::Site => "site",
+        Word::Slug => "short name",
+        Word::Start => "start",
+        Word::State => "state",
+        Word::StateActive => "active",
+        Word::StateBehind => "behind",
+        Word::StateNoLeader => "no leader",
+        Word::StateSealed => "sealed",
+        Word::StateSilent => "silent",
+        Word::StateUpToDate => "up to date",
+        Word::Term => "term",
+        Word::Token => "token",
+        Word::Treatment => "treatment",
+        Word::Unchanged => "unchanged",
+        Word::Unit => "unit",
+        Word::UnknownOutcomes => "unknown outcomes",
+        Word::Until => "until",
+        Word::ValidFrom => "from",
+        Word::Value => "value",
+        Word::Version => "version",
+        Word::What => "what",
+        Word::Whole => "whole",
+        Word::Written => "written",
+        Word::Yes => "yes",
+    }
+}
+
+/// Sentences.
+pub(super) fn say(say: &Say) -> String {
+    match say {
+        Say::NothingFound => "Nothing found.".to_owned(),
+        Say::Situation { word: state, voters, alive, spare } => {
+            let spare = match spare {
+                Some(spare) => format!("can lose {spare} more"),
+                None => "no majority".to_owned(),
+            };
+            format!("Situation: {} · quorum {alive}/{voters}, {spare}", word(*state))
+        }
+        Say::NodeSilent { node, why } if why.is_empty() => {
+            format!("■ {node}: does not answer → look at that computer and its link: systemctl status plantaod")
+        }
+        Say::NodeSilent { node, why } => {
+            format!("■ {node}: does not answer ({why}) → look at that computer and its link: systemctl status plantaod")
+        }
+        Say::NodeBehind { node, entries } => format!("▲ {node}: {entries} entries behind → plantao status -W"),
+        Say::NodeSealed { node } => {
+            format!("▲ {node}: sealed, serves no content → give it its root slot and restart plantaod there")
+        }
+        Say::CertificateEnds { node, days } => {
+            format!("▲ {node}: certificate ends in {days} days → plantao pki renew --dir DIR --out DIR NAME")
+        }
+        Say::NoLeader => {
+            "■ no node leads: nothing can be written → bring a stopped node back; reads go on with --stale".to_owned()
+        }
+        Say::ServerWarning { node, code, message, help } => format!("▲ {node}: {message} (PLT-{code:04}) → {help}"),
+        Say::Plan { from, to, behind: Some(entries) } => {
+            format!("Plan: {from} → {to}   entries to catch up: {entries}")
+        }
+        Say::Plan { from, to, behind: None } => format!("Plan: {from} → {to}"),
+        Say::AnyVoter => "any voter that is caught up".to_owned(),
+        Say::Ask { label } => format!("Confirm on {label}? [y/N]"),
+        Say::Transferred { from, to, took_ms } => format!("{from} → {to} in {took_ms} ms"),
+        Say::Before => "Before:".to_owned(),
+        Say::After => "After:".to_owned(),
+        Say::DigestsEqual { nodes, index } => format!("{nodes} nodes are equal at index {index}."),
+        Say::DigestsNotCompared { nodes } => {
+            format!("No common index of all that answer ({nodes} answered) → plantao digest --wait 60")
+        }
+        Say::DigestMissing { node, why } => format!("■ {node}: does not answer ({why})"),
+        Say::TrailWhole { entries } => format!("The trail is whole: {entries} entries."),
+        Say::TokenOnce => "Shown once. Carry it to the new node by a safe way: plantaod join".to_owned(),
+        Say::ContextAdded { name } => format!("Context {name} is saved → plantao status -c {name}"),
+        Say::ContextUsed { name } => format!("Context {name} is the current one."),
+        Say::ContextRemoved { name } => format!("Context {name} is removed; its certificates and keys stay."),
+        Say::NotDue { due } => format!("Not due before {due} → add --now to renew all the same"),
+        Say::RootMade { directory } => {
+            format!("The authority is in {directory}. Its key signs all: keep it off the nodes, with a copy.")
+        }
+        Say::NothingChanged => "Nothing changed: everything was there already.".to_owned(),
+        Say::ImportDone { issues: 0 } => "Import done.".to_owned(),
+        Say::ImportDone { issues } => format!("Import done; {issues} lines were not taken → -o json lists them"),
+        Say::ImportStopped { why } => {
+            format!("Import stopped: {why} → plantao status, then repeat it: what is there already stays as it is")
+        }
+        Say::Issue { place, code: Some(code), why, help } => format!("▲ {place}: {why} (PLT-{code:04}) → {help}"),
+        Say::Issue { place, code: None, why, help } => format!("▲ {place}: {why} → {help}"),
+        Say::ReadBack { endpoint, records } => {
+            format!("{endpoint}: {records} documents read back byte by byte, all equal.")
+        }
+        Say::Watching { from } => format!("Watching from index {from}; Ctrl-C ends."),
+        Say::MorePatients => "There are more: narrow the search.".to_owned(),
+        Say::SeeStatus => "look at the network: plantao status".to_owned(),
+        Say::NotSet { setting } => format!("{setting} is not set"),
+        Say::AddFlag { flag } => format!("add {flag}"),
+        Say::HowToCheck { request_id, over: true, .. } => {
+            format!("it cannot be applied any more: read the object to see whether it was (request {request_id})")
+        }
+        Say::HowToCheck { request_id, not_after, over: false } => {
+            format!("repeat it with --request-id {request_id} --not-after {not_after}: it is done at most once")
+        }
+        Say::HeldBy { holder } => format!("held by appointment {holder}"),
+    }
+}

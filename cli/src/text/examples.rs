@@ -1,0 +1,301 @@
+//! Two examples and the exit codes of every command, for its help page. A test parses each example.
+
+use crate::exit::Exit;
+
+/// Of one command.
+pub(crate) struct Examples {
+    /// Its words without `plantao`, joined by a space.
+    pub(crate) path: &'static str,
+    /// Command lines.
+    pub(crate) lines: [&'static str; 2],
+    /// What it can end with, besides what every command can (1, 2, 130).
+    pub(crate) exits: &'static [Exit],
+}
+
+const fn of(
+    path: &'static str,
+    first: &'static str,
+    second: &'static str,
+    exits: &'static [Exit],
+) -> Examples {
+    Examples { path, lines: [first, second], exits }
+}
+
+use Exit::{
+    Busy, Connect, Degraded, Denied, Done, Failed, GoalNotMet, Integrity, NoLeader, NotFound,
+    Partial,
+};
+use Exit::{Interrupted, Refused, Unknown, Usage};
+
+const LOCAL: &[Exit] = &[Done, Failed, Usage];
+const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect];
+const WRITE: &[Exit] =
+    &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
+
+/// All of them.
+pub(crate) static EXAMPLES: &[Examples] = &[
+    of("", "plantao status", "plantao agenda list --unit centro -o json", &Exit::ALL),
+    of(
+        "status",
+        "plantao status -W",
+        "plantao status --check -o json",
+        &[Done, Failed, Usage, Degraded, NoLeader, Connect],
+    ),
+    of(
+        "switchover",
+        "plantao switchover --to jardins",
+        "plantao switchover --expect-leader centro --yes",
+        &[Done, Failed, Usage, NoLeader, Refused, NotFound, Connect, Interrupted],
+    ),
+    of(
+        "digest",
+        "plantao digest",
+        "plantao digest --wait 60 -o json",
+        &[Done, Failed, Usage, Partial, Integrity, GoalNotMet, Connect],
+    ),
+    of(
+        "watch",
+        "plantao watch --unit centro --module agenda",
+        "plantao watch --from 1200 -o jsonl",
+        &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect, Interrupted],
+    ),
+    of(
+        "import",
+        "plantao import ./clinica",
+        "plantao import ./clinica --read-back -o json",
+        &[Done, Failed, Usage, Partial, NoLeader, Denied, Integrity, GoalNotMet, Connect],
+    ),
+    of(
+        "bench",
+        "plantao bench write --clients 64 --seconds 10 --value-bytes 256",
+        "plantao bench read-local --clients 16 --seconds 5 -o json",
+        &[Done, Failed, Usage, Partial, Connect],
+    ),
+    of("patient", "plantao patient list", "plantao patient find --name maria", READ),
+    of("patient list", "plantao patient list", "plantao patient list -o tsv --stale", READ),
+    of(
+        "patient get",
+        "plantao patient get 875ac127",
+        "plantao patient get 875ac127 --version 1 -o json",
+        READ,
+    ),
+    of("patient find", "plantao patient find --cpf -", "plantao patient find --name maria", READ),
+    of(
+        "patient register",
+        "plantao patient register --unit centro --from paciente.json",
+        "plantao patient register --unit centro --name 'Maria Teste' --birth-date 1980-02-29",
+        WRITE,
+    ),
+    of(
+        "patient amend",
+        "plantao patient amend 875ac127 --seen-version 1 --from paciente.json",
+        "plantao patient amend 875ac127 --seen-version 1 --from - -o json",
+        WRITE,
+    ),
+    of(
+        "agenda",
+        "plantao agenda list --unit centro",
+        "plantao agenda list --room centro-sala-1 --day 2026-11-24",
+        READ,
+    ),
+    of(
+        "agenda list",
+        "plantao agenda list --unit centro --day 2026-11-24",
+        "plantao agenda list --practitioner centro-prof-1 --from '2026-11-24 08:00' --to '2026-11-24 12:00'",
+        READ,
+    ),
+    of(
+        "agenda get",
+        "plantao agenda get 875ac127-ec8a-41b8-bb68-0c2161c61913",
+        "plantao agenda get consulta-17 --content",
+        READ,
+    ),
+    of(
+        "agenda book",
+        "plantao agenda book --patient 875ac127 --unit centro --practitioner centro-prof-1 --room centro-sala-1 \
+         --start '2026-11-24 14:45' --end '2026-11-24 15:30'",
+        "plantao agenda book --patient 875ac127 --unit centro --practitioner centro-prof-1 --room centro-sala-1 \
+         --start 2026-11-24T14:45-03:00 --end 2026-11-24T15:00-03:00 --encaixe 'dor aguda'",
+        WRITE,
+    ),
+    of(
+        "agenda move",
+        "plantao agenda move consulta-17 --seen-version 1 --unit centro --practitioner centro-prof-1 \
+         --room centro-sala-2 --start '2026-11-24 16:00' --end '2026-11-24 16:45'",
+        "plantao agenda move consulta-17 --seen-version 1 --unit centro --practitioner centro-prof-2 \
+         --room centro-sala-1 --start '2026-11-25 09:00' --end '2026-11-25 09:45' -o json",
+        WRITE,
+    ),
+    of(
+        "agenda arrive",
+        "plantao agenda arrive consulta-17 --seen-version 1",
+        "plantao agenda arrive consulta-17 --seen-version 1 -o json",
+        WRITE,
+    ),
+    of(
+        "agenda close",
+        "plantao agenda close consulta-17 --seen-version 2",
+        "plantao agenda close consulta-17 --seen-version 2 -o json",
+        WRITE,
+    ),
+    of(
+        "agenda cancel",
+        "plantao agenda cancel consulta-17 --seen-version 1 --reason 'a pedido'",
+        "plantao agenda cancel consulta-17 --seen-version 1 --request-id 019abb1e-7400-7abc-8def-0123456789ab",
+        WRITE,
+    ),
+    of(
+        "agenda no-show",
+        "plantao agenda no-show consulta-17 --seen-version 1",
+        "plantao agenda no-show consulta-17 --seen-version 1 -q",
+        WRITE,
+    ),
+    of(
+        "record",
+        "plantao record list --patient 875ac127",
+        "plantao record get exame-9 --raw",
+        READ,
+    ),
+    of(
+        "record list",
+        "plantao record list --patient 875ac127",
+        "plantao record list --patient 875ac127 --newest-first -o jsonl",
+        READ,
+    ),
+    of(
+        "record get",
+        "plantao record get 875ac127-ec8a-41b8-bb68-0c2161c61913",
+        "plantao record get exame-9 --version 1 --raw",
+        READ,
+    ),
+    of(
+        "record add",
+        "plantao record add --patient 875ac127 --unit centro --kind Observation --document exame.json",
+        "plantao record add --patient 875ac127 --unit centro --kind Observation --document - --id exame-9",
+        WRITE,
+    ),
+    of(
+        "record amend",
+        "plantao record amend exame-9 --seen-version 1 --reason 'lado trocado' --document exame.json",
+        "plantao record amend exame-9 --seen-version 1 --reason 'lado trocado' --document - -o json",
+        WRITE,
+    ),
+    of(
+        "consent",
+        "plantao consent list --patient 875ac127",
+        "plantao consent get termo-3 --raw",
+        READ,
+    ),
+    of(
+        "consent list",
+        "plantao consent list --patient 875ac127",
+        "plantao consent list --patient 875ac127 -o json",
+        READ,
+    ),
+    of("consent get", "plantao consent get termo-3", "plantao consent get termo-3 --raw", READ),
+    of(
+        "consent grant",
+        "plantao consent grant --patient 875ac127 --unit centro --purpose treatment --from '2026-11-21 09:00' \
+         --document termo.pdf",
+        "plantao consent grant --patient 875ac127 --unit centro --purpose treatment,clinical-images \
+         --from '2026-11-21 09:00' --until '2027-11-21 09:00' --document termo.pdf --id termo-3",
+        WRITE,
+    ),
+    of(
+        "consent revoke",
+        "plantao consent revoke termo-3 --seen-version 1 --reason 'a pedido'",
+        "plantao consent revoke termo-3 --seen-version 1 --reason 'a pedido' -o json",
+        WRITE,
+    ),
+    of("unit", "plantao unit list", "plantao unit list -o json", READ),
+    of("unit list", "plantao unit list", "plantao unit list -o wide", READ),
+    of(
+        "practitioner",
+        "plantao practitioner list",
+        "plantao practitioner list --unit centro",
+        READ,
+    ),
+    of(
+        "practitioner list",
+        "plantao practitioner list",
+        "plantao practitioner list --unit centro -o tsv",
+        READ,
+    ),
+    of("room", "plantao room list", "plantao room list --unit centro", READ),
+    of("room list", "plantao room list", "plantao room list --unit centro -o json", READ),
+    of(
+        "audit",
+        "plantao audit list --limit 20",
+        "plantao audit verify",
+        &[Done, Failed, Usage, NoLeader, NotFound, Denied, Integrity, Connect],
+    ),
+    of(
+        "audit list",
+        "plantao audit list --patient 875ac127",
+        "plantao audit list --module records --from 1 --limit 500 -o jsonl",
+        READ,
+    ),
+    of(
+        "audit verify",
+        "plantao audit verify",
+        "plantao audit verify --stale -o json",
+        &[Done, Failed, Usage, NoLeader, Denied, Integrity, Connect],
+    ),
+    of(
+        "pki",
+        "plantao pki init --dir ./autoridade --network estetica-sul",
+        "plantao pki list --dir ./autoridade",
+        LOCAL,
+    ),
+    of(
+        "pki init",
+        "plantao pki init --dir ./autoridade --network estetica-sul",
+        "plantao pki init --dir /media/cofre/autoridade --network estetica-sul -o json",
+        LOCAL,
+    ),
+    of(
+        "pki issue",
+        "plantao pki issue --dir ./autoridade --out ./centro --node 1 --host 10.0.0.1",
+        "plantao pki issue --dir ./autoridade --out ./balcao --name balcao-1 --role reception --unit centro",
+        LOCAL,
+    ),
+    of(
+        "pki renew",
+        "plantao pki renew --dir ./autoridade --out ./centro node-1",
+        "plantao pki renew --dir ./autoridade --out ./balcao balcao-1 --now",
+        LOCAL,
+    ),
+    of(
+        "pki list",
+        "plantao pki list --dir ./autoridade",
+        "plantao pki list --dir ./autoridade -o json",
+        LOCAL,
+    ),
+    of(
+        "token",
+        "plantao token create",
+        "plantao token create --off-site --yes",
+        &[Done, Failed, Usage, NoLeader, Denied, Connect, Interrupted],
+    ),
+    of(
+        "token create",
+        "plantao token create --hours 2",
+        "plantao token create --off-site --yes -o json",
+        &[Done, Failed, Usage, NoLeader, Denied, Connect, Interrupted],
+    ),
+    of("context", "plantao context list", "plantao context use demo", LOCAL),
+    of("context list", "plantao context list", "plantao context list -o json", LOCAL),
+    of("context use", "plantao context use demo", "plantao context use producao", LOCAL),
+    of(
+        "context add",
+        "plantao context add demo --cluster demo --endpoint 127.0.0.1:7101 --ca ca.crt --cert op.crt --key op.key",
+        "plantao context add producao --label PRODUÇÃO --cluster estetica-sul --endpoint 10.0.0.1:7101,10.0.0.2:7101 \
+         --admin-endpoint 10.0.0.1:7201,10.0.0.2:7201 --ca ca.crt --cert op.crt --key op.key",
+        LOCAL,
+    ),
+    of("context rm", "plantao context rm demo", "plantao context rm demo -q", LOCAL),
+    of("context show", "plantao context show", "plantao context show demo -o json", LOCAL),
+    of("completion", "plantao completion bash", "plantao completion zsh --lang en", LOCAL),
+    of("explain", "plantao explain PLT-1204", "plantao explain 9020 --lang en", LOCAL),
+    of("version", "plantao version", "plantao version -o json", LOCAL),
+];

@@ -1,0 +1,343 @@
+//! What people read, in two languages. Codes and JSON keys are never here: they are the same in every language.
+//!
+//! Words and messages are enums, and each language answers all of them in one `match`: a missing text does not compile.
+
+pub(crate) mod codes;
+mod en;
+pub(crate) mod examples;
+mod help_pt_br;
+mod pt_br;
+
+use crate::failure::Failure;
+use plantao_client::error::Refusal;
+use plantao_proto::public::v1::ResourceKind;
+
+/// A language of tables and messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(crate) enum Lang {
+    /// Portuguese of Brazil.
+    #[default]
+    #[value(name = "pt-br", alias = "pt")]
+    PtBr,
+    /// English.
+    #[value(name = "en")]
+    En,
+}
+
+/// A column, a field, a state: one or two words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Word {
+    Action,
+    Actor,
+    Address,
+    AdminCertificate,
+    AdminEndpoints,
+    AdminKey,
+    Applied,
+    Appointment,
+    At,
+    Attention,
+    Author,
+    Authored,
+    BirthDate,
+    Certificate,
+    Chain,
+    Cluster,
+    Code,
+    Committed,
+    Consent,
+    Contact,
+    Content,
+    Context,
+    Count,
+    Country,
+    Cpf,
+    Document,
+    Email,
+    Encaixe,
+    End,
+    Endpoints,
+    Engine,
+    Errors,
+    Exit,
+    Failed,
+    Fingerprint,
+    Fix,
+    Head,
+    Id,
+    Identity,
+    Index,
+    Key,
+    Kind,
+    Label,
+    Lag,
+    Max,
+    Medium,
+    Module,
+    Name,
+    NewOnes,
+    No,
+    NoQuorum,
+    Node,
+    NotAfter,
+    Object,
+    Ok,
+    OpsPerSecond,
+    Operations,
+    Outcome,
+    P50,
+    P99,
+    P999,
+    Patient,
+    Phones,
+    Practitioner,
+    Purposes,
+    Read,
+    Reason,
+    Record,
+    Refusal,
+    Refused,
+    Request,
+    Revoked,
+    Role,
+    Room,
+    Roots,
+    Rows,
+    Seconds,
+    Sequence,
+    Serial,
+    Site,
+    Slug,
+    Start,
+    State,
+    Term,
+    Token,
+    Unchanged,
+    Unit,
+    UnknownOutcomes,
+    Until,
+    ValidFrom,
+    Value,
+    Version,
+    What,
+    Whole,
+    Written,
+    Yes,
+    // Roles and states of nodes.
+    RoleCandidate,
+    RoleLeader,
+    RoleLearner,
+    RoleUnknown,
+    RoleVoter,
+    StateActive,
+    StateBehind,
+    StateNoLeader,
+    StateSealed,
+    StateSilent,
+    StateUpToDate,
+    // States of appointments.
+    Arrived,
+    Booked,
+    Cancelled,
+    Closed,
+    NoShow,
+    // Purposes of consents.
+    ClinicalImages,
+    Marketing,
+    Research,
+    Sharing,
+    Treatment,
+    // Outcomes.
+    AlreadySo,
+    Confirmed,
+}
+
+/// A sentence for people, with its values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Say {
+    NothingFound,
+    Situation { word: Word, voters: usize, alive: usize, spare: Option<usize> },
+    NodeSilent { node: String, why: String },
+    NodeBehind { node: String, entries: u64 },
+    NodeSealed { node: String },
+    CertificateEnds { node: String, days: i64 },
+    NoLeader,
+    ServerWarning { node: String, code: u32, message: String, help: String },
+    Plan { from: String, to: String, behind: Option<u64> },
+    AnyVoter,
+    Ask { label: String },
+    Transferred { from: String, to: String, took_ms: u64 },
+    Before,
+    After,
+    DigestsEqual { nodes: usize, index: u64 },
+    DigestsNotCompared { nodes: usize },
+    DigestMissing { node: String, why: String },
+    TrailWhole { entries: u64 },
+    TokenOnce,
+    ContextAdded { name: String },
+    ContextUsed { name: String },
+    ContextRemoved { name: String },
+    NotDue { due: String },
+    RootMade { directory: String },
+    NothingChanged,
+    ImportDone { issues: u64 },
+    ImportStopped { why: String },
+    Issue { place: String, code: Option<u32>, why: String, help: String },
+    ReadBack { endpoint: String, records: u64 },
+    Watching { from: u64 },
+    MorePatients,
+    SeeStatus,
+    NotSet { setting: &'static str },
+    AddFlag { flag: &'static str },
+    HowToCheck { request_id: String, not_after: String, over: bool },
+    HeldBy { holder: String },
+}
+
+/// How a failure is told: what, why, what now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Told {
+    /// What happened.
+    pub(crate) what: String,
+    /// Why, when it is known.
+    pub(crate) why: Option<String>,
+    /// What to do: a command or a setting.
+    pub(crate) now: String,
+}
+
+impl Lang {
+    /// The word.
+    pub(crate) const fn word(self, word: Word) -> &'static str {
+        match self {
+            Self::PtBr => pt_br::word(word),
+            Self::En => en::word(word),
+        }
+    }
+
+    /// The sentence.
+    pub(crate) fn say(self, say: &Say) -> String {
+        match self {
+            Self::PtBr => pt_br::say(say),
+            Self::En => en::say(say),
+        }
+    }
+
+    /// The failure: what its code says, with what is known of this case.
+    pub(crate) fn tell(self, failure: &Failure) -> Told {
+        let (mut what, mut now) = match codes::find(failure.code()) {
+            Some(code) => {
+                let (what, fix) = code.told(self);
+                (what.to_owned(), fix.to_owned())
+            }
+            // A refusal of a newer cluster: it brings its own words.
+            None => (failure.to_string(), self.say(&Say::SeeStatus)),
+        };
+        let mut why = None;
+        match failure {
+            Failure::Rejected(refusal) => {
+                if codes::find(refusal.code).is_none() {
+                    (what, now) = (refusal.message.clone(), refusal.help.clone());
+                } else if self == Self::En {
+                    what.clone_from(&refusal.message);
+                }
+                why = self.refusal(refusal);
+            }
+            Failure::NoContext { missing } => {
+                why = Some(self.say(&Say::NotSet { setting: missing }))
+            }
+            Failure::UnknownContext { name: text }
+            | Failure::BadTime { text }
+            | Failure::BadZone { text }
+            | Failure::UnknownCode { text } => what = format!("{what}: “{text}”"),
+            Failure::BadId { what: kind, text } | Failure::NotFound { what: kind, text } => {
+                what = format!("{what}: {} “{text}”", self.word(*kind));
+            }
+            Failure::AmbiguousId { what: kind, text, matches } => {
+                what = format!("{what}: {} “{text}”", self.word(*kind));
+                why = Some(matches.join(", "));
+            }
+            Failure::NeedsConfirmation { flag } => now = self.say(&Say::AddFlag { flag }),
+            Failure::BadValue { field, why: clause } => {
+                what = format!("{what}: {field}");
+                why = Some(clause.clone());
+            }
+            Failure::ReadFile { path, source } => {
+                what = format!("{what}: {}", path.display());
+                why = Some(source.to_string());
+            }
+            Failure::RequestOver { request_id } => what = format!("{what}: {request_id}"),
+            Failure::Unknown { request_id, not_after_ms, why: clause } => {
+                why = Some(clause.clone());
+                let not_after = crate::when::rfc3339(*not_after_ms).unwrap_or_default();
+                now = self.say(&Say::HowToCheck {
+                    request_id: request_id.clone(),
+                    over: *not_after_ms <= crate::when::now_ms(),
+                    not_after,
+                });
+            }
+            Failure::Conflict { holder } => {
+                why = Some(self.say(&Say::HeldBy { holder: holder.clone() }))
+            }
+            Failure::OtherLeader { expected, actual } => {
+                why = Some(format!("{expected} ≠ {actual}"))
+            }
+            Failure::DigestsDiffer { index } => what = format!("{what}: {index}"),
+            Failure::TrailBroken { sequence } => what = format!("{what}: {sequence}"),
+            Failure::ReadBackDiffers { count } => what = format!("{what}: {count}"),
+            Failure::Compacted { list_from_index } => {
+                now = format!("{now}: plantao watch --from {list_from_index}");
+            }
+            Failure::ContextFile { why: clause }
+            | Failure::Credentials { why: clause }
+            | Failure::NotThere { why: clause }
+            | Failure::Connect { why: clause }
+            | Failure::Denied { why: clause }
+            | Failure::Unavailable { why: clause }
+            | Failure::Invalid { why: clause }
+            | Failure::BadAnswer { why: clause }
+            | Failure::Authority { why: clause }
+            | Failure::Work { why: clause } => why = Some(clause.clone()),
+            Failure::Output(source) => why = Some(source.to_string()),
+            Failure::Declined
+            | Failure::NoLeader
+            | Failure::OutputClosed
+            | Failure::Interrupted => {}
+        }
+        Told { what, why, now }
+    }
+
+    /// What a refusal names: who holds the slot, which version there is.
+    fn refusal(self, refusal: &Refusal) -> Option<String> {
+        if let Some(held) = refusal.held {
+            let kind = match held.kind {
+                ResourceKind::Practitioner => self.word(Word::Practitioner),
+                ResourceKind::Room => self.word(Word::Room),
+                ResourceKind::Patient => self.word(Word::Patient),
+                ResourceKind::Unspecified => "?",
+            };
+            let holder = self.say(&Say::HeldBy { holder: held.holder.to_string() });
+            return Some(format!("{kind} {}: {holder}", held.id));
+        }
+        if let Some(version) = refusal.current_version {
+            return Some(format!("{}: {version}", self.word(Word::Version)));
+        }
+        refusal.existing_patient.map(|id| format!("{}: {id}", self.word(Word::Patient)))
+    }
+
+    /// A help text in this language, by its English. `None`: not translated yet.
+    pub(crate) fn help(self, english: &str) -> Option<&str> {
+        match self {
+            Self::PtBr => self.translated(english),
+            Self::En => Some(english),
+        }
+    }
+
+    /// The translation of an English help text; `None` also for English itself.
+    pub(crate) fn translated(self, english: &str) -> Option<&'static str> {
+        match self {
+            Self::PtBr => {
+                help_pt_br::HELP.iter().find(|(from, _)| *from == english).map(|(_, to)| *to)
+            }
+            Self::En => None,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Portuguese of Brazil.
+
+use super::{Say, Word};
+
+/// Titles and states.
+pub(super) const fn word(word: Word) -> &'static str {
+    match word {
+        Word::Action => "ação",
+        Word::Actor => "autor",
+        Word::Address => "endereço",
+        Word::AdminCertificate => "certificado admin",
+        Word::AdminEndpoints => "endereços admin",
+        Word::AdminKey => "chave admin",
+        Word::AlreadySo => "já estava assim, nada mudou",
+        Word::Applied => "aplicado",
+        Word::Appointment => "agendamento",
+        Word::Arrived => "chegou",
+        Word::At => "quando",
+        Word::Attention => "ATENÇÃO",
+        Word::Author => "autor",
+        Word::Authored => "data",
+        Word::BirthDate => "nascimento",
+        Word::Booked => "agendado",
+        Word::Cancelled => "cancelado",
+        Word::Certificate => "cert",
+        Word::Chain => "cadeia",
+        Word::ClinicalImages => "imagens clínicas",
+        Word::Closed => "encerrado",
+        Word::Cluster => "rede",
+        Word::Code => "código",
+        Word::Committed => "confirmado",
+        Word::Confirmed => "confirmado",
+        Word::Consent => "consentimento",
+        Word::Contact => "contato",
+        Word::Content => "conteúdo",
+        Word::Context => "contexto",
+        Word::Count => "quantidade",
+        Word::Country => "país",
+        Word::Cpf => "CPF",
+        Word::Document => "documento",
+        Word::Email => "e-mail",
+        Word::Encaixe => "encaixe",
+        Word::End => "fim",
+        Word::Endpoints => "endereços",
+        Word::Engine => "motor",
+        Word::Errors => "erros",
+        Word::Exit => "código de saída",
+        Word::Failed => "falhas",
+        Word::Fingerprint => "impressão digital",
+        Word::Fix => "o que fazer",
+        Word::Head => "topo",
+        Word::Id => "id",
+        Word::Identity => "identidade",
+        Word::Index => "índice",
+        Word::Key => "chave",
+        Word::Kind => "tipo",
+        Word::Label => "rótulo",
+        Word::Lag => "atraso",
+        Word::Marketing => "divulgação",
+        Word::Max => "máx",
+        Word::Medium => "mídia",
+        Word::Module => "módulo",
+        Word::Name => "nome",
+        Word::NewOnes => "novos",
+        Word::No => "não",
+        Word::NoQuorum => "SEM QUÓRUM",
+        Word::NoShow => "faltou",
+        Word::Node => "unidade/nó",
+        Word::NotAfter => "válido até",
+        Word::Object => "objeto",
+        Word::Ok => "BOA",
+        Word::Operations => "operações",
+        Word::OpsPerSecond => "operações/s",
+        Word::Outcome => "resultado",
+        Word::P50 => "p50",
+        Word::P99 => "p99",
+        Word::P999 => "p99,9",
+        Word::Patient => "paciente",
+        Word::Phones => "telefones",
+        Word::Practitioner => "profissional",
+        Word::Purposes => "finalidades",
+        Word::Read => "lidos",
+        Word::Reason => "motivo",
+        Word::Record => "registro",
+        Word::Refusal => "recusa",
+        Word::Refused => "recusados",
+        Word::Request => "pedido",
+        Word::Research => "pesquisa",
+        Word::Revoked => "revogado",
+        Word::Role => "papel",
+        Word::RoleCandidate => "Candidato",
+        Word::RoleLeader => "Líder",
+        Word::RoleLearner => "Aprendiz",
+        Word::RoleUnknown => "?",
+        Word::RoleVoter => "Votante",
+        Word::Room => "sala",
+        Word::Roots => "raízes",
+        Word::Rows => "linhas",
+        Word::Seconds => "segundos",
+        Word::Sequence => "sequência",
+        Word::Serial => "série",
+        Word::Sharing => "compartilhamento",
+        Word::Site => "local",
+        Word::Slug => "nome curto",
+        Word::Start => "início",
+        Word::State => "estado",
+        Word::StateActive => "ativo",
+        Word::StateBehind => "atrasado",
+        Word::StateNoLeader => "sem líder",
+        Word::StateSealed => "lacrado",
+        Word::StateSilent => "sem resposta",
+        Word::StateUpToDate => "em dia",
+        Word::Term => "termo",
+        Word::Token => "token",
+        Word::Treatment => "tratamento",
+        Word::Unchanged => "iguais",
+        Word::Unit => "unidade",
+        Word::UnknownOutcomes => "resultados desconhecidos",
+        Word::Until => "até",
+        Word::ValidFrom => "desde",
+        Word::Value => "valor",
+        Word::Version => "versão",
+        Word::What => "o quê",
+        Word::Whole => "íntegra",
+        Word::Written => "gravado",
+        Word::Yes => "sim",
+    }
+}
+
+/// Sentences.
+pub(super) fn say(say: &Say) -> String {
+    match say {
+        Say::NothingFound => "Nenhum resultado.".to_owned(),
+        Say::Situation { word: state, voters, alive, spare } => {
+            let spare = match spare {
+                Some(spare) => format!("suporta perder mais {spare}"),
+                None => "sem maioria".to_owned(),
+            };
+            format!("Situação: {} · quórum {alive}/{voters}, {spare}", word(*state))
+        }
+        Say::NodeSilent { node, why } if why.is_empty() => {
+            format!("■ {node}: não responde → veja o computador e o enlace: systemctl status plantaod")
+        }
+        Say::NodeSilent { node, why } => {
+            format!("■ {node}: não responde ({why}) → veja o computador e o enlace: systemctl status plantaod")
+        }
+        Say::NodeBehind { node, entries } => format!("▲ {node}: {entries} entradas de atraso → plantao status -W"),
+        Say::NodeSealed { node } => {
+            format!("▲ {node}: lacrado, não mostra conteúdo → dê a ele a chave raiz e reinicie o plantaod")
+        }
+        Say::CertificateEnds { node, days } => {
+            format!("▲ {node}: certificado vence em {days} dias → plantao pki renew --dir DIR --out DIR NOME")
+        }
+        Say::NoLeader => {
+            "■ nenhum nó lidera: nada pode ser gravado → religue um nó parado; leituras seguem com --stale".to_owned()
+        }
+        Say::ServerWarning { node, code, message, help } => format!("▲ {node}: {message} (PLT-{code:04}) → {help}"),
+        Say::Plan { from, to, behind: Some(entries) } => {
+            format!("Plano: {from} → {to}   entradas pendentes: {entries}")
+        }
+        Say::Plan { from, to, behind: None } => format!("Plano: {from} → {to}"),
+        Say::AnyVoter => "qualquer votante em dia".to_owned(),
+        Say::Ask { label } => format!("Confirma em {label}? [s/N]"),
+        Say::Transferred { from, to, took_ms } => format!("{from} → {to} em {took_ms} ms"),
+        Say::Before => "Antes:".to_owned(),
+        Say::After => "Depois:".to_owned(),
+        Say::DigestsEqual { nodes, index } => format!("{nodes} nós iguais no índice {index}."),
+        Say::DigestsNotCompared { nodes } => {
+            format!("Nenhum índice comum a todos os que respondem ({nodes} responderam) → plantao digest --wait 60")
+        }
+        Say::DigestMissing { node, why } => format!("■ {node}: não responde ({why})"),
+        Say::TrailWhole { entries } => format!("A trilha está íntegra: {entries} entradas."),
+        Say::TokenOnce => "Mostrado uma só vez. Leve ao novo nó por um caminho seguro: plantaod join".to_owned(),
+        Say::ContextAdded { name } => format!("Contexto {name} salvo → plantao status -c {name}"),
+        Say::ContextUsed { name } => format!("Contexto {name} é o atual."),
+        Say::ContextRemoved { name } => format!("Contexto {name} removido; certificados e chaves ficam."),
+        Say::NotDue { due } => format!("Não é preciso antes de {due} → acrescente --now para renovar assim mesmo"),
+        Say::RootMade { directory } => {
+            format!("A autoridade está em {directory}. A chave dela assina tudo: guarde fora dos nós, com cópia.")
+        }
+        Say::NothingChanged => "Nada mudou: tudo já estava lá.".to_owned(),
+        Say::ImportDone { issues: 0 } => "Importação concluída.".to_owned(),
+        Say::ImportDone { issues } => {
+            format!("Importação concluída; {issues} linhas não foram aceitas → -o json lista todas")
+        }
+        Say::ImportStopped { why } => {
+            format!("Importação parou: {why} → plantao status e repita: o que já está lá fica como está")
+        }
+        Say::Issue { place, code: Some(code), why, help } => format!("▲ {place}: {why} (PLT-{code:04}) → {help}"),
+        Say::Issue { place, code: None, why, help } => format!("▲ {place}: {why} → {help}"),
+        Say::ReadBack { endpoint, records } => {
+            format!("{endpoint}: {records} documentos relidos byte a byte, todos iguais.")
+        }
+        Say::Watching { from } => format!("Acompanhando desde o índice {from}; Ctrl-C encerra."),
+        Say::MorePatients => "Há mais: refine a busca.".to_owned(),
+        Say::SeeStatus => "veja a rede: plantao status".to_owned(),
+        Say::NotSet { setting } => format!("falta {setting}"),
+        Say::AddFlag { flag } => format!("acrescente {flag}"),
+        Say::HowToCheck { request_id, over: true, .. } => {
+            format!("já não pode ser aplicado: leia o objeto para saber se foi (pedido {request_id})")
+        }
+        Say::HowToCheck { request_id, not_after, over: false } => format!(
+            "repita com --request-id {request_id} --not-after {not_after}: será feito no máximo uma vez"
+        ),
+        Say::HeldBy { holder } => format!("ocupado pelo agendamento {holder}"),
+    }
+}
