@@ -406,3 +406,26 @@ impl Drop for UnderWay {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A caller who hangs up does not make room: its proposal is still under way.
+    #[tokio::test]
+    async fn the_bound_counts_what_its_caller_gave_up() {
+        let room = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&room).try_acquire_owned().unwrap();
+        let (end, answer) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        drop(UnderWay { answer: Some((answer, permit)), runtime });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(room.available_permits(), 0);
+        drop(end);
+        let freed = timeout(Duration::from_secs(30), room.acquire()).await;
+        assert!(freed.unwrap().is_ok());
+    }
+}

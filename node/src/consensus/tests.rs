@@ -243,30 +243,21 @@ async fn what_cannot_be_applied_is_refused_before_it_is_proposed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_may_be_under_way_is_refused_and_what_was_given_up_still_counts() {
-    let mut cluster = Cluster::start(&MIXED).await;
+async fn more_proposals_than_may_be_under_way_are_refused_at_once() {
+    let cluster = Cluster::start(&MIXED).await;
     let leader = cluster.leader().await;
-    // Without a majority nothing ends, so what is proposed stays under way until the lease is over.
-    for node in [1, 2, 3].into_iter().filter(|node| *node != leader) {
-        cluster.stop(node).await;
-    }
     let consensus = cluster.nodes[&leader].consensus.clone();
-    let permits: Vec<_> = (0..IN_FLIGHT_MAX - 1)
-        .map(|_| consensus.0.in_flight.clone().try_acquire_owned().unwrap())
-        .collect();
-    let (role, command) = register_unit(1);
-    let envelope = cluster.envelope(role, command);
-    let soon = tokio::time::Instant::now() + std::time::Duration::from_millis(1);
-    let first = consensus.propose(envelope.clone(), soon).await;
-    assert!(
-        matches!(first, Err(ProposeError::Unknown | ProposeError::NotLeader { .. })),
-        "{first:?}"
-    );
-    if first == Err(ProposeError::Unknown) {
-        let refused = consensus.propose(envelope, deadline()).await;
-        assert_eq!(refused, Err(ProposeError::Busy), "the caller is gone, its proposal is not");
+    let before = cluster.write(leader, 1).await;
+    let room = u32::try_from(IN_FLIGHT_MAX).unwrap();
+    let all = consensus.0.in_flight.clone().acquire_many_owned(room).await.unwrap();
+    for node in cluster.nodes.values() {
+        let (role, command) = register_unit(2);
+        let envelope = cluster.envelope(role, command);
+        let refused = node.forwarder.propose(envelope, deadline()).await;
+        assert_eq!(refused, Err(ForwardError::Busy));
     }
-    drop(permits);
+    drop(all);
+    assert_eq!(cluster.write(leader, 3).await, before + 1, "nothing was proposed");
     cluster.stop_all().await;
 }
 
@@ -308,9 +299,8 @@ async fn calls_of_another_cluster_incarnation_or_node_are_refused() {
     cluster.stop_all().await;
 }
 
-/// A frozen view that a snapshot reads stays what it was, whatever is applied meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_machine_says_what_it_holds() {
+async fn an_empty_state_machine_says_so_and_its_thread_ends_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::new(directory.path(), EngineKind::Fjall);
     let (store, _) = place.open();
