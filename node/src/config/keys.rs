@@ -1,0 +1,80 @@
+//! The list of keys: name, default, meaning. The reference configuration is printed from it.
+
+/// One key.
+pub(super) struct Key {
+    /// `section.key`, as in the file, and as `PLANTAO_SECTION_KEY` in the environment.
+    pub(super) name: &'static str,
+    /// TOML text; `None` when there is no default.
+    pub(super) default: Option<&'static str>,
+    /// Whether it must be given.
+    pub(super) required: bool,
+    /// One sentence.
+    pub(super) meaning: &'static str,
+    /// For the reference, where there is no default.
+    pub(super) example: &'static str,
+}
+
+const fn given(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
+    Key { name, default: None, required: true, meaning, example }
+}
+
+const fn default(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key { name, default: Some(default), required: false, meaning, example: default }
+}
+
+const fn optional(name: &'static str, example: &'static str, meaning: &'static str) -> Key {
+    Key { name, default: None, required: false, meaning, example }
+}
+
+pub(super) const KEYS: &[Key] = &[
+    given("node.data_dir", "\"/var/lib/plantao\"", "Directory of all files of this node; absolute."),
+    given("node.name", "\"centro\"", "Name in the cluster: lowercase letters, digits, hyphens, 1 to 32."),
+    given("node.site", "\"sp-centro\"", "Where it stands; nodes of one site do not count as two places."),
+    default("node.country", "\"BR\"", "ISO 3166-1 alpha-2 code of the country."),
+    given("node.medium", "\"ssd\"", "What its copies rest on."),
+    given("node.peer_address", "\"centro.example:7402\"", "host:port under which other nodes reach it."),
+    default("listen.public", "\"127.0.0.1:7400\"", "For programs and people of the units."),
+    default("listen.admin", "\"127.0.0.1:7401\"", "For operators."),
+    default("listen.peer", "\"0.0.0.0:7402\"", "For nodes."),
+    optional("listen.metrics", "\"127.0.0.1:7403\"", "Prometheus metrics, plain HTTP; absent: none."),
+    given("tls.certificate", "\"/etc/plantao/node.crt\"", "PEM chain, leaf first."),
+    given("tls.key", "\"/etc/plantao/node.key\"", "PEM key; readable by its owner only."),
+    given("tls.roots", "\"/etc/plantao/ca.crt\"", "PEM roots; several while the authority is rotated."),
+    default("tls.reload_interval", "\"10s\"", "How often the three files are looked at."),
+    given(
+        "slots.storage",
+        "{ key_file = \"/media/chave/storage.key\" }",
+        "What opens this disk: { key_file = … }, { passphrase_file = … } or { credential = … }.",
+    ),
+    optional(
+        "slots.root",
+        "{ key_file = \"/media/chave/root.key\" }",
+        "What opens patients' content; units only, an off-site node has none.",
+    ),
+    default("slots.passphrase_memory", "\"64 MiB\"", "Memory for deriving a key from a passphrase."),
+    default("storage.engine", "\"fjall\"", "Engine of the state: \"fjall\" (units) or \"sled\" (off-site)."),
+    default("raft.timers", "\"wan\"", "\"wan\" (250/800/1200 ms) or \"lan\" (100/400/600 ms)."),
+    default("raft.prefer_leader", "true", "Whether this node should lead when it can."),
+    default("raft.snapshot_entries", "20000", "A local snapshot is made after so many entries."),
+    default("raft.clock_skew_max", "\"5s\"", "Largest difference between clocks that is tolerated."),
+    default("limits.requests", "1024", "Requests under way at once; more are asked to come back."),
+    default("limits.journal", "\"256 MiB\"", "Journal of reads that wait for the log; full: records are not read."),
+    default("log.level", "\"info\"", "Filter, as \"info\" or \"plantao_node=debug\"."),
+    default("log.format", "\"json\"", "\"json\" or \"text\"."),
+];
+
+/// The reference configuration: every key with its meaning and default.
+pub fn reference() -> String {
+    let mut text = String::from("# Reference configuration of plantaod. Commented keys show an example.\n");
+    let mut section = "";
+    for key in KEYS {
+        let (here, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if here != section {
+            section = here;
+            text.push_str(&format!("\n[{section}]\n"));
+        }
+        let mark = if key.default.is_some() || key.required { "" } else { "# " };
+        text.push_str(&format!("# {}\n{mark}{name} = {}\n", key.meaning, key.example));
+    }
+    text
+}

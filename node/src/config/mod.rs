@@ -1,0 +1,92 @@
+//! The daemon's configuration: one list of keys, read from a file, then the environment, then flags.
+//!
+//! Unknown keys are refused. Every fault is reported at once, with key and place. Nothing here opens a port or a
+//! directory; secrets are named here, never held here.
+
+mod keys;
+mod load;
+mod units;
+
+pub use keys::reference;
+pub use load::{Fault, LoadError, Origin, Sources, load};
+
+use crate::crypto::SlotSource;
+use crate::storage::state::EngineKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Raft timers (DESIGN section 6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimerProfile {
+    /// 250/800/1200 ms: units joined by the public network.
+    Wan,
+    /// 100/400/600 ms: nodes of one site.
+    Lan,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+/// Everything that a node is told.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Where all its files are.
+    pub data_dir: PathBuf,
+    /// Name in the cluster: lowercase letters, digits, hyphens.
+    pub name: String,
+    /// Where it stands.
+    pub site: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// What its copies rest on.
+    pub medium: String,
+    /// `host:port` under which other nodes reach its peer listener.
+    pub peer_address: String,
+    /// For programs and people of the units.
+    pub public_listen: SocketAddr,
+    /// For operators.
+    pub admin_listen: SocketAddr,
+    /// For nodes.
+    pub peer_listen: SocketAddr,
+    /// For Prometheus; plain HTTP, so loopback unless the operator says otherwise.
+    pub metrics_listen: Option<SocketAddr>,
+    /// PEM chain, leaf first.
+    pub tls_certificate: PathBuf,
+    /// PEM key of the leaf.
+    pub tls_key: PathBuf,
+    /// PEM roots.
+    pub tls_roots: PathBuf,
+    /// How often the three files are looked at.
+    pub tls_reload_interval: Duration,
+    /// What opens the storage slot: every node has one.
+    pub storage_slot: SlotSource,
+    /// What opens the root slot: units only.
+    pub root_slot: Option<SlotSource>,
+    /// Memory for deriving a key from a passphrase, KiB.
+    pub passphrase_memory_kib: u32,
+    /// Engine of the state.
+    pub engine: EngineKind,
+    /// Raft timers.
+    pub timers: TimerProfile,
+    /// Whether this node should lead when it can.
+    pub prefer_leader: bool,
+    /// A local snapshot is made after so many entries.
+    pub snapshot_entries: u64,
+    /// Largest difference between clocks that is tolerated.
+    pub clock_skew_max: Duration,
+    /// Requests under way at once per node.
+    pub requests_max: usize,
+    /// Bytes of the journal of reads that wait for the log.
+    pub journal_bytes_max: u64,
+    /// Log filter, as `info` or `plantao_node=debug`.
+    pub log_level: String,
+    /// Log format.
+    pub log_format: LogFormat,
+}
