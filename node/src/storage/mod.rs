@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod fs;
+pub mod identity;
 pub mod keyspaces;
 pub mod lock;
 pub mod rebuild;

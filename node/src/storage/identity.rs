@@ -1,0 +1,188 @@
+//! Who this node is: written first and outside of log and state, so that an emptied disk is noticed.
+//!
+//! The file is one line of JSON and one line with its BLAKE3, for a person to read and a machine to check.
+
+use super::fs::{FsError, read_bounded, write_durably};
+use plantao_domain::{ClusterId, NodeId};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const FORMAT: u32 = 1;
+const BYTES_MAX: u64 = 64 << 10;
+
+/// The identity of one data directory. Never changed but by quorum recovery, never copied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeIdentity {
+    /// The network.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// This node's number: never used before, never again.
+    pub node: NodeId,
+    /// This node's name.
+    pub name: String,
+    /// Raised when a lost majority was given up; nodes of different incarnations do not talk.
+    pub incarnation: u32,
+    /// Whether it may hold the root key.
+    pub keyed: bool,
+}
+
+/// Why there is no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file cannot be read.
+    #[error("cannot read the node's identity")]
+    Read(#[source] FsError),
+    /// The file cannot be written.
+    #[error("cannot write the node's identity")]
+    Write(#[source] FsError),
+    /// There is none.
+    #[error("this directory belongs to no node yet")]
+    Absent,
+    /// It was altered.
+    #[error("the node's identity is damaged")]
+    Damaged,
+    /// A newer version wrote it.
+    #[error("the node's identity has format {found}, and this version reads {FORMAT}")]
+    Format {
+        /// What the file says.
+        found: u32,
+    },
+    /// There is one already.
+    #[error("this directory belongs to node {node} ({name}) already")]
+    Present {
+        /// Whose it is.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl IdentityError {
+    /// What to do about it.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Read(_) | Self::Write(_) => "check the directory's owner and rights, and the disk",
+            Self::Absent => "run `plantaod init` for the first node of a network, or `plantaod join` for another one",
+            Self::Damaged => {
+                "do not repair it by hand: set the directory aside and let the node join afresh under a new number"
+            }
+            Self::Format { .. } => "start the version of plantaod that wrote it, or a newer one",
+            Self::Present { .. } => "run it with `plantaod run`, or choose another directory",
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    format: u32,
+    cluster: String,
+    cluster_name: String,
+    node: u64,
+    name: String,
+    incarnation: u32,
+    keyed: bool,
+}
+
+impl NodeIdentity {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let bytes = read_bounded(path, BYTES_MAX).map_err(|source| {
+            if source.is_not_found() { IdentityError::Absent } else { IdentityError::Read(source) }
+        })?;
+        decode(&bytes)
+    }
+
+    /// Writes the first one of a directory.
+    ///
+    /// # Errors
+    /// See [`IdentityError`]; `Present` when there is one.
+    pub fn create(&self, path: &Path) -> Result<(), IdentityError> {
+        match Self::load(path) {
+            Err(IdentityError::Absent) => write_durably(path, &self.encode()).map_err(IdentityError::Write),
+            Ok(other) => Err(IdentityError::Present { node: other.node, name: other.name }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let line = Line {
+            format: FORMAT,
+            cluster: self.cluster.to_string(),
+            cluster_name: self.cluster_name.clone(),
+            node: self.node.0,
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            keyed: self.keyed,
+        };
+        let json = serde_json::to_string(&line).expect("texts and numbers are JSON");
+        format!("{json}\n{}\n", blake3::hash(json.as_bytes()).to_hex()).into_bytes()
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<NodeIdentity, IdentityError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| IdentityError::Damaged)?;
+    let (json, digest) = text.split_once('\n').ok_or(IdentityError::Damaged)?;
+    if digest != format!("{}\n", blake3::hash(json.as_bytes()).to_hex()) {
+        return Err(IdentityError::Damaged);
+    }
+    let format = serde_json::from_str::<serde_json::Value>(json).ok().and_then(|value| value.get("format")?.as_u64());
+    match format.and_then(|format| u32::try_from(format).ok()) {
+        Some(FORMAT) => {}
+        Some(found) => return Err(IdentityError::Format { found }),
+        None => return Err(IdentityError::Damaged),
+    }
+    let line: Line = serde_json::from_str(json).map_err(|_| IdentityError::Damaged)?;
+    Ok(NodeIdentity {
+        cluster: line.cluster.parse().map_err(|_| IdentityError::Damaged)?,
+        cluster_name: line.cluster_name,
+        node: NodeId(line.node),
+        name: line.name,
+        incarnation: line.incarnation,
+        keyed: line.keyed,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn identity() -> NodeIdentity {
+        NodeIdentity {
+            cluster: ClusterId::from_bytes([7; 16]),
+            cluster_name: "rede-teste".to_string(),
+            node: NodeId(3),
+            name: "cofre".to_string(),
+            incarnation: 1,
+            keyed: false,
+        }
+    }
+
+    #[test]
+    fn it_comes_back_and_a_second_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        assert!(matches!(NodeIdentity::load(&path), Err(IdentityError::Absent)));
+        identity().create(&path).unwrap();
+        assert_eq!(NodeIdentity::load(&path).unwrap(), identity());
+        assert!(matches!(identity().create(&path), Err(IdentityError::Present { .. })));
+    }
+
+    #[test]
+    fn each_prefix_and_each_flipped_bit_is_damage() {
+        let good = identity().encode();
+        for end in 0..good.len() {
+            assert!(decode(&good[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[at / 8] ^= 1 << (at % 8);
+            assert!(decode(&bad).is_err(), "bit {at}");
+        }
+    }
+}
