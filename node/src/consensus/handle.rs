@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -50,6 +50,8 @@ pub struct Parts<L, N> {
     pub timers: Timers,
     /// How gladly it leads.
     pub preference: Preference,
+    /// Entries after which a local snapshot is made.
+    pub snapshot_entries: u64,
     /// Where leaders take their stamps from.
     pub clock: SharedClock,
     /// The table that the network fills.
@@ -131,6 +133,9 @@ pub(super) struct Inner {
     correction_ms: AtomicI64,
     pub(super) in_flight: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
+    /// When this node started, and how many milliseconds later a leader was last heard; 0: never.
+    started: Instant,
+    leader_heard_ms: AtomicU64,
 }
 
 /// Cheap to clone; all clones are the same node.
@@ -150,7 +155,7 @@ impl Consensus {
     {
         let (machine, applier) =
             StateMachine::start(parts.store, parts.snapshots).map_err(StartError::Thread)?;
-        let config = profile::config(&parts.cluster_name, parts.timers, parts.preference);
+        let config = profile::config(&parts.cluster_name, parts.timers, parts.preference, parts.snapshot_entries);
         let raft = Raft::new(parts.node, config, parts.network, parts.log, machine)
             .await
             .map_err(|fatal| StartError::Raft(Box::new(fatal)))?;
@@ -166,6 +171,8 @@ impl Consensus {
             correction_ms: AtomicI64::new(0),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             runtime: tokio::runtime::Handle::current(),
+            started: Instant::now(),
+            leader_heard_ms: AtomicU64::new(0),
         })))
     }
 
@@ -192,6 +199,26 @@ impl Consensus {
     /// The timers it runs with.
     pub fn timers(&self) -> Timers {
         self.0.timers
+    }
+
+    fn since_start_ms(&self) -> u64 {
+        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A leader was heard just now.
+    pub(super) fn note_leader(&self) {
+        self.0.leader_heard_ms.store(self.since_start_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// How long ago this node heard from a leader or, leading, from a majority; `None`: never since it started.
+    pub fn leader_contact(&self) -> Option<Duration> {
+        if self.leads() {
+            return self.status().quorum_silent_for.or(Some(Duration::ZERO));
+        }
+        match self.0.leader_heard_ms.load(Ordering::Relaxed) {
+            0 => None,
+            heard => Some(Duration::from_millis(self.since_start_ms().saturating_sub(heard))),
+        }
     }
 
     /// Whether it leads, as far as it knows.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use openraft::errors::{Infallible, RaftError};
+use openraft::raft::AppendEntriesResponse;
 use plantao_proto::peer::v1 as wire;
 
 use super::convert::{self, ConvertError};
@@ -57,6 +58,9 @@ impl Consensus {
         let request = convert::append(request)?;
         own(from, &request.vote)?;
         let response = stopped(self.0.raft.append_entries(request).await)?;
+        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+            self.note_leader();
+        }
         Ok(convert::wire_appended(response, self.0.clocks.now_ms()))
     }
 

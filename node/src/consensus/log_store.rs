@@ -89,6 +89,17 @@ pub(super) fn encode(payload: &EntryPayload) -> io::Result<Bytes> {
     Ok(bytes.freeze())
 }
 
+/// The proposal in an entry's payload, if it is one: for commands that read a stopped node's log.
+///
+/// # Errors
+/// The payload is none of ours.
+pub fn proposal_of(payload: &Bytes) -> Result<Option<Bytes>, DecodeEntryError> {
+    Ok(match decode(payload)? {
+        EntryPayload::Normal(proposal) => Some(proposal.payload),
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
+    })
+}
+
 /// Total: any bytes may come. Shares the bytes of a proposal instead of copying them.
 pub(super) fn decode(bytes: &Bytes) -> Result<EntryPayload, DecodeEntryError> {
     let &[version, kind, ref content @ ..] = bytes.as_ref() else {

@@ -54,13 +54,6 @@ pub enum Preference {
     LastResort,
 }
 
-/// Entries between two snapshots. A snapshot costs one pass over all rows, and a start replays at most so many entries.
-const SNAPSHOT_ENTRIES: u64 = 20_000;
-/// Entries that stay in the log behind a snapshot, so that a node which was away briefly needs no snapshot.
-const KEPT_ENTRIES: u64 = 10_000;
-/// How far behind a follower may be before it is sent a snapshot instead of entries: above [`SNAPSHOT_ENTRIES`], or a
-/// snapshot could not heal the lag.
-const LAG_ENTRIES: u64 = 40_000;
 /// Entries of one append message; the byte bound is the log reader's. 32 halves the rate (simulation).
 pub(crate) const PAYLOAD_ENTRIES: u64 = 300;
 /// How long a whole snapshot may take. openraft's 200 ms would repeat the same snapshot for ever.
@@ -70,15 +63,26 @@ pub(crate) const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 ///
 /// # Panics
 /// Never: a test validates each combination.
-pub(crate) fn config(cluster_name: &str, timers: Timers, preference: Preference) -> Arc<Config> {
+pub(crate) fn config(
+    cluster_name: &str,
+    timers: Timers,
+    preference: Preference,
+    snapshot_entries: u64,
+) -> Arc<Config> {
     Arc::new(
-        unchecked(cluster_name, timers, preference)
+        unchecked(cluster_name, timers, preference, snapshot_entries)
             .validate()
             .expect("a test validates every combination"),
     )
 }
 
-fn unchecked(cluster_name: &str, timers: Timers, preference: Preference) -> Config {
+/// `snapshot_entries`: a snapshot costs one pass over all rows, and a start replays at most so many entries.
+fn unchecked(
+    cluster_name: &str,
+    timers: Timers,
+    preference: Preference,
+    snapshot_entries: u64,
+) -> Config {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (min, max) = (millis(timers.election_min()), millis(timers.election_max()));
     Config {
@@ -94,9 +98,11 @@ fn unchecked(cluster_name: &str, timers: Timers, preference: Preference) -> Conf
         install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
         max_payload_entries: PAYLOAD_ENTRIES,
         max_append_entries: Some(4096),
-        replication_lag_threshold: LAG_ENTRIES,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
+        // Above the snapshot's distance, or a snapshot could not heal the lag.
+        replication_lag_threshold: snapshot_entries.saturating_mul(2),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries),
+        // So that a node which was away briefly needs no snapshot.
+        max_in_snapshot_log_to_keep: snapshot_entries / 2,
         // One purge for many entries, not one for each.
         purge_batch_size: 1024,
         // In-flight proposals are bounded before openraft sees them; the rest are reads and messages of peers.
@@ -128,7 +134,7 @@ mod tests {
         {
             for (preference, min) in [(Preference::Preferred, min), (Preference::LastResort, late)]
             {
-                let config = unchecked("rede", timers, preference).validate().unwrap();
+                let config = unchecked("rede", timers, preference, 20_000).validate().unwrap();
                 assert_eq!(config.cluster_name, "rede");
                 assert_eq!(config.heartbeat_interval, heartbeat);
                 assert_eq!(config.election_timeout_min, min);
