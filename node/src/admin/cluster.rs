@@ -1,0 +1,261 @@
+//! Status, digests, the lead, tokens.
+
+use super::convert;
+use crate::api::convert::status as status_of;
+use crate::consensus::{Role, TransferError};
+use crate::entropy::{SharedEntropy, random};
+use crate::gateway::{Error, Gateway};
+use crate::storage::identity::NodeIdentity;
+use crate::transport::{ReloadStatus, peer_identity};
+use plantao_domain::access::{Decision, decide};
+use plantao_domain::audit::{Action, Module};
+use plantao_domain::command::{Envelope, Tag};
+use plantao_domain::{ClusterTime, Command, Outcome, RequestId, rows};
+use plantao_proto::admin::v1;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+/// How long a handover of the lead may take.
+const TRANSFER_TIME_MAX: Duration = Duration::from_secs(10);
+const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
+const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Certificate life left at which the operator is warned.
+const CERTIFICATE_WARN_SECONDS: i64 = 14 * 24 * 3600;
+/// Entries behind the leader at which a member counts as behind.
+const LAG_WARN: u64 = 1_000;
+
+/// What the node is, for status.
+#[derive(Clone)]
+pub struct About {
+    /// Its identity.
+    pub node: Arc<NodeIdentity>,
+    /// `fjall` or `sled`.
+    pub engine: &'static str,
+    /// When the process started.
+    pub started: Instant,
+    /// Its certificate.
+    pub certificate: watch::Receiver<ReloadStatus>,
+}
+
+/// All admin services of one node.
+#[derive(Clone)]
+pub struct AdminServices {
+    gateway: Gateway,
+    about: About,
+    entropy: SharedEntropy,
+}
+
+impl AdminServices {
+    /// On a gateway.
+    pub fn new(gateway: Gateway, about: About, entropy: SharedEntropy) -> Self {
+        Self { gateway, about, entropy }
+    }
+
+    fn certificate_not_after(&self) -> i64 {
+        self.about.certificate.borrow().not_after.saturating_mul(1000)
+    }
+
+    fn warnings(&self, status: &crate::consensus::Status) -> Vec<v1::Warning> {
+        let mut warnings = Vec::new();
+        let mut warn = |code, message: String, help: &str| {
+            warnings.push(v1::Warning { code, message, help: help.to_string() });
+        };
+        if status.leader.is_none() {
+            warn(
+                2101,
+                "no leader is known: writes and linearizable reads wait".to_string(),
+                "look whether a majority of the voters runs and reaches each other",
+            );
+        }
+        if self.about.node.keyed && self.gateway.keyring().is_sealed() {
+            warn(
+                2001,
+                "this node is sealed: it serves no content".to_string(),
+                "give it the root slot's key and start it again",
+            );
+        }
+        let certificate = self.about.certificate.borrow();
+        if certificate.not_after.saturating_sub(self.gateway.clock().now().millis() / 1000) < CERTIFICATE_WARN_SECONDS {
+            warn(2301, "this node's certificate expires within 14 days".to_string(), "plantao pki renew");
+        }
+        if let Some(failure) = &certificate.failure {
+            warn(2302, format!("the new certificate files are not used: {failure}"), "correct the files; the old ones serve on");
+        }
+        for member in &status.members {
+            let lag = member.matched.map(|matched| status.last_index.saturating_sub(matched));
+            if status.leads() && member.silent_for.is_some_and(|silent| silent > Duration::from_secs(5)) {
+                let message = format!("{} has not answered for 5 s", member.member.name);
+                warn(2303, message, "look at that node and at the link to it");
+            } else if lag.is_some_and(|lag| lag > LAG_WARN) {
+                let message = format!("{} is {} entries behind", member.member.name, lag.unwrap_or_default());
+                warn(2304, message, "it catches up by itself; look at its link if it does not");
+            }
+        }
+        warnings
+    }
+
+    async fn may(&self, identity: &plantao_client::identity::Identity, action: Action) -> Result<plantao_domain::Actor, Error> {
+        let actor = self.gateway.actor(identity).or_else(|error| match error {
+            // A unit's manager on a node that does not know the unit yet: no right follows from it here.
+            Error::UnknownUnit => Err(Error::Denied),
+            other => Err(other),
+        })?;
+        match decide(&actor, Module::Cluster, action, None) {
+            Decision::Allowed => Ok(actor),
+            Decision::Denied => Err(Error::Denied),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::cluster_service_server::ClusterService for AdminServices {
+    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let status = self.gateway.consensus().status();
+        let rows = rows::nodes(&**self.gateway.state(), None, 200).map_err(|fault| status_of(&fault.into()))?;
+        let me = status.node;
+        let members = status.members.iter().map(|member| {
+            let described = rows.iter().find(|(id, _)| id.0 == member.id).map(|(_, row)| &row.description);
+            v1::Member {
+                node_id: member.id,
+                name: member.member.name.clone(),
+                site: described.map(|d| d.site.clone()).unwrap_or_default(),
+                country: described.map(|d| d.country.clone()).unwrap_or_default(),
+                medium: described.map(|d| d.medium.clone()).unwrap_or_default(),
+                peer_address: member.member.peer_address.clone(),
+                role: convert::role(status.leader == Some(member.id), member.voter, status.leader.is_some()).into(),
+                keyed: member.member.keyed,
+                matched_index: member.matched.unwrap_or(0),
+                last_contact_ms: member.silent_for.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+            }
+        });
+        let voter = status.members.iter().any(|member| member.id == me && member.voter);
+        let contact = self.gateway.consensus().leader_contact();
+        Ok(Response::new(v1::GetStatusResponse {
+            cluster_id: self.about.node.cluster.as_bytes().to_vec().into(),
+            cluster_name: self.about.node.cluster_name.clone(),
+            incarnation: self.about.node.incarnation,
+            node_id: me,
+            node_name: self.about.node.name.clone(),
+            role: convert::role(status.role == Role::Leader, voter, status.leader.is_some()).into(),
+            term: status.term,
+            leader_id: status.leader.unwrap_or(0),
+            last_log_index: status.last_index,
+            committed_index: status.committed_index,
+            applied_index: status.applied_index,
+            snapshot_index: status.snapshot_index,
+            purged_index: status.purged_index,
+            unsealed: !self.gateway.keyring().is_sealed(),
+            members: members.collect(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            now_ms: self.gateway.clock().now().millis(),
+            certificate_not_after_ms: self.certificate_not_after(),
+            engine: self.about.engine.to_string(),
+            uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            leader_contact_ms: contact.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            journal_backlog: self.gateway.journal().backlog().borrow().waiting(),
+            warnings: self.warnings(&status),
+        }))
+    }
+
+    async fn get_digest(&self, _: Request<v1::GetDigestRequest>) -> Result<Response<v1::GetDigestResponse>, Status> {
+        let meta = self.gateway.state().meta();
+        Ok(Response::new(v1::GetDigestResponse {
+            node_id: self.about.node.node.0,
+            applied_index: meta.applied.map_or(0, |id| id.index),
+            content: meta.content.to_vec().into(),
+            chain: meta.chain.to_vec().into(),
+            rows: meta.rows,
+            engine: self.about.engine.to_string(),
+        }))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<v1::TransferLeadershipRequest>,
+    ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
+        let identity = peer_identity(&request)?.identity.clone();
+        self.may(&identity, Action::Amend).await.map_err(|error| status_of(&error))?;
+        let message = request.into_inner();
+        let consensus = self.gateway.consensus();
+        let status = consensus.status();
+        if message.expect_leader_id != 0 && status.leader != Some(message.expect_leader_id) {
+            return Err(Status::failed_precondition(format!(
+                "node {} does not lead, node {} does: look again with `plantao status`",
+                message.expect_leader_id,
+                status.leader.unwrap_or(0)
+            )));
+        }
+        let started = Instant::now();
+        let deadline = tokio::time::Instant::now() + TRANSFER_TIME_MAX;
+        let handed = match message.to_node_id {
+            0 => consensus.step_down(deadline).await,
+            to => consensus.transfer_leader(to, deadline).await,
+        };
+        handed.map_err(|error| match &error {
+            TransferError::NotLeader { leader } => Status::failed_precondition(format!(
+                "this node does not lead, node {} does: ask that one",
+                leader.unwrap_or(0)
+            )),
+            _ => Status::failed_precondition(error.to_string()),
+        })?;
+        let to = consensus.wait_leader(deadline).await.unwrap_or(0);
+        tracing::info!(from = status.node, to, "the lead was handed over");
+        Ok(Response::new(v1::TransferLeadershipResponse {
+            from_node_id: status.node,
+            to_node_id: to,
+            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }))
+    }
+
+    async fn create_join_token(
+        &self,
+        request: Request<v1::CreateJoinTokenRequest>,
+    ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
+        let identity = peer_identity(&request)?.identity.clone();
+        let actor = self.may(&identity, Action::Amend).await.map_err(|error| status_of(&error))?;
+        let message = request.into_inner();
+        let lifetime = match message.lifetime_ms {
+            0 => TOKEN_LIFETIME_DEFAULT,
+            millis => Duration::from_millis(millis),
+        };
+        if lifetime > TOKEN_LIFETIME_MAX {
+            return Err(Status::invalid_argument("lifetime_ms: at most 7 days"));
+        }
+        let now = self.gateway.clock().now().millis();
+        let at = |ahead: Duration| {
+            ClusterTime::saturating_from_millis(now.saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX)))
+        };
+        let bytes: [u8; 20] = random(&*self.entropy);
+        let token = format!("plt-{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let not_after = at(lifetime);
+        let command = Command::CreateJoinToken {
+            token: convert::token_digest(&token),
+            not_after,
+            keyed: message.keyed,
+            voter: message.voter,
+        };
+        let request_id = RequestId::from_bytes(random(&*self.entropy));
+        let half = Duration::from_millis(u64::try_from(Envelope::LIFETIME_MS / 2).unwrap_or_default());
+        let envelope = Envelope {
+            request_id,
+            content_tag: Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes())),
+            actor,
+            via: self.gateway.node(),
+            not_after: at(half),
+            proposed_at: ClusterTime::default(),
+            command,
+        };
+        let written = self.gateway.propose(envelope).await.map_err(|error| status_of(&error))?;
+        match written.outcome {
+            Outcome::Rejected(rejection) => Err(Status::failed_precondition(format!(
+                "{rejection} (PLT-{}): {}",
+                rejection.code(),
+                rejection.help()
+            ))),
+            _ => Ok(Response::new(v1::CreateJoinTokenResponse { token, not_after_ms: not_after.millis() })),
+        }
+    }
+}
+

@@ -1,0 +1,6 @@
+//! The operator's services.
+
+mod cluster;
+pub(crate) mod convert;
+
+pub use cluster::{AdminServices, About};

@@ -1,0 +1,74 @@
+//! What a node proposes by itself: notes of reads, and steps of joining.
+
+use super::write::{Header, Written, envelope};
+use super::{Error, Gateway};
+use crate::entropy::random;
+use plantao_client::identity::Identity;
+use plantao_domain::command::{Envelope, Tag};
+use plantao_domain::{Actor, ActorId, ClusterTime, Command, Outcome, RequestId, Role, rows};
+use std::time::Duration;
+use tokio::time::sleep;
+use tracing::warn;
+
+/// Entries of one `NoteReads`.
+const BATCH_MAX: usize = 256;
+/// How long notes may wait for company.
+const GATHER: Duration = Duration::from_millis(100);
+/// Pause after a failure.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Proposes a command as this node. Each call is a request of its own; the commands are harmless when repeated.
+///
+/// # Errors
+/// As [`Gateway::write`].
+pub async fn propose_as_node(gateway: &Gateway, identity: &Identity, command: Command) -> Result<Written, Error> {
+    let request_id = RequestId::from_bytes(random(&*gateway.0.parts.entropy));
+    let now = gateway.clock().now().millis();
+    let not_after = ClusterTime::saturating_from_millis(now.saturating_add(Envelope::LIFETIME_MS / 2));
+    let actor = Actor { id: ActorId::from_bytes(identity.actor_id()), role: Role::Node, unit: None };
+    // A request id that nobody else can know needs no keyed tag, and a node without the tag key has none.
+    let tag = Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes()));
+    gateway.propose(envelope(gateway.node(), Header { request_id, not_after }, tag, actor, command)).await
+}
+
+/// Sends the journal's entries into the trail, for as long as the node runs.
+pub async fn submit_reads(gateway: Gateway, identity: Identity) {
+    let journal = gateway.journal().clone();
+    let mut backlog = journal.backlog();
+    loop {
+        let waiting = backlog.borrow_and_update().waiting();
+        if waiting == 0 {
+            if backlog.changed().await.is_err() {
+                return;
+            }
+            sleep(GATHER).await;
+            continue;
+        }
+        if let Err(error) = submit(&gateway, &identity).await {
+            if !matches!(error, Error::Unavailable { .. } | Error::Busy | Error::Unknown) {
+                warn!(%error, "notes of reads do not reach the trail");
+            }
+            sleep(RETRY).await;
+        }
+    }
+}
+
+async fn submit(gateway: &Gateway, identity: &Identity) -> Result<(), Error> {
+    let journal = gateway.journal();
+    // What this node's own copy of the trail has need not be sent.
+    let known = rows::journal_last(&**gateway.state(), gateway.node(), journal.id())?;
+    let from = known.max(journal.backlog().borrow().submitted);
+    let reads = journal.after(from, BATCH_MAX).map_err(|error| {
+        warn!(%error, "the journal of reads cannot be read");
+        Error::Damaged
+    })?;
+    let Some(last) = reads.last().map(|note| note.sequence) else {
+        return journal.forget_through(from).map_err(|_| Error::Damaged);
+    };
+    let command = Command::NoteReads { node: gateway.node(), journal: journal.id(), reads };
+    let written = propose_as_node(gateway, identity, command).await?;
+    if matches!(written.outcome, Outcome::Rejected(_)) {
+        return Err(Error::Denied);
+    }
+    journal.forget_through(last).map_err(|_| Error::Damaged)
+}

@@ -1,0 +1,82 @@
+//! How a keyed node gets its root key: from its slot, or once from an unsealed member.
+
+use crate::consensus::Affiliation;
+use crate::crypto::{Keyring, PassphraseCost, RootKey, Slot, SlotFile, SlotSecret};
+use crate::entropy::SharedEntropy;
+use crate::gateway::Gateway;
+use crate::transport::{Lane, PeerChannels};
+use plantao_domain::{ClusterId, NodeId};
+use plantao_proto::peer::v1::join_service_client::JoinServiceClient;
+use plantao_proto::peer::v1::{FetchRootKeyRequest, PeerHeader};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tonic::Code;
+use tracing::{error, info};
+
+const PAUSE: Duration = Duration::from_millis(500);
+const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What is needed to keep the key once it is here.
+pub struct Unseal {
+    /// The network.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// Where the slot goes.
+    pub slot: SlotFile,
+    /// What wraps it.
+    pub secret: SlotSecret,
+    /// How hard a passphrase is stretched.
+    pub cost: PassphraseCost,
+    /// Random bytes.
+    pub entropy: SharedEntropy,
+}
+
+/// Asks the members for the root key until one gives it, wraps it into the slot, and unseals. Ends when done, or when
+/// it is refused for good.
+pub async fn fetch_root_key(gateway: Gateway, us: Affiliation, channels: PeerChannels, keep: Unseal) {
+    loop {
+        sleep(PAUSE).await;
+        for member in gateway.consensus().status().members {
+            if member.id == us.node || !member.member.keyed {
+                continue;
+            }
+            let Ok(channel) = channels.channel(member.id, &member.member.peer_address, Lane::Forward) else { continue };
+            let request = FetchRootKeyRequest {
+                header: Some(PeerHeader {
+                    cluster_id: us.cluster.as_bytes().to_vec().into(),
+                    incarnation: us.incarnation,
+                    from_node_id: us.node,
+                    to_node_id: member.id,
+                }),
+            };
+            let answer = timeout(CALL_TIME_MAX, JoinServiceClient::new(channel).fetch_root_key(request)).await;
+            match answer {
+                Ok(Ok(response)) => {
+                    match keep.keep(gateway.keyring(), &response.into_inner().root_key) {
+                        Ok(()) => info!("this node is unsealed; its root slot is written"),
+                        Err(error) => error!(%error, "the root key cannot be kept; use the paper passphrase"),
+                    }
+                    return;
+                }
+                Ok(Err(status)) if status.code() == Code::PermissionDenied => {
+                    error!(reason = status.message(), "this node gets no root key and stays sealed");
+                    return;
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Unseal {
+    fn keep(&self, keyring: &Arc<Keyring>, bytes: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let root = RootKey::from_bytes(bytes.try_into()?);
+        let place = crate::crypto::slots::SlotPlace { cluster: self.cluster, node: self.node, serial: 1 };
+        let slot = Slot::seal_root(&root, place, &self.secret, self.cost, &*self.entropy)?;
+        self.slot.store(&slot)?;
+        keyring.unseal(root)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Every metric, named once, with its help. Labels come from closed sets; no id of a patient or a person is ever one.
+
+use crate::consensus::{Role, Status};
+use crate::gateway::Gateway;
+use crate::transport::ReloadStatus;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::watch;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal, $kind:ident, $unit:ident, $help:literal;)*) => {
+        $($(#[$doc])* #[doc = $help] pub const $constant: &str = $name;)*
+
+        /// Name, kind and help of each, for the reference in `docs/metrics.md`.
+        pub const ALL: &[(&str, &str, &str)] = &[$(($name, stringify!($kind), $help),)*];
+
+        fn describe() {
+            $(names!(@$kind $name, $unit, $help);)*
+        }
+    };
+    (@gauge $name:literal, $unit:ident, $help:literal) => { describe_gauge!($name, Unit::$unit, $help) };
+    (@counter $name:literal, $unit:ident, $help:literal) => { describe_counter!($name, Unit::$unit, $help) };
+    (@histogram $name:literal, $unit:ident, $help:literal) => { describe_histogram!($name, Unit::$unit, $help) };
+}
+
+names! {
+    RAFT_TERM = "plantao_raft_term", gauge, Count, "Current term.";
+    RAFT_LEADER = "plantao_raft_leader", gauge, Count, "1 while this node leads.";
+    RAFT_LEADER_KNOWN = "plantao_raft_leader_known", gauge, Count, "1 while this node knows a leader.";
+    RAFT_APPLIED = "plantao_raft_applied_index", gauge, Count, "Last log index applied.";
+    RAFT_COMMITTED = "plantao_raft_committed_index", gauge, Count, "Last log index known to be committed.";
+    RAFT_LAST = "plantao_raft_last_index", gauge, Count, "Last log index on this disk.";
+    RAFT_LEADER_CONTACT = "plantao_raft_leader_contact_seconds", gauge, Seconds, "Since a leader was heard.";
+    STATE_ROWS = "plantao_state_rows", gauge, Count, "Rows of the state.";
+    JOURNAL_BACKLOG = "plantao_journal_backlog_entries", gauge, Count, "Read notes that wait for the log.";
+    KEYRING_UNSEALED = "plantao_keyring_unsealed", gauge, Count, "1 with the root key, 0 sealed.";
+    CERTIFICATE_LEFT = "plantao_certificate_left_seconds", gauge, Seconds, "Until this node's certificate expires.";
+    CERTIFICATE_RELOAD_FAILED = "plantao_certificate_reload_failed", gauge, Count, "1 while the files cannot be used.";
+    REQUESTS = "plantao_requests_total", counter, Count, "Requests by plane and result.";
+    REQUEST_SECONDS = "plantao_request_seconds", histogram, Seconds, "Time of unary requests by plane.";
+    UPTIME = "plantao_uptime_seconds", gauge, Seconds, "Since this process started.";
+}
+
+/// Why there are no metrics.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics listener cannot start on {address}")]
+pub struct MetricsError {
+    address: SocketAddr,
+    #[source]
+    source: metrics_exporter_prometheus::BuildError,
+}
+
+/// Starts the listener. Call once per process, inside the runtime.
+///
+/// # Errors
+/// The address cannot be used, or a recorder is there already.
+pub fn serve(address: SocketAddr) -> Result<(), MetricsError> {
+    let built = PrometheusBuilder::new().with_http_listener(address);
+    built.install().map_err(|source| MetricsError { address, source })?;
+    describe();
+    Ok(())
+}
+
+/// One finished request.
+pub fn request(plane: &'static str, result: &'static str, took: Duration) {
+    counter!(REQUESTS, "plane" => plane, "result" => result).increment(1);
+    histogram!(REQUEST_SECONDS, "plane" => plane).record(took.as_secs_f64());
+}
+
+fn number(value: u64) -> f64 {
+    // Indexes stay far below 2^53; what is lost beyond is not worth a cast that panics.
+    #[allow(clippy::cast_precision_loss)]
+    {
+        value as f64
+    }
+}
+
+/// Refreshes the gauges for as long as the node runs.
+pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadStatus>, started: std::time::Instant) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        let Status { role, term, leader, last_index, committed_index, applied_index, .. } = gateway.consensus().status();
+        gauge!(RAFT_TERM).set(number(term));
+        gauge!(RAFT_LEADER).set(f64::from(u8::from(role == Role::Leader)));
+        gauge!(RAFT_LEADER_KNOWN).set(f64::from(u8::from(leader.is_some())));
+        gauge!(RAFT_APPLIED).set(number(applied_index));
+        gauge!(RAFT_COMMITTED).set(number(committed_index));
+        gauge!(RAFT_LAST).set(number(last_index));
+        if let Some(contact) = gateway.consensus().leader_contact() {
+            gauge!(RAFT_LEADER_CONTACT).set(contact.as_secs_f64());
+        }
+        gauge!(STATE_ROWS).set(number(gateway.state().count()));
+        gauge!(JOURNAL_BACKLOG).set(number(gateway.journal().backlog().borrow().waiting()));
+        gauge!(KEYRING_UNSEALED).set(f64::from(u8::from(!gateway.keyring().is_sealed())));
+        let left = certificate.borrow().not_after.saturating_sub(gateway.clock().now().millis() / 1000);
+        gauge!(CERTIFICATE_LEFT).set(number(u64::try_from(left).unwrap_or(0)));
+        gauge!(CERTIFICATE_RELOAD_FAILED).set(f64::from(u8::from(certificate.borrow().failure.is_some())));
+        gauge!(UPTIME).set(started.elapsed().as_secs_f64());
+    }
+}
