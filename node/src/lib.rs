@@ -1,13 +1,22 @@
 //! The daemon: replication, storage, sealing, and the services of one node.
 //!
-//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin` → `consensus` → `storage`, `transport`, `crypto` →
-//! `config`, `telemetry`, `clock`, `entropy`, `error`. Only `app` wires components.
+//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `join`, `peer` → `gateway` → `consensus` →
+//! `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`. Only `app` wires components.
 
+pub mod admin;
+pub mod api;
+pub mod app;
 pub mod clock;
+pub mod cmd;
+pub mod config;
 pub mod consensus;
 pub mod crypto;
 pub mod entropy;
 pub mod local_network;
+pub mod gateway;
+pub mod join;
+pub mod journal;
 pub mod peer;
 pub mod storage;
+pub mod telemetry;
 pub mod transport;

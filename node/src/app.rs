@@ -1,0 +1,551 @@
+//! The composition root: the only place that wires components.
+//!
+//! ```text
+//! start: lock ─► identity ─► storage slot ─► certificates ─► ports ─► snapshots, state, log ─► Raft ─► keys ─► journal
+//!        ─► gateway ─► services ─► tasks
+//! stop:  not ready ─► no new requests ─► lead handed over ─► Raft ─► checkpoint ─► lock
+//! ```
+//! Ports are bound before anything slow, so that a wrong address is told at once; certificates come before them, because a
+//! port without an identity is of no use. Whatever fails on the way ends the start with what, why and what to do.
+
+use crate::admin::{About, AdminServices};
+use crate::api::PublicServices;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Config, TimerProfile};
+use crate::consensus::clocks::PeerClocks;
+use crate::consensus::leader_tasks::LeaderTasks;
+use crate::consensus::log_store::LogStore;
+use crate::consensus::profile::{Preference, Timers};
+use crate::consensus::{Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped};
+use crate::crypto::{
+    JournalSeal, Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal,
+};
+use crate::entropy::{SharedEntropy, SystemEntropy, random};
+use crate::gateway::{Gateway, Parts as GatewayParts, submit_reads};
+use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
+use crate::journal::{Journal, Options as JournalOptions};
+use crate::peer::{Gate, PeerForwardService, PeerRaftService};
+use crate::storage::checkpoint::Owner;
+use crate::storage::fs::DataDir;
+use crate::storage::identity::{IdentityError, NodeIdentity};
+use crate::storage::lock::DirectoryLock;
+use crate::storage::rebuild::{self, Options as StateOptions, Start};
+use crate::storage::snapshot::Snapshots;
+use crate::storage::state::{EngineKind, StateStore};
+use crate::storage::wal::{Wal, WalOptions};
+use crate::storage::watermark::LogIdentity;
+use crate::telemetry::metrics;
+use crate::transport::{
+    Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server,
+};
+use anyhow::{Context, bail};
+use plantao_client::identity::Identity;
+use plantao_client::transport::{CredentialsPaths, TlsVersions};
+use plantao_domain::{JournalId, NodeId, rows};
+use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
+use plantao_proto::peer::v1::forward_service_server::ForwardServiceServer;
+use plantao_proto::peer::v1::join_service_server::JoinServiceServer;
+use plantao_proto::peer::v1::raft_service_server::RaftServiceServer;
+use plantao_proto::public::v1::agenda_service_server::AgendaServiceServer;
+use plantao_proto::public::v1::audit_service_server::AuditServiceServer;
+use plantao_proto::public::v1::change_service_server::ChangeServiceServer;
+use plantao_proto::public::v1::consent_service_server::ConsentServiceServer;
+use plantao_proto::public::v1::directory_service_server::DirectoryServiceServer;
+use plantao_proto::public::v1::patient_service_server::PatientServiceServer;
+use plantao_proto::public::v1::record_service_server::RecordServiceServer;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How long open requests may take once the node stops.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the lead may take to go over to another.
+const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The addresses that a node listens on; with port 0 in the configuration, the real ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For programs and people of the units.
+    pub public: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+    /// For nodes.
+    pub peer: SocketAddr,
+}
+
+/// Everything below the services: what `init` needs too.
+pub struct Core {
+    /// Held for as long as the node lives.
+    lock: DirectoryLock,
+    /// Who this is.
+    pub identity: Arc<NodeIdentity>,
+    /// The rows.
+    pub state: Arc<dyn StateStore>,
+    /// Snapshot files.
+    snapshots: Arc<Snapshots>,
+    /// Raft.
+    pub consensus: Consensus,
+    /// The way to the leader.
+    pub forwarder: Forwarder,
+    /// Keys.
+    pub keyring: Arc<Keyring>,
+    channels: PeerChannels,
+    storage_seal: Arc<StorageSeal>,
+    engine: &'static str,
+    tls: Arc<TlsReloader>,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+}
+
+/// Reads a slot's secret under the rules of this configuration.
+///
+/// # Errors
+/// The source is refused.
+pub fn slot_secret(config: &Config, source: &SlotSource) -> anyhow::Result<SlotSecret> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let rules = SourceRules { data_dir: &config.data_dir, credentials_dir: credentials.as_deref().map(Path::new) };
+    source.read(rules).map_err(|error| {
+        let help = error.help();
+        anyhow::Error::new(error).context(format!("a key cannot be used; {help}"))
+    })
+}
+
+/// How hard passphrases are stretched.
+///
+/// # Errors
+/// The configured memory is outside what Argon2 takes.
+pub fn passphrase_cost(config: &Config) -> anyhow::Result<PassphraseCost> {
+    PassphraseCost::with_memory_kib(config.passphrase_memory_kib)
+        .context("slots.passphrase_memory is outside what key derivation takes")
+}
+
+/// The certificates of this configuration.
+///
+/// # Errors
+/// A file is missing, readable by others, or not good.
+pub fn certificates(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<TlsReloader>> {
+    let paths = CredentialsPaths {
+        certificate: config.tls_certificate.clone(),
+        key: config.tls_key.clone(),
+        roots: config.tls_roots.clone(),
+    };
+    TlsReloader::start(paths, TlsVersions::Only13, clock.clone()).context("the certificates cannot be used")
+}
+
+fn load_identity(data: &DataDir) -> anyhow::Result<NodeIdentity> {
+    NodeIdentity::load(&data.identity()).map_err(|error: IdentityError| {
+        let help = error.help();
+        anyhow::Error::new(error).context(format!("{} is not a node's directory; {help}", data.root().display()))
+    })
+}
+
+/// Opens the storage key of a node's directory.
+///
+/// # Errors
+/// No slot, a wrong key, or a damaged slot.
+pub fn storage_key(config: &Config, data: &DataDir, identity: &NodeIdentity) -> anyhow::Result<StorageKey> {
+    let loaded = SlotFile::new(&data.slots(), "storage").load().map_err(|error| {
+        let help = error.help();
+        anyhow::Error::new(error).context(format!("the storage slot cannot be read; {help}"))
+    })?;
+    let secret = slot_secret(config, &config.storage_slot)?;
+    loaded.slot.open_storage(identity.cluster, identity.node, &secret).map_err(|error| {
+        let help = error.help();
+        anyhow::Error::new(error).context(format!("the storage slot does not open; {help}"))
+    })
+}
+
+/// The log's identity.
+pub fn log_identity(identity: &NodeIdentity) -> LogIdentity {
+    LogIdentity { cluster: identity.cluster, node: identity.node }
+}
+
+/// The state's owner.
+pub fn owner(identity: &NodeIdentity) -> Owner {
+    Owner { cluster: identity.cluster, incarnation: identity.incarnation.into(), node: identity.node }
+}
+
+impl Core {
+    /// Opens a node's directory and starts Raft on it. Blocking parts run on a blocking thread.
+    ///
+    /// # Errors
+    /// Anything that keeps the node from voting safely.
+    pub async fn open(config: &Config, tls: Arc<TlsReloader>, clock: SharedClock) -> anyhow::Result<Self> {
+        let entropy: SharedEntropy = Arc::new(SystemEntropy);
+        let data = DataDir::new(&config.data_dir);
+        let lock = data.lock().context("the data directory is in use, or cannot be locked")?;
+        let identity = load_identity(&data)?;
+        match tls.identity() {
+            Identity::Node { cluster, id } if cluster.as_str() == identity.cluster_name && id == identity.node.0 => {}
+            other => bail!(
+                "the certificate says {other}, but this directory is node {} of {}: issue spiffe://{}/node/{}",
+                identity.node,
+                identity.cluster_name,
+                identity.cluster_name,
+                identity.node
+            ),
+        }
+        let storage = storage_key(config, &data, &identity)?;
+        let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &*entropy));
+        let opening = {
+            let (data, identity, seal, engine) = (data.clone(), identity.clone(), Arc::clone(&seal), config.engine);
+            tokio::task::spawn_blocking(move || open_storage(&data, &identity, &seal, engine))
+        };
+        let (snapshots, state, wal) = opening.await.context("opening the storage was cut off")??;
+        let us = Affiliation {
+            cluster: identity.cluster,
+            incarnation: identity.incarnation,
+            node: identity.node.0,
+        };
+        let clocks = PeerClocks::new(clock.clone());
+        let channels = PeerChannels::new(tls.client());
+        let preferred = config.prefer_leader && identity.keyed;
+        let consensus = Consensus::start(RaftParts {
+            node: identity.node.0,
+            cluster_name: identity.cluster_name.clone(),
+            timers: match config.timers {
+                TimerProfile::Wan => Timers::Wan,
+                TimerProfile::Lan => Timers::Lan,
+            },
+            preference: if preferred { Preference::Preferred } else { Preference::LastResort },
+            snapshot_entries: config.snapshot_entries,
+            clock: clock.clone(),
+            clocks: clocks.clone(),
+            log: LogStore::new(wal),
+            network: Network::new(us, channels.clone(), clocks),
+            store: Arc::clone(&state),
+            snapshots: Arc::clone(&snapshots),
+        })
+        .await
+        .context("replication does not start")?;
+        let forwarder = Forwarder::new(consensus.clone(), us, channels.clone(), entropy.clone());
+        let keyring = Arc::new(Keyring::sealed(identity.cluster, entropy.clone()));
+        if identity.keyed {
+            unseal(config, &data, &identity, &keyring)?;
+        }
+        Ok(Self {
+            lock,
+            identity: Arc::new(identity),
+            state,
+            snapshots,
+            consensus,
+            forwarder,
+            keyring,
+            channels,
+            storage_seal: seal,
+            engine: match config.engine {
+                EngineKind::Fjall => "fjall",
+                EngineKind::Sled => "sled",
+            },
+            tls,
+            clock,
+            entropy,
+        })
+    }
+
+    fn affiliation(&self) -> Affiliation {
+        Affiliation {
+            cluster: self.identity.cluster,
+            incarnation: self.identity.incarnation,
+            node: self.identity.node.0,
+        }
+    }
+
+    /// Gives up the lead, stops Raft, makes everything durable.
+    pub async fn stop(self) {
+        let handed = self.consensus.step_down(Instant::now() + HAND_OVER_TIME_MAX).await;
+        match handed {
+            Ok(()) => info!("this node does not lead"),
+            Err(error) => warn!(%error, "the lead was not handed over; the others elect by themselves"),
+        }
+        self.consensus.shutdown().await;
+        let state = Arc::clone(&self.state);
+        match tokio::task::spawn_blocking(move || state.checkpoint()).await {
+            Ok(Ok(meta)) => info!(applied = meta.applied.map_or(0, |id| id.index), "the state is flushed"),
+            Ok(Err(error)) => warn!(%error, "the state is not flushed; the log replays it"),
+            Err(_) => warn!("flushing the state was cut off; the log replays it"),
+        }
+        drop(self.lock);
+    }
+}
+
+/// The root slot, if there is one: without it a keyed node starts sealed and says so.
+fn unseal(config: &Config, data: &DataDir, identity: &NodeIdentity, keyring: &Keyring) -> anyhow::Result<()> {
+    let file = SlotFile::new(&data.slots(), "root");
+    let Some(source) = config.root_slot.as_ref().filter(|_| file.exists()) else {
+        warn!("no root slot: this node is sealed; it votes and replicates, and serves no content");
+        return Ok(());
+    };
+    let loaded = file.load().context("the root slot cannot be read; restore it with the paper passphrase")?;
+    let secret = slot_secret(config, source)?;
+    let root = loaded.slot.open_root(identity.cluster, identity.node, &secret).map_err(|error| {
+        let help = error.help();
+        anyhow::Error::new(error).context(format!("the root slot does not open; {help}"))
+    })?;
+    keyring.unseal(root).context("the root key is not this network's")
+}
+
+type Storage = (Arc<Snapshots>, Arc<dyn StateStore>, Wal);
+
+fn open_storage(
+    data: &DataDir,
+    identity: &NodeIdentity,
+    seal: &Arc<StorageSeal>,
+    engine: EngineKind,
+) -> anyhow::Result<Storage> {
+    let wal = Wal::open(data, log_identity(identity), seal.clone(), WalOptions::default())
+        .context("the log cannot be trusted, so this node does not vote")?;
+    let snapshots = Snapshots::open(&data.snapshots(), seal.clone()).context("the snapshots cannot be read")?;
+    let options = StateOptions { dir: data.state(), owner: owner(identity), engine, seal: seal.clone() };
+    let opened = rebuild::open(&options, &snapshots).context("the state cannot be opened or rebuilt")?;
+    match &opened.start {
+        Start::Created | Start::Verified => {}
+        Start::Converted { from } => info!(?from, to = ?engine, "the state was moved into another engine"),
+        Start::Rebuilt { reason, from } => {
+            warn!(%reason, from = from.map_or(0, |id| id.index), "the state was set aside and is rebuilt from the log");
+        }
+    }
+    Ok((Arc::new(snapshots), opened.store, wal))
+}
+
+/// A running node.
+pub struct App {
+    core: Core,
+    gateway: Gateway,
+    addresses: Addresses,
+    stopping: CancellationToken,
+    servers: JoinSet<Result<(), tonic::transport::Error>>,
+    tasks: JoinSet<()>,
+    health: tonic_health::server::HealthReporter,
+}
+
+/// Runs until the future ends, but not longer than the node.
+fn supervised(tasks: &mut JoinSet<()>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(async move {
+        task.await;
+        tracing::debug!(task = name, "task ended");
+    });
+}
+
+impl App {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// Anything that keeps the node from serving safely, with what to do.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let started = std::time::Instant::now();
+        let clock: SharedClock = Arc::new(SystemClock);
+        let tls = certificates(config, &clock)?;
+        let public = bind(Plane::Public, config.public_listen, &tls).await?;
+        let admin = bind(Plane::Admin, config.admin_listen, &tls).await?;
+        let peer = bind(Plane::Peer, config.peer_listen, &tls).await?;
+        let addresses =
+            Addresses { public: public.local_addr(), admin: admin.local_addr(), peer: peer.local_addr() };
+        if let Some(address) = config.metrics_listen {
+            metrics::serve(address)?;
+        }
+        let core = Core::open(config, tls, clock.clone()).await?;
+        let journal = open_journal(config, &core)?;
+        let gateway = Gateway::new(GatewayParts {
+            node: core.identity.node,
+            consensus: core.consensus.clone(),
+            forwarder: core.forwarder.clone(),
+            state: Arc::clone(&core.state),
+            keyring: Arc::clone(&core.keyring),
+            journal,
+            clock: clock.clone(),
+            entropy: core.entropy.clone(),
+            requests_max: config.requests_max,
+        });
+        gateway.install_keys().context("the keys of the network cannot be read from the state")?;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let mut app = Self {
+            core,
+            gateway,
+            addresses,
+            stopping: CancellationToken::new(),
+            servers: JoinSet::new(),
+            tasks: JoinSet::new(),
+            health,
+        };
+        app.serve_public(public, health_service)?;
+        app.serve_admin(admin, started)?;
+        app.serve_peer(peer);
+        app.start_tasks(config, started)?;
+        app.health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        info!(
+            node = app.core.identity.node.0,
+            name = app.core.identity.name,
+            version = env!("CARGO_PKG_VERSION"),
+            sealed = app.core.keyring.is_sealed(),
+            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "node started"
+        );
+        Ok(app)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its number.
+    pub fn node(&self) -> NodeId {
+        self.core.identity.node
+    }
+
+    /// Ends when the node can no longer be trusted to go on: the process must exit then.
+    pub fn fatal(&self) -> impl Future<Output = Stopped> + Send + use<> {
+        self.core.consensus.fatal()
+    }
+
+    fn layer(&self, plane: Plane) -> PlaneLayer {
+        PlaneLayer::new(plane, self.core.tls.server(), self.core.clock.clone())
+    }
+
+    fn serve_public<H>(&mut self, acceptor: Acceptor, health: H) -> anyhow::Result<()>
+    where
+        H: tonic::codegen::Service<
+                tonic::codegen::http::Request<tonic::body::Body>,
+                Response = tonic::codegen::http::Response<tonic::body::Body>,
+                Error = std::convert::Infallible,
+            > + tonic::server::NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        H::Future: Send + 'static,
+    {
+        let services = PublicServices::new(self.gateway.clone());
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
+            .build_v1()
+            .context("the descriptors cannot be served")?;
+        let router = server(&ServerLimits::for_plane(Plane::Public), self.layer(Plane::Public))
+            .add_service(health)
+            .add_service(reflection)
+            .add_service(DirectoryServiceServer::new(services.clone()))
+            .add_service(PatientServiceServer::new(services.clone()))
+            .add_service(AgendaServiceServer::new(services.clone()))
+            .add_service(RecordServiceServer::new(services.clone()))
+            .add_service(ConsentServiceServer::new(services.clone()))
+            .add_service(AuditServiceServer::new(services.clone()))
+            .add_service(ChangeServiceServer::new(services));
+        let stop = self.stopping.clone().cancelled_owned();
+        self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
+        Ok(())
+    }
+
+    fn serve_admin(&mut self, acceptor: Acceptor, started: std::time::Instant) -> anyhow::Result<()> {
+        let about = About {
+            node: Arc::clone(&self.core.identity),
+            engine: self.core.engine,
+            started,
+            certificate: self.core.tls.status(),
+        };
+        let services = AdminServices::new(self.gateway.clone(), about, self.core.entropy.clone());
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
+            .build_v1()
+            .context("the descriptors cannot be served")?;
+        let router = server(&ServerLimits::for_plane(Plane::Admin), self.layer(Plane::Admin))
+            .add_service(reflection)
+            .add_service(ClusterServiceServer::new(services));
+        let stop = self.stopping.clone().cancelled_owned();
+        self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
+        Ok(())
+    }
+
+    fn serve_peer(&mut self, acceptor: Acceptor) {
+        let gate = Gate::new(self.core.affiliation(), self.core.consensus.clone());
+        let raft =
+            PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
+        let forward = PeerForwardService::new(gate, self.core.forwarder.clone());
+        let join =
+            JoinServer::new(self.gateway.clone(), Arc::clone(&self.core.identity), self.core.tls.identity());
+        let limit = plantao_client::transport::MESSAGE_BYTES_MAX;
+        let router = server(&ServerLimits::for_plane(Plane::Peer), self.layer(Plane::Peer))
+            .add_service(RaftServiceServer::new(raft).max_decoding_message_size(limit))
+            .add_service(ForwardServiceServer::new(forward))
+            .add_service(JoinServiceServer::new(join));
+        let stop = self.stopping.clone().cancelled_owned();
+        self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
+    }
+
+    fn start_tasks(&mut self, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
+        let identity = self.core.tls.identity();
+        supervised(&mut self.tasks, "submit_reads", submit_reads(self.gateway.clone(), identity));
+        let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), config.clock_skew_max);
+        supervised(&mut self.tasks, "leader", leader.run());
+        supervised(&mut self.tasks, "clock", async move {
+            while clock.changed().await.is_ok() {
+                if let Some(warning) = *clock.borrow_and_update() {
+                    warn!(?warning, "this leader's clock is off");
+                }
+            }
+        });
+        supervised(&mut self.tasks, "members", reconcile_members(self.gateway.clone()));
+        let certificate = self.core.tls.status();
+        supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));
+        supervised(&mut self.tasks, "tls", Arc::clone(&self.core.tls).run(config.tls_reload_interval));
+        let slot = SlotFile::new(&DataDir::new(&config.data_dir).slots(), "root");
+        if let Some(source) = config.root_slot.as_ref().filter(|_| self.core.identity.keyed && !slot.exists()) {
+            let keep = Unseal {
+                cluster: self.core.identity.cluster,
+                node: self.core.identity.node,
+                slot,
+                secret: slot_secret(config, source)?,
+                cost: passphrase_cost(config)?,
+                entropy: self.core.entropy.clone(),
+            };
+            let fetch =
+                fetch_root_key(self.gateway.clone(), self.core.affiliation(), self.core.channels.clone(), keep);
+            supervised(&mut self.tasks, "unseal", fetch);
+        }
+        Ok(())
+    }
+
+    /// Stops in order: not ready, no new requests, lead handed over, Raft, state flushed.
+    pub async fn stop(mut self) {
+        self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        // The lead goes first, while this node still answers: writers wait for one round instead of an election.
+        if let Err(error) = self.core.consensus.step_down(Instant::now() + HAND_OVER_TIME_MAX).await {
+            warn!(%error, "the lead was not handed over; the others elect by themselves");
+        }
+        self.stopping.cancel();
+        let drained = timeout(DRAIN_TIME_MAX, async { while self.servers.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            warn!("requests were still open; they are cut off");
+        }
+        self.servers.shutdown().await;
+        self.tasks.shutdown().await;
+        self.core.stop().await;
+        info!("node stopped");
+    }
+}
+
+async fn bind(plane: Plane, address: SocketAddr, tls: &Arc<TlsReloader>) -> anyhow::Result<Acceptor> {
+    Acceptor::bind(AcceptorOptions::for_plane(plane, address), tls.server())
+        .await
+        .with_context(|| format!("the {plane} port cannot be opened; is another node running here?"))
+}
+
+fn open_journal(config: &Config, core: &Core) -> anyhow::Result<Journal> {
+    let seal = Arc::clone(&core.storage_seal);
+    let journal = Journal::open(JournalOptions {
+        directory: DataDir::new(&config.data_dir).journal(),
+        bytes_max: config.journal_bytes_max,
+        fresh_id: JournalId::from_bytes(random(&*core.entropy)),
+        seal: Box::new(move |id| JournalSeal::new(seal, id)),
+    })
+    .context("the journal of reads cannot be opened; set its directory aside to lose what it holds")?;
+    let known = rows::journal_last(&*core.state, core.identity.node, journal.id())
+        .context("the state cannot be read")?;
+    journal.continue_after(known);
+    Ok(journal)
+}

@@ -1,0 +1,161 @@
+//! `plantaod init`: the first node of a new network.
+//!
+//! It makes the cluster's keys, this node's identity, log, state and slots, begins a Raft group of one, and commits
+//! `CreateCluster`. The paper passphrase is written once; nobody can ask for it again.
+
+use super::ConfigArguments;
+use crate::app::{Core, certificates, log_identity, passphrase_cost, slot_secret};
+use crate::clock::{SharedClock, SystemClock};
+use crate::consensus::types::Member;
+use crate::crypto::slots::SlotPlace;
+use crate::crypto::{NewCluster, RecoveryPhrase, Slot, SlotFile, StorageKey, StorageSeal};
+use crate::entropy::{SystemEntropy, random};
+use crate::storage::fs::DataDir;
+use crate::storage::identity::NodeIdentity;
+use crate::storage::wal::{Wal, WalOptions};
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use plantao_client::identity::Identity;
+use plantao_domain::cluster::NodeDescription;
+use plantao_domain::command::{Envelope, Sealed, Tag};
+use plantao_domain::*;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const BEGIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Makes the first node of a new network.
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Name of the network: lowercase letters, digits, hyphens; the one in its certificates.
+    #[arg(long, value_name = "NAME")]
+    cluster: String,
+    /// Where the paper passphrase goes, outside the data directory; - prints it.
+    #[arg(long, value_name = "FILE")]
+    recovery_file: PathBuf,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Anything that is not as it must be; nothing is left half made that `init` would take for a node.
+pub async fn run(arguments: &Init) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let tls = certificates(&config, &clock)?;
+    match tls.identity() {
+        Identity::Node { cluster, id: 1 } if cluster.as_str() == arguments.cluster => {}
+        other => bail!("the certificate says {other}, and the first node needs spiffe://{}/node/1", arguments.cluster),
+    }
+    let Some(root_source) = &config.root_slot else {
+        bail!("slots.root is not configured: the first node of a network holds the root key");
+    };
+    ensure!(
+        !arguments.recovery_file.starts_with(&config.data_dir),
+        "the paper passphrase must not lie inside the data directory: write it to another medium, print it, delete it"
+    );
+    let entropy = SystemEntropy;
+    let data = DataDir::new(&config.data_dir);
+    data.create().context("the data directory cannot be made")?;
+    let lock = data.lock().context("the data directory is in use")?;
+    ensure!(!data.identity().exists(), "{} is a node's directory already", config.data_dir.display());
+    let (root_secret, storage_secret) = (slot_secret(&config, root_source)?, slot_secret(&config, &config.storage_slot)?);
+    let cost = passphrase_cost(&config)?;
+
+    let identity = NodeIdentity {
+        cluster: ClusterId::from_bytes(random(&entropy)),
+        cluster_name: arguments.cluster.clone(),
+        node: NodeId(1),
+        name: config.name.clone(),
+        incarnation: 1,
+        keyed: true,
+    };
+    let place = SlotPlace { cluster: identity.cluster, node: identity.node, serial: 1 };
+    let keys = NewCluster::generate(identity.cluster, &entropy);
+    let phrase = RecoveryPhrase::generate(&entropy);
+    let recovery = Slot::seal_recovery(&keys.root, identity.cluster, &phrase, cost, &entropy)?;
+    let storage = StorageKey::generate(&entropy);
+    SlotFile::new(&data.slots(), "storage").store(&Slot::seal_storage(&storage, place, &storage_secret, cost, &entropy)?)?;
+    SlotFile::new(&data.slots(), "root").store(&Slot::seal_root(&keys.root, place, &root_secret, cost, &entropy)?)?;
+    write_phrase(&arguments.recovery_file, &phrase)?;
+    let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &entropy));
+    drop(Wal::create(&data, log_identity(&identity), seal, WalOptions::default()).context("the log cannot be made")?);
+    identity.create(&data.identity()).context("the identity cannot be written")?;
+    drop(lock);
+
+    let core = Core::open(&config, tls, clock.clone()).await?;
+    let member =
+        Member { name: config.name.clone(), peer_address: config.peer_address.clone(), keyed: true };
+    core.consensus.initialize(BTreeMap::from([(1, member)])).await.context("the Raft group cannot begin")?;
+    let deadline = Instant::now() + BEGIN_TIME_MAX;
+    core.consensus.wait_leader(deadline).await.context("the node did not become leader of itself")?;
+    let command = Command::CreateCluster {
+        cluster_id: identity.cluster,
+        name: arguments.cluster.clone(),
+        recovery_slot: Sealed(recovery.encode()),
+        epoch_key: keys.epoch_key,
+        search_key: keys.search_key,
+        tag_key: keys.tag_key,
+        first_node: NodeDescription {
+            name: config.name.clone(),
+            site: config.site.clone(),
+            country: config.country.clone(),
+            medium: config.medium.clone(),
+            peer_address: config.peer_address.clone(),
+            keyed: true,
+            voter: true,
+        },
+    };
+    let request_id = RequestId::from_bytes(random(&entropy));
+    let envelope = Envelope {
+        request_id,
+        content_tag: Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes())),
+        actor: Actor {
+            id: ActorId::from_bytes(Identity::Node { cluster: arguments.cluster.parse()?, id: 1 }.actor_id()),
+            role: Role::Node,
+            unit: None,
+        },
+        via: NodeId(1),
+        not_after: ClusterTime::saturating_from_millis(clock.now().millis() + Envelope::LIFETIME_MS / 2),
+        proposed_at: ClusterTime::default(),
+        command,
+    };
+    let proposal = Bytes::from(codec::encode_envelope(&envelope));
+    let applied = core.forwarder.propose(proposal, deadline).await.context("the network was not created")?;
+    match codec::decode_outcome(&applied.outcome)? {
+        Outcome::Confirmed { .. } => {}
+        other => bail!("the network was not created: {other:?}"),
+    }
+    core.stop().await;
+    writeln!(
+        std::io::stdout().lock(),
+        "network {} ({}) created; this is node 1 ({})",
+        arguments.cluster,
+        identity.cluster,
+        config.name
+    )?;
+    Ok(())
+}
+
+fn write_phrase(path: &std::path::Path, phrase: &RecoveryPhrase) -> anyhow::Result<()> {
+    let text = phrase.to_text();
+    if path.as_os_str() == "-" {
+        writeln!(std::io::stdout().lock(), "{}", text.as_str())?;
+        return Ok(());
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("the paper passphrase cannot be written to {}", path.display()))?;
+    writeln!(file, "{}", text.as_str())?;
+    file.sync_all().context("the paper passphrase cannot be made durable")
+}

@@ -1,0 +1,118 @@
+//! `plantaod join`: spends a token, and makes the directory of a node that is to be.
+
+use super::ConfigArguments;
+use crate::app::{log_identity, passphrase_cost, slot_secret};
+use crate::crypto::slots::SlotPlace;
+use crate::crypto::{Slot, SlotFile, StorageKey, StorageSeal};
+use crate::entropy::SystemEntropy;
+use crate::storage::fs::{DataDir, read_bounded};
+use crate::storage::identity::NodeIdentity;
+use crate::storage::wal::{Wal, WalOptions};
+use anyhow::{Context, bail, ensure};
+use plantao_client::identity::Identity;
+use plantao_client::transport::{
+    ChannelOptions, ClientTls, Credentials, CredentialsPaths, ExpectedServer, Target, TlsVersions, channel,
+};
+use plantao_domain::{ClusterId, NodeId};
+use plantao_proto::peer::v1::JoinRequest;
+use plantao_proto::peer::v1::join_service_client::JoinServiceClient;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Joins a network with a one-use token.
+#[derive(Debug, clap::Args)]
+pub struct Join {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Peer listener of any member, host:port.
+    #[arg(long, value_name = "HOST:PORT")]
+    peer: String,
+    /// File with the token; never an argument, where others could read it.
+    #[arg(long, value_name = "FILE")]
+    token_file: PathBuf,
+    /// Certificate spiffe://<network>/node/new/<name>; default: the configured one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Anything that is not as it must be. The token is spent once the network answered.
+pub async fn run(arguments: &Join) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    let paths = CredentialsPaths {
+        certificate: arguments.certificate.clone().unwrap_or_else(|| config.tls_certificate.clone()),
+        key: arguments.key.clone().unwrap_or_else(|| config.tls_key.clone()),
+        roots: config.tls_roots.clone(),
+    };
+    let credentials = Credentials::load(&paths, SystemTime::now()).context("the certificate cannot be used")?;
+    match &credentials.leaf().identity {
+        Identity::NewNode { name, .. } if name.as_str() == config.name => {}
+        other => bail!("the certificate says {other}, and joining needs one for node/new/{}", config.name),
+    }
+    let token = String::from_utf8(read_bounded(&arguments.token_file, 1024)?).context("the token is no text")?;
+    let data = DataDir::new(&config.data_dir);
+    data.create().context("the data directory cannot be made")?;
+    let lock = data.lock().context("the data directory is in use")?;
+    ensure!(!data.identity().exists(), "{} is a node's directory already", config.data_dir.display());
+    // Everything that can be refused is looked at before the token is spent.
+    let secret = slot_secret(&config, &config.storage_slot)?;
+    if let Some(root) = &config.root_slot {
+        slot_secret(&config, root)?;
+    }
+    let cost = passphrase_cost(&config)?;
+
+    let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
+    let target = Target { address: arguments.peer.clone(), expected: ExpectedServer::AnyNode };
+    let channel = channel(&tls, &target, &ChannelOptions::default()).context("the member's address cannot be used")?;
+    let request = JoinRequest {
+        token: token.trim().to_string(),
+        name: config.name.clone(),
+        site: config.site.clone(),
+        country: config.country.clone(),
+        medium: config.medium.clone(),
+        peer_address: config.peer_address.clone(),
+    };
+    let answer = tokio::time::timeout(CALL_TIME_MAX, JoinServiceClient::new(channel).join(request)).await;
+    let joined = match answer {
+        Ok(Ok(response)) => response.into_inner(),
+        Ok(Err(status)) => bail!("the network refused: {}", status.message()),
+        Err(_) => bail!("no answer from {} within {CALL_TIME_MAX:?}: the token may be spent; make a new one", arguments.peer),
+    };
+    let identity = NodeIdentity {
+        cluster: ClusterId::from_bytes(
+            joined.cluster_id.as_ref().try_into().context("the network answered without its id")?,
+        ),
+        cluster_name: joined.cluster_name,
+        node: NodeId(joined.node_id),
+        name: config.name.clone(),
+        incarnation: joined.incarnation,
+        keyed: joined.keyed,
+    };
+    let entropy = SystemEntropy;
+    let place = SlotPlace { cluster: identity.cluster, node: identity.node, serial: 1 };
+    let storage = StorageKey::generate(&entropy);
+    SlotFile::new(&data.slots(), "storage").store(&Slot::seal_storage(&storage, place, &secret, cost, &entropy)?)?;
+    let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &entropy));
+    drop(Wal::create(&data, log_identity(&identity), seal, WalOptions::default()).context("the log cannot be made")?);
+    identity.create(&data.identity()).context("the identity cannot be written")?;
+    drop(lock);
+    writeln!(
+        std::io::stdout().lock(),
+        "node {} ({}) of network {}; issue spiffe://{}/node/{} and start it with `plantaod run`",
+        identity.node,
+        identity.name,
+        identity.cluster_name,
+        identity.cluster_name,
+        identity.node
+    )?;
+    Ok(())
+}
