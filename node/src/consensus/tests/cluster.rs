@@ -169,6 +169,7 @@ impl Cluster {
             node,
             cluster_name: "clinica".to_owned(),
             timers: Timers::Lan,
+            snapshot_entries: 20_000,
             preference: if site.keyed { Preference::Preferred } else { Preference::LastResort },
             clock: clock.clone(),
             clocks: clocks.clone(),
