@@ -84,11 +84,15 @@ impl Exit {
     /// What a refusal of the cluster (`PLT-nnnn`) means for a script.
     pub(crate) const fn of_rejection(code: u32) -> Self {
         match code {
-            1001 | 1502 => Self::Denied,
+            1001 | 1002 | 1502 => Self::Denied,
             1102 | 1203 | 1209 | 1210 | 1301 | 1501 => Self::Refused,
             1103 | 1205..=1208 | 1401 => Self::Usage,
             1201 => Self::NotFound,
             1202 | 1204 | 1211 => Self::Busy,
+            2104 => Self::Unknown,
+            2301..=2304 => Self::Degraded,
+            // One node cannot, now: what a command ends with when no other could either.
+            2001..=3999 => Self::NoLeader,
             _ => Self::Failed,
         }
     }

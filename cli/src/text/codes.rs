@@ -65,6 +65,11 @@ pub(crate) static CODES: &[Code] = &[
         ),
     ),
     theirs(
+        1002,
+        ("a unidade do certificado não está cadastrada nesta rede", "cadastre a unidade, ou use um certificado de uma unidade cadastrada"),
+        ("the certificate's unit is not registered in this network", "register the unit first, or use a certificate of a registered unit"),
+    ),
+    theirs(
         1101,
         (
             "o pedido chegou tarde demais para ser aplicado",
@@ -185,6 +190,71 @@ pub(crate) static CODES: &[Code] = &[
         1502,
         ("o token é desconhecido, já usado ou vencido", "crie outro: plantao token create"),
         ("the join token is unknown, spent or too old", "make a new one: plantao token create"),
+    ),
+    theirs(
+        2001,
+        ("este nó está selado: guarda o conteúdo e não pode abri-lo", "pergunte ao nó de uma unidade, ou dê a este a chave do seu cofre raiz"),
+        ("this node is sealed: it keeps content and cannot open it", "ask a unit's node, or give this node its root slot's key"),
+    ),
+    theirs(
+        2101,
+        ("nenhum líder responde, ou este nó está atrasado demais", "repita em instantes, neste ou em outro nó; veja a rede: plantao status"),
+        ("no leader answers, or this node lags too far", "send it again in a moment, to this or another node; look: plantao status"),
+    ),
+    theirs(
+        2102,
+        ("a cópia deste nó é mais antiga do que o permitido", "aceite mais atraso, pergunte a outro nó, ou leia sem --stale"),
+        ("this node's copy is older than allowed", "allow more, ask another node, or read without --stale"),
+    ),
+    theirs(
+        2103,
+        ("há pedidos demais em andamento", "repita depois de uma pausa curta"),
+        ("too many requests are under way", "send it again after a short pause"),
+    ),
+    theirs(
+        2104,
+        ("não se sabe se o pedido terá efeito", "repita com o mesmo id de pedido: será feito no máximo uma vez"),
+        ("it is not known whether the request takes effect", "send it again with the same request id: it is done at most once"),
+    ),
+    theirs(
+        2201,
+        ("o diário de leituras está cheio", "restabeleça a conexão com os outros nós; a agenda segue legível"),
+        ("the journal of reads is full", "restore the connection to the other nodes; the agenda is still readable"),
+    ),
+    theirs(
+        2202,
+        ("o diário de leituras não pode ser escrito", "veja o log e o disco deste nó; pergunte a outro enquanto isso"),
+        ("the journal of reads cannot be written", "look at this node's log and disk; ask another node meanwhile"),
+    ),
+    theirs(
+        2301,
+        ("o certificado deste nó vence em menos de 14 dias", "renove: plantao pki renew"),
+        ("this node's certificate expires within 14 days", "renew it: plantao pki renew"),
+    ),
+    theirs(
+        2302,
+        ("os novos arquivos de certificado não são usados", "corrija os arquivos; os antigos seguem valendo"),
+        ("the new certificate files are not used", "correct the files; the old ones serve on"),
+    ),
+    theirs(
+        2303,
+        ("um nó não responde", "veja esse nó e a ligação até ele"),
+        ("a node does not answer", "look at that node and at the link to it"),
+    ),
+    theirs(
+        2304,
+        ("um nó está atrasado", "ele alcança os outros sozinho; se não, veja a ligação até ele"),
+        ("a node is behind", "it catches up by itself; look at its link if it does not"),
+    ),
+    theirs(
+        3001,
+        ("o estado deste nó não pode ser lido", "pergunte a outro nó; pare este e rode plantaod verify"),
+        ("the state of this node cannot be read", "ask another node; stop this one and run plantaod verify"),
+    ),
+    theirs(
+        3002,
+        ("conteúdo selado não abre", "leia de outro nó e rode plantaod verify neste"),
+        ("sealed content does not open", "read it from another node, and run plantaod verify on this one"),
     ),
     ours(
         9001,
