@@ -1,1 +1,51 @@
-fn main() {}
+//! The promises of the README, each against real nodes, real files and real sockets; and what holds the tree in shape.
+//!
+//! A network of three processes takes seconds to make, so promises that do not disturb each other share one: each
+//! `#[tokio::test]` below is one network and the list of what is held on it, in order.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod access;
+mod agenda;
+mod bad_input;
+mod configuration;
+mod contracts;
+mod faults;
+mod raw;
+mod requests;
+mod secrecy;
+mod tidy;
+mod trail;
+mod world;
+
+use world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_network_keeps_its_promises() {
+    let mut world = World::start(&[]).await;
+    agenda::a_taken_slot_is_refused_through_every_node(&world).await;
+    agenda::of_many_that_want_one_slot_one_gets_it(&world).await;
+    agenda::an_encaixe_needs_a_right_and_a_reason_and_never_doubles_a_patient(&world).await;
+    agenda::a_change_of_an_old_version_is_refused(&world).await;
+    requests::a_repeated_request_gets_its_first_answer(&world).await;
+    requests::a_request_has_a_time_of_its_own(&world).await;
+    bad_input::what_has_no_good_form_never_reaches_the_log(&world).await;
+    bad_input::what_the_rules_refuse_changes_nothing_but_the_trail(&world).await;
+    bad_input::bytes_that_are_no_message_are_refused(&world).await;
+    trail::another_screen_sees_each_booking_once_and_in_order(&world).await;
+    trail::whoever_reads_a_record_is_in_the_trail(&world).await;
+    access::every_role_has_the_rights_of_the_table_and_no_other(&world).await;
+    access::a_certificate_for_another_port_or_network_or_time_gets_nowhere(&world).await;
+    secrecy::no_file_log_or_metric_tells_of_a_patient(&mut world).await;
+    world.network.digests_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_in_trouble_keeps_its_promises() {
+    let mut world = World::start(&["raft.snapshot_entries=100"]).await;
+    faults::with_the_link_between_the_units_cut_both_go_on_through_the_third(&world).await;
+    faults::a_node_that_is_told_to_stop_hands_over_and_says_so(&mut world).await;
+    faults::a_node_that_was_away_catches_up_from_a_snapshot(&mut world).await;
+    faults::a_unit_without_its_root_slot_votes_and_serves_no_content(&mut world).await;
+    faults::what_would_endanger_the_others_does_not_start(&mut world).await;
+    faults::a_join_token_lets_one_node_in_once(&mut world).await;
+}
