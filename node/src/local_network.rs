@@ -12,9 +12,13 @@
 //! Everything lies in one directory, keys beside data: this is never how a clinic installs. Nothing here knows what a
 //! node does inside: it is started, asked and killed as an operator would.
 
+pub mod checks;
+mod error;
 mod layout;
+pub mod load;
 mod process;
 
+pub use error::Error;
 pub use layout::{Engine, NodeSpec, Timers};
 pub use process::{Ready, parse_ready};
 
@@ -26,11 +30,9 @@ use plantao_client::{Cluster, ConnectOptions};
 use plantao_proto::admin::v1 as admin;
 use process::Running;
 use std::fs::{self, DirBuilder};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a node may take to say that it is ready, to stop, or to join: a slow machine, not a promise.
@@ -44,110 +46,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(25);
 
 /// The context that [`LocalNetwork::create`] writes.
 pub const CONTEXT: &str = "demo";
-
-/// Why a network on one computer could not be made or driven.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file or directory.
-    #[error("cannot {what} {}", path.display())]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Names of files go into configurations, which are text.
-    #[error("the path {} is not UTF-8", path.display())]
-    PathNotText {
-        /// Which.
-        path: PathBuf,
-    },
-    /// Something else is there.
-    #[error("{} is neither empty nor a finished network", path.display())]
-    NotANetwork {
-        /// Where.
-        path: PathBuf,
-    },
-    /// `network.json` was not written by this version.
-    #[error("cannot understand {}", path.display())]
-    Description {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// Certificates.
-    #[error("cannot issue a certificate")]
-    Pki(#[source] pki::Error),
-    /// A context.
-    #[error("cannot write the contexts")]
-    Contexts(#[source] plantao_client::config::Error),
-    /// Channels.
-    #[error("cannot talk to the network")]
-    Open(#[source] plantao_client::connect::OpenError),
-    /// The operating system.
-    #[error("no randomness for keys")]
-    Randomness(#[source] getrandom::Error),
-    /// A position, name or number that no node has.
-    #[error("no such node in this network")]
-    NoSuchNode,
-    /// Every port that was tried is taken.
-    #[error("no free ports on 127.0.0.1 were found")]
-    NoPorts,
-    /// The program.
-    #[error("cannot start a process of {}", program.display())]
-    Spawn {
-        /// Which.
-        program: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It ended instead of doing what it was started for.
-    #[error("`plantaod {command}` of {node} ended with {status}:\n{tail}")]
-    Ended {
-        /// Its node.
-        node: String,
-        /// `run`, `init` or `join`.
-        command: &'static str,
-        /// How.
-        status: ExitStatus,
-        /// The end of what it logged.
-        tail: String,
-    },
-    /// It said something else than it should.
-    #[error("`plantaod {command}` of {node} did not say what it should: {line:?}")]
-    Said {
-        /// Its node.
-        node: String,
-        /// `run` or `join`.
-        command: &'static str,
-        /// What it said instead.
-        line: String,
-    },
-    /// Out of time.
-    #[error("waited {} s in vain: {what}", waited.as_secs())]
-    TimedOut {
-        /// For what.
-        what: String,
-        /// How long.
-        waited: Duration,
-    },
-    /// A call.
-    #[error("the network did not do as asked")]
-    Call(#[source] plantao_client::Error),
-}
-
-impl Error {
-    fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::File { what, path, source }
-    }
-}
 
 /// What to make.
 #[derive(Clone, Debug)]
@@ -463,6 +361,18 @@ impl LocalNetwork {
         Ok(())
     }
 
+    /// Positions of nodes whose process ended though nobody here stopped it; they count as stopped from now on.
+    pub fn fallen(&mut self) -> Vec<usize> {
+        let mut fallen = Vec::new();
+        for (at, node) in self.nodes.iter_mut().enumerate() {
+            if node.running.as_mut().is_some_and(|running| !running.runs()) {
+                node.running = None;
+                fallen.push(at);
+            }
+        }
+        fallen
+    }
+
     /// The position of the node with this Raft number.
     pub fn position(&self, id: u64) -> Result<usize, Error> {
         self.nodes.iter().position(|node| node.id == id).ok_or(Error::NoSuchNode)
@@ -483,17 +393,15 @@ impl LocalNetwork {
         self.position(statuses)
     }
 
-    /// Waits until each node that runs follows one leader, is the voter or learner that it is to be, and has applied what
-    /// was committed.
+    /// Waits until each node that runs follows one leader, is the voter or learner that it is to be, opens content if it
+    /// is to, and has applied what was committed when this was first so.
     pub async fn settle(&self) -> Result<(), Error> {
         let running = self.nodes.iter().filter(|node| node.running.is_some()).count();
+        let mut goal = None;
         self.until("every node as it should be", |statuses| {
             let leader = statuses.iter().find(|status| status.role() == admin::NodeRole::Leader)?;
             let followed = statuses.len() == running
-                && statuses.iter().all(|status| {
-                    status.leader_id == leader.node_id
-                        && status.applied_index >= leader.committed_index
-                });
+                && statuses.iter().all(|status| status.leader_id == leader.node_id);
             let as_described = self.nodes.iter().filter(|node| node.id != 0).all(|node| {
                 let member = leader.members.iter().find(|member| member.node_id == node.id);
                 member.is_some_and(|member| {
@@ -504,7 +412,12 @@ impl LocalNetwork {
                 status.unsealed
                     || !self.nodes.iter().any(|node| node.id == status.node_id && node.spec.keyed)
             });
-            (followed && as_described && unsealed).then_some(())
+            if !(followed && as_described && unsealed) {
+                return None;
+            }
+            // Under load the leader's index runs ahead for ever.
+            let goal = *goal.get_or_insert(leader.committed_index);
+            statuses.iter().all(|status| status.applied_index >= goal).then_some(())
         })
         .await
     }

@@ -17,7 +17,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const DESCRIPTION_BYTES_MAX: u64 = 64 << 10;
 
 /// Raft timers, as in `raft.timers`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Timers {
     /// 250/800/1200 ms.
