@@ -378,19 +378,28 @@ impl LocalNetwork {
         self.nodes.iter().position(|node| node.id == id).ok_or(Error::NoSuchNode)
     }
 
-    /// Waits until a node that runs says that it leads, and a majority of those that run follow it; gives its position.
+    /// Waits until a node that runs says that it leads, and as many follow it as are a majority of its voters; gives its
+    /// position.
     pub async fn leader(&self) -> Result<usize, Error> {
-        let statuses = self
+        let leader = self
             .until("a leader that the others follow", |statuses| {
-                let leader =
+                let leaders =
                     statuses.iter().filter(|status| status.role() == admin::NodeRole::Leader);
-                let leader = leader.max_by_key(|status| status.term)?;
-                let following =
-                    statuses.iter().filter(|status| status.leader_id == leader.node_id).count();
-                (following * 2 > self.nodes.len()).then_some(leader.node_id)
+                let leader = leaders.max_by_key(|status| status.term)?;
+                let voters: Vec<u64> = leader
+                    .members
+                    .iter()
+                    .filter(|member| member.role() != admin::NodeRole::Learner)
+                    .map(|member| member.node_id)
+                    .collect();
+                let follows = |status: &&admin::GetStatusResponse| {
+                    status.leader_id == leader.node_id && voters.contains(&status.node_id)
+                };
+                (statuses.iter().filter(follows).count() * 2 > voters.len())
+                    .then_some(leader.node_id)
             })
             .await?;
-        self.position(statuses)
+        self.position(leader)
     }
 
     /// Waits until each node that runs follows one leader, is the voter or learner that it is to be, opens content if it
@@ -549,7 +558,9 @@ impl LocalNetwork {
                 .await?;
         node.id = said
             .iter()
-            .find_map(|line| line.strip_prefix("node ")?.trim().parse().ok())
+            .find_map(|line| {
+                line.strip_prefix("node ")?.split_ascii_whitespace().next()?.parse().ok()
+            })
             .ok_or_else(|| Error::Said {
                 node: node.spec.name.clone(),
                 command: "join",
