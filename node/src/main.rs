@@ -1,7 +1,7 @@
 //! `plantaod`: one node of the network.
 
 use clap::{Parser, Subcommand};
-use plantao_node::cmd::{check_config, exit, extract, init, inspect, join, run};
+use plantao_node::cmd::{check_config, demo, exit, extract, init, inspect, join, run};
 use std::process::ExitCode;
 
 /// Keeps agenda, records and images of a clinic network working when a computer, a link or a unit is lost.
@@ -33,6 +33,8 @@ enum Command {
     Verify(inspect::Verify),
     /// Read every document from a stopped node's directory with the paper passphrase.
     Extract(extract::Extract),
+    /// Show a whole network on this machine: two units and an off-site node.
+    Demo(demo::DemoOptions),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,9 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Verify(arguments) => return inspect::verify(arguments).unwrap_or_else(|error| report(&error)),
         Command::Extract(arguments) => extract::run(arguments),
+        Command::Demo(options) => {
+            return runtime.block_on(demo::run(options.clone())).unwrap_or_else(|error| report(&error));
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Commands of `plantaod`. Those that work on files take the directory lock; none talks to another node's files.
 
 pub mod check_config;
+pub mod demo;
 pub mod extract;
 pub mod init;
 pub mod inspect;
