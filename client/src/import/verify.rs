@@ -3,7 +3,7 @@
 use super::fhir::{Ask, Known};
 use super::lines::{Content, Lines};
 use super::{
-    CONCURRENCY, Fault, ISSUES_MAX, ImportError, Issue, IssueKind, OnProgress, Phase, Progress,
+    CONCURRENCY, Fault, ISSUES_MAX, UNANSWERED_MAX, ImportError, Issue, IssueKind, OnProgress, Phase, Progress,
     call_issue, check, fault_issue, open,
 };
 use crate::connect::Cluster;
@@ -149,9 +149,10 @@ async fn compare(
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
     let mut reading = FuturesUnordered::new();
     let mut at_end = false;
+    let mut unanswered = 0;
     let mut done = 0;
     loop {
-        while !at_end && reading.len() < CONCURRENCY {
+        while !at_end && reading.len() < CONCURRENCY && unanswered < UNANSWERED_MAX {
             let Some(line) = lines.next().await? else {
                 at_end = true;
                 break;
@@ -182,6 +183,8 @@ async fn compare(
         }
         let Some((number, consent, expected, found)) = reading.next().await else { return Ok(()) };
         done += 1;
+        // A node that is gone would cost every further line a minute.
+        unanswered = if matches!(found, Err(Error::Unavailable(_))) { unanswered + 1 } else { 0 };
         match found {
             Ok(Some(document)) if document == expected => {
                 report.identical += 1;
