@@ -34,7 +34,7 @@ use crate::storage::snapshot::Snapshots;
 use crate::storage::state::{EngineKind, StateStore};
 use crate::storage::wal::{Wal, WalOptions};
 use crate::storage::watermark::LogIdentity;
-use crate::telemetry::metrics;
+use crate::telemetry::{RequestMeter, metrics};
 use crate::transport::{
     Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server,
 };
@@ -96,6 +96,7 @@ pub struct Core {
     pub keyring: Arc<Keyring>,
     channels: PeerChannels,
     storage_seal: Arc<StorageSeal>,
+    wal: Wal,
     engine: &'static str,
     tls: Arc<TlsReloader>,
     clock: SharedClock,
@@ -216,7 +217,7 @@ impl Core {
             snapshot_entries: config.snapshot_entries,
             clock: clock.clone(),
             clocks: clocks.clone(),
-            log: LogStore::new(wal),
+            log: LogStore::new(wal.clone()),
             network: Network::new(us, channels.clone(), clocks),
             store: Arc::clone(&state),
             snapshots: Arc::clone(&snapshots),
@@ -238,6 +239,7 @@ impl Core {
             keyring,
             channels,
             storage_seal: seal,
+            wal,
             engine: match config.engine {
                 EngineKind::Fjall => "fjall",
                 EngineKind::Sled => "sled",
@@ -269,6 +271,9 @@ impl Core {
             Ok(Ok(meta)) => info!(applied = meta.applied.map_or(0, |id| id.index), "the state is flushed"),
             Ok(Err(error)) => warn!(%error, "the state is not flushed; the log replays it"),
             Err(_) => warn!("flushing the state was cut off; the log replays it"),
+        }
+        if let Err(error) = self.wal.close().await {
+            warn!(%error, "the log was not closed in order; its last entries are checked at the next start");
         }
         drop(self.lock);
     }
@@ -401,7 +406,19 @@ impl App {
 
     /// Ends when the node can no longer be trusted to go on: the process must exit then.
     pub fn fatal(&self) -> impl Future<Output = Stopped> + Send + use<> {
-        self.core.consensus.fatal()
+        let raft = self.core.consensus.fatal();
+        let wal = self.core.wal.clone();
+        let mut journal = self.gateway.journal().backlog();
+        async move {
+            tokio::select! {
+                stopped = raft => stopped,
+                error = wal.failed() => Stopped { reason: format!("the log failed: {error}") },
+                // An error means that the journal is gone with the node.
+                Ok(_) = journal.wait_for(|backlog| backlog.broken) => {
+                    Stopped { reason: "the journal of reads cannot be written".to_string() }
+                }
+            }
+        }
     }
 
     fn layer(&self, plane: Plane) -> PlaneLayer {
@@ -427,6 +444,7 @@ impl App {
             .build_v1()
             .context("the descriptors cannot be served")?;
         let router = server(&ServerLimits::for_plane(Plane::Public), self.layer(Plane::Public))
+            .layer(RequestMeter::new(Plane::Public.as_str()))
             .add_service(health)
             .add_service(reflection)
             .add_service(DirectoryServiceServer::new(services.clone()))
@@ -454,6 +472,7 @@ impl App {
             .build_v1()
             .context("the descriptors cannot be served")?;
         let router = server(&ServerLimits::for_plane(Plane::Admin), self.layer(Plane::Admin))
+            .layer(RequestMeter::new(Plane::Admin.as_str()))
             .add_service(reflection)
             .add_service(ClusterServiceServer::new(services));
         let stop = self.stopping.clone().cancelled_owned();
@@ -465,11 +484,12 @@ impl App {
         let gate = Gate::new(self.core.affiliation(), self.core.consensus.clone());
         let raft =
             PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
-        let forward = PeerForwardService::new(gate, self.core.forwarder.clone());
+        let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
         let join =
-            JoinServer::new(self.gateway.clone(), Arc::clone(&self.core.identity), self.core.tls.identity());
+            JoinServer::new(gate.clone(), self.gateway.clone(), Arc::clone(&self.core.identity), self.core.tls.identity());
         let limit = plantao_client::transport::MESSAGE_BYTES_MAX;
         let router = server(&ServerLimits::for_plane(Plane::Peer), self.layer(Plane::Peer))
+            .layer(RequestMeter::new(Plane::Peer.as_str()))
             .add_service(RaftServiceServer::new(raft).max_decoding_message_size(limit))
             .add_service(ForwardServiceServer::new(forward))
             .add_service(JoinServiceServer::new(join));

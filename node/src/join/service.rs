@@ -3,6 +3,7 @@
 use crate::admin::convert as wire;
 use crate::api::convert::status;
 use crate::gateway::{Gateway, propose_as_node};
+use crate::peer::{Caller, Gate};
 use crate::storage::identity::NodeIdentity;
 use crate::transport::peer_identity;
 use plantao_client::identity::Identity;
@@ -14,6 +15,7 @@ use tonic::{Request, Response, Status};
 /// Serves nodes that join.
 #[derive(Clone)]
 pub struct JoinServer {
+    gate: Gate,
     gateway: Gateway,
     node: Arc<NodeIdentity>,
     /// This node's certificate identity, for what it proposes.
@@ -22,8 +24,8 @@ pub struct JoinServer {
 
 impl JoinServer {
     /// On a gateway.
-    pub fn new(gateway: Gateway, node: Arc<NodeIdentity>, identity: Identity) -> Self {
-        Self { gateway, node, identity }
+    pub fn new(gate: Gate, gateway: Gateway, node: Arc<NodeIdentity>, identity: Identity) -> Self {
+        Self { gate, gateway, node, identity }
     }
 }
 
@@ -78,9 +80,7 @@ impl v1::join_service_server::JoinService for JoinServer {
         request: Request<v1::FetchRootKeyRequest>,
     ) -> Result<Response<v1::FetchRootKeyResponse>, Status> {
         let refused = |why: &'static str| Err(Status::permission_denied(why));
-        let Some(caller) = peer_identity(&request)?.identity.node_id() else {
-            return refused("a node without a number gets no key: join first");
-        };
+        let caller = self.gate.admit(Caller::of(&request)?, request.get_ref().header.as_ref())?;
         if self.gateway.keyring().is_sealed() {
             return Err(Status::unavailable("this node is sealed itself: ask another unit's node"));
         }

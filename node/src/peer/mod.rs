@@ -6,5 +6,5 @@ mod gate;
 pub mod raft_service;
 
 pub use forward_service::PeerForwardService;
-pub use gate::Gate;
+pub use gate::{Caller, Gate};
 pub use raft_service::PeerRaftService;

@@ -2,5 +2,7 @@
 
 mod logs;
 pub mod metrics;
+mod requests;
 
 pub use logs::{LogError, start as start_logs};
+pub use requests::RequestMeter;
