@@ -21,7 +21,6 @@ fn main() {
     }
     let descriptors = protox::compile(FILES, ["."]).expect("the .proto files compile");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::write(out.join("descriptors.binpb"), descriptors.encode_to_vec())
-        .expect("OUT_DIR can be written");
+    fs::write(out.join("descriptors.binpb"), descriptors.encode_to_vec()).expect("OUT_DIR can be written");
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors).expect("code is generated");
 }

@@ -82,9 +82,7 @@ struct Figures {
 pub(crate) async fn run(arguments: &Failover) -> anyhow::Result<ExitCode> {
     let program = match &arguments.program {
         Some(program) => program.clone(),
-        None => std::env::current_exe()
-            .context("cannot find this program's own file")?
-            .with_file_name("plantaod"),
+        None => std::env::current_exe().context("cannot find this program's own file")?.with_file_name("plantaod"),
     };
     if !program.is_file() {
         bail!("{} is not there: build it, or name it with --program", program.display());
@@ -107,21 +105,13 @@ pub(crate) async fn run(arguments: &Failover) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn measure(
-    arguments: &Failover,
-    program: &Path,
-    directory: &Path,
-) -> anyhow::Result<ExitCode> {
+async fn measure(arguments: &Failover, program: &Path, directory: &Path) -> anyhow::Result<ExitCode> {
     let cluster = "chaos".parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
     let options = NetworkOptions::clinic(program.to_owned(), cluster, arguments.timers);
     let mut network = LocalNetwork::create(directory, &options).await?;
     let cluster = network.connect(&ConnectOptions::default())?;
     let load = Load::start(&cluster, &LoadOptions::default()).await?;
-    say(&format!(
-        "{} times kill -9 of the leader, {} timers",
-        arguments.times,
-        arguments.timers.as_str()
-    ));
+    say(&format!("{} times kill -9 of the leader, {} timers", arguments.times, arguments.timers.as_str()));
     say(" nth  killed    took over  writes failed    restart");
     let mut rounds = Vec::new();
     for nth in 1..=arguments.times {
@@ -216,11 +206,7 @@ fn conclude(figures: &Figures) {
             yes(report.holds())
         ));
     }
-    let first = figures
-        .first_failure
-        .as_deref()
-        .map(|first| format!(", first: {first}"))
-        .unwrap_or_default();
+    let first = figures.first_failure.as_deref().map(|first| format!(", first: {first}")).unwrap_or_default();
     say(&format!("undecided {}, failed {}{first}", figures.undecided, figures.failed));
     say(&format!("copies equal: {}", yes(figures.digests_equal)));
     say(&format!(

@@ -10,13 +10,7 @@ use std::path::PathBuf;
 
 /// Operates a Plantão network
 #[derive(Debug, Parser)]
-#[command(
-    name = "plantao",
-    version,
-    propagate_version = false,
-    disable_help_subcommand = true,
-    max_term_width = 100
-)]
+#[command(name = "plantao", version, propagate_version = false, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -37,22 +31,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "PLANTAO_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Public addresses, host:port
-    #[arg(
-        long,
-        global = true,
-        env = "PLANTAO_ENDPOINTS",
-        value_name = "ADDRESS",
-        value_delimiter = ','
-    )]
+    #[arg(long, global = true, env = "PLANTAO_ENDPOINTS", value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) endpoint: Vec<String>,
     /// Admin addresses, host:port
-    #[arg(
-        long,
-        global = true,
-        env = "PLANTAO_ADMIN_ENDPOINTS",
-        value_name = "ADDRESS",
-        value_delimiter = ','
-    )]
+    #[arg(long, global = true, env = "PLANTAO_ADMIN_ENDPOINTS", value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) admin_endpoint: Vec<String>,
     /// Roots to trust, PEM
     #[arg(long, global = true, env = "PLANTAO_CA", value_name = "FILE")]
@@ -78,27 +60,13 @@ pub(crate) struct Global {
     )]
     pub(crate) output: Format,
     /// Language of tables and messages
-    #[arg(
-        long,
-        global = true,
-        env = "PLANTAO_LANG",
-        value_name = "LANGUAGE",
-        value_enum,
-        default_value_t
-    )]
+    #[arg(long, global = true, env = "PLANTAO_LANG", value_name = "LANGUAGE", value_enum, default_value_t)]
     pub(crate) lang: Lang,
     /// Time zone of times shown and given without an offset
     #[arg(long, global = true, env = "PLANTAO_ZONE", value_name = "ZONE", default_value = crate::when::ZONE_DEFAULT)]
     pub(crate) zone: String,
     /// When colours are used
-    #[arg(
-        long,
-        global = true,
-        env = "PLANTAO_COLOR",
-        value_name = "WHEN",
-        value_enum,
-        default_value_t
-    )]
+    #[arg(long, global = true, env = "PLANTAO_COLOR", value_name = "WHEN", value_enum, default_value_t)]
     pub(crate) color: Colour,
     /// Longest wait for an answer, in seconds
     #[arg(long, global = true, env = "PLANTAO_TIMEOUT", value_name = "SEC", default_value_t = 30,

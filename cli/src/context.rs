@@ -16,9 +16,7 @@ pub(crate) struct Settings {
 pub(crate) fn path(global: &Global) -> Result<PathBuf, Failure> {
     match &global.config {
         Some(path) => Ok(path.clone()),
-        None => {
-            Contexts::default_path().map_err(|_| Failure::NoContext { missing: "PLANTAO_CONFIG" })
-        }
+        None => Contexts::default_path().map_err(|_| Failure::NoContext { missing: "PLANTAO_CONFIG" }),
     }
 }
 

@@ -102,9 +102,7 @@ impl Exit {
         let (pt_br, en) = match self {
             Self::Done => ("feito", "done"),
             Self::Failed => ("falhou, veja a mensagem", "failed, see the message"),
-            Self::Usage => {
-                ("uso incorreto, ou faltou confirmar", "wrong usage, or nobody to confirm")
-            }
+            Self::Usage => ("uso incorreto, ou faltou confirmar", "wrong usage, or nobody to confirm"),
             Self::Partial => ("parte dos itens falhou", "some items failed"),
             Self::Degraded => ("rede degradada", "cluster degraded"),
             Self::NoLeader => ("sem quórum ou sem líder", "no quorum or no leader"),
@@ -115,10 +113,7 @@ impl Exit {
             Self::GoalNotMet => ("rodou, mas a meta não foi cumprida", "ran fine, goal not met"),
             Self::Busy => ("ocupado: outro já o detém", "busy: somebody else holds it"),
             Self::Connect => ("sem conexão", "cannot connect"),
-            Self::Unknown => (
-                "resultado desconhecido: pode ter sido feito",
-                "outcome unknown: it may have been done",
-            ),
+            Self::Unknown => ("resultado desconhecido: pode ter sido feito", "outcome unknown: it may have been done"),
             Self::Interrupted => ("interrompido", "interrupted"),
         };
         match lang {

@@ -240,9 +240,7 @@ impl Failure {
             | Self::Invalid { .. }
             | Self::UnknownCode { .. } => Exit::Usage,
             Self::Declined | Self::Interrupted => Exit::Interrupted,
-            Self::AmbiguousId { .. } | Self::NotFound { .. } | Self::NotThere { .. } => {
-                Exit::NotFound
-            }
+            Self::AmbiguousId { .. } | Self::NotFound { .. } | Self::NotThere { .. } => Exit::NotFound,
             Self::RequestOver { .. } | Self::OtherLeader { .. } => Exit::Refused,
             Self::Credentials { .. } | Self::Connect { .. } => Exit::Connect,
             Self::Denied { .. } => Exit::Denied,
@@ -250,9 +248,7 @@ impl Failure {
             Self::Unknown { .. } => Exit::Unknown,
             Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
             Self::Conflict { .. } => Exit::Partial,
-            Self::DigestsDiffer { .. }
-            | Self::TrailBroken { .. }
-            | Self::ReadBackDiffers { .. } => Exit::Integrity,
+            Self::DigestsDiffer { .. } | Self::TrailBroken { .. } | Self::ReadBackDiffers { .. } => Exit::Integrity,
             Self::OutputClosed => Exit::Done,
             Self::ReadFile { .. }
             | Self::BadAnswer { .. }
@@ -325,9 +321,7 @@ impl Failure {
             Error::Denied(answer) => Self::Denied { why: why(&answer) },
             Error::NotFound(answer) => Self::NotThere { why: why(&answer) },
             // A node that speaks gives a number; without one nobody was reached.
-            Error::Unavailable(answer) if answer.code.is_some() => {
-                Self::Unavailable { why: why(&answer) }
-            }
+            Error::Unavailable(answer) if answer.code.is_some() => Self::Unavailable { why: why(&answer) },
             Error::Unavailable(answer) => Self::Connect { why: why(&answer) },
             Error::Unknown { request_id, last } => {
                 Self::Unknown { request_id: request_id.to_string(), not_after_ms, why: why(&last) }

@@ -40,10 +40,7 @@ pub(crate) struct Header {
 
 impl Header {
     fn wire(&self) -> Option<v1::RequestHeader> {
-        Some(v1::RequestHeader {
-            request_id: self.request_id.to_wire(),
-            not_after_ms: self.not_after_ms,
-        })
+        Some(v1::RequestHeader { request_id: self.request_id.to_wire(), not_after_ms: self.not_after_ms })
     }
 }
 
@@ -159,57 +156,33 @@ impl Gateway {
     }
 
     /// A patient; audited.
-    pub(crate) async fn patient(
-        &self,
-        id: Id,
-        version: u32,
-    ) -> Result<(Option<AsOf>, v1::Patient), Failure> {
-        let request =
-            v1::GetPatientRequest { read: Some(self.read), patient_id: id.to_wire(), version };
+    pub(crate) async fn patient(&self, id: Id, version: u32) -> Result<(Option<AsOf>, v1::Patient), Failure> {
+        let request = v1::GetPatientRequest { read: Some(self.read), patient_id: id.to_wire(), version };
         let answer = self.cluster.get_patient(request).await?;
         Ok((answer.as_of, present(answer.patient)?))
     }
 
     /// Patients; audited.
-    pub(crate) async fn find_patients(
-        &self,
-        by: Find,
-    ) -> Result<v1::FindPatientsResponse, Failure> {
+    pub(crate) async fn find_patients(&self, by: Find) -> Result<v1::FindPatientsResponse, Failure> {
         use v1::find_patients_request::By;
         let by = Some(match by {
             Find::Cpf(cpf) => By::Cpf(cpf),
             Find::Phone(phone) => By::Phone(phone),
             Find::Name(name) => By::Name(name),
         });
-        Ok(self
-            .cluster
-            .find_patients(v1::FindPatientsRequest { read: Some(self.read), by })
-            .await?)
+        Ok(self.cluster.find_patients(v1::FindPatientsRequest { read: Some(self.read), by }).await?)
     }
 
     /// A booking; with `content` the document too, and then audited.
-    pub(crate) async fn appointment(
-        &self,
-        id: Id,
-        content: bool,
-    ) -> Result<(Option<AsOf>, v1::Appointment), Failure> {
-        let request = v1::GetAppointmentRequest {
-            read: Some(self.read),
-            appointment_id: id.to_wire(),
-            content,
-        };
+    pub(crate) async fn appointment(&self, id: Id, content: bool) -> Result<(Option<AsOf>, v1::Appointment), Failure> {
+        let request = v1::GetAppointmentRequest { read: Some(self.read), appointment_id: id.to_wire(), content };
         let answer = self.cluster.get_appointment(request).await?;
         Ok((answer.as_of, present(answer.appointment)?))
     }
 
     /// A record; audited.
-    pub(crate) async fn record(
-        &self,
-        id: Id,
-        version: u32,
-    ) -> Result<v1::GetRecordResponse, Failure> {
-        let request =
-            v1::GetRecordRequest { read: Some(self.read), record_id: id.to_wire(), version };
+    pub(crate) async fn record(&self, id: Id, version: u32) -> Result<v1::GetRecordResponse, Failure> {
+        let request = v1::GetRecordRequest { read: Some(self.read), record_id: id.to_wire(), version };
         Ok(self.cluster.get_record(request).await?)
     }
 
@@ -225,10 +198,7 @@ impl Gateway {
         &self,
         request: v1::ListEntriesRequest,
     ) -> Result<v1::ListEntriesResponse, Failure> {
-        Ok(self
-            .cluster
-            .list_entries(v1::ListEntriesRequest { read: Some(self.read), ..request })
-            .await?)
+        Ok(self.cluster.list_entries(v1::ListEntriesRequest { read: Some(self.read), ..request }).await?)
     }
 
     /// The chain of the audit trail, recomputed by the node.
@@ -246,10 +216,7 @@ fn present<T>(part: Option<T>) -> Result<T, Failure> {
 }
 
 /// Waits for a write as long as `header` says. Giving up early leaves the outcome unknown, whatever was going on.
-async fn patiently(
-    header: &Header,
-    writing: impl Future<Output = Result<Written, Error>>,
-) -> Result<Written, Failure> {
+async fn patiently(header: &Header, writing: impl Future<Output = Result<Written, Error>>) -> Result<Written, Failure> {
     let written = match header.patience {
         None => writing.await,
         Some(patience) => match tokio::time::timeout(patience, writing).await {

@@ -30,13 +30,7 @@ pub(crate) fn zone() -> Zone {
 
 /// What the samples reflect.
 pub(crate) fn at() -> AsOf {
-    AsOf {
-        index: 918_204,
-        time_ms: MOMENT,
-        consistency: Consistency::Linearizable.into(),
-        node_id: 1,
-        staleness_ms: 0,
-    }
+    AsOf { index: 918_204, time_ms: MOMENT, consistency: Consistency::Linearizable.into(), node_id: 1, staleness_ms: 0 }
 }
 
 fn check(name: &str, actual: &str) {
@@ -97,13 +91,9 @@ fn reports_are_as_in_their_files() {
 /// No report lets a control character through, in no format: they come from patients' names and servers' messages.
 #[test]
 fn no_report_moves_the_cursor() {
-    for report in
-        [cmd::patient::samples::get, cmd::record::samples::get, cmd::status::samples::attention]
-    {
+    for report in [cmd::patient::samples::get, cmd::record::samples::get, cmd::status::samples::attention] {
         let text = every_format(report);
-        let bad = text
-            .chars()
-            .find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || *c == '\u{202e}');
+        let bad = text.chars().find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || *c == '\u{202e}');
         assert_eq!(bad, None);
     }
 }
@@ -204,9 +194,7 @@ fn every_command_has_examples_and_every_text_its_portuguese() {
             missing.push(format!("examples of {path}"));
         }
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        let helps = command
-            .get_arguments()
-            .map(|arg| arg.get_help().map(ToString::to_string).unwrap_or_default());
+        let helps = command.get_arguments().map(|arg| arg.get_help().map(ToString::to_string).unwrap_or_default());
         for text in std::iter::once(about).chain(helps) {
             if Lang::PtBr.help(&text).is_none() {
                 missing.push(text);
@@ -225,10 +213,7 @@ fn every_example_is_understood() {
             let words = shell_words(line);
             let parsed = help::pages(Lang::En).try_get_matches_from(&words);
             assert!(parsed.is_ok(), "{line}\n{}", parsed.unwrap_err());
-            assert!(
-                line.starts_with(&format!("plantao {}", examples.path)) || examples.path.is_empty(),
-                "{line}"
-            );
+            assert!(line.starts_with(&format!("plantao {}", examples.path)) || examples.path.is_empty(), "{line}");
         }
     }
 }

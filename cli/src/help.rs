@@ -35,20 +35,15 @@ pub(crate) fn command(lang: Lang) -> Command {
 /// The tree in a language; global options are on the first page only.
 pub(crate) fn pages(lang: Lang) -> Command {
     let mut command = command(lang);
-    let globals: Vec<String> = command
-        .get_arguments()
-        .filter(|arg| arg.is_global_set())
-        .map(|arg| arg.get_id().to_string())
-        .collect();
+    let globals: Vec<String> =
+        command.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().to_string()).collect();
     command.build();
     command.mut_subcommands(|sub| hide(sub, &globals))
 }
 
 fn hide(command: Command, globals: &[String]) -> Command {
     command
-        .mut_args(|arg| {
-            if globals.iter().any(|id| arg.get_id() == id.as_str()) { arg.hide(true) } else { arg }
-        })
+        .mut_args(|arg| if globals.iter().any(|id| arg.get_id() == id.as_str()) { arg.hide(true) } else { arg })
         .mut_subcommands(|sub| hide(sub, globals))
 }
 
@@ -63,10 +58,7 @@ fn dress(command: Command, lang: Lang, path: &mut Vec<String>) -> Command {
     let root = path.is_empty();
     let mut command = command
         .about(about)
-        .help_template(format!(
-            "{{about-with-newline}}\n{}: {{usage}}\n\n{{all-args}}{{after-help}}\n",
-            words.usage
-        ))
+        .help_template(format!("{{about-with-newline}}\n{}: {{usage}}\n\n{{all-args}}{{after-help}}\n", words.usage))
         .subcommand_help_heading(words.commands)
         .subcommand_value_name(words.command)
         .disable_help_flag(true)
@@ -111,13 +103,11 @@ fn dress_arg(arg: Arg, lang: Lang) -> Arg {
         help.push_str(&format!(" [env: {}]", name.to_string_lossy()));
     }
     let takes_value = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
-    let defaults: Vec<_> =
-        arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if takes_value && !defaults.is_empty() && !arg.is_hide_default_value_set() {
         help.push_str(&format!(" [{}: {}]", words.default, defaults.join(", ")));
     }
-    let values: Vec<_> =
-        arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let values: Vec<_> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     if takes_value && !values.is_empty() {
         help.push_str(&format!(" [{}: {}]", words.values, values.join(", ")));
     }
@@ -133,8 +123,7 @@ fn dress_arg(arg: Arg, lang: Lang) -> Arg {
         None => words.options,
     };
     let arg = arg.help(help).help_heading(heading).hide_env(true);
-    let arg =
-        if takes_value { arg.hide_default_value(true).hide_possible_values(true) } else { arg };
+    let arg = if takes_value { arg.hide_default_value(true).hide_possible_values(true) } else { arg };
     if takes_value && !names.is_empty() { arg.value_names(names) } else { arg }
 }
 
@@ -237,8 +226,7 @@ pub(crate) fn usage_error(error: &clap::Error, lang: Lang) -> String {
     if !valid.is_empty() && error.kind() == ErrorKind::InvalidValue {
         text.push_str(&format!("\n  valores: {valid}"));
     }
-    let meant =
-        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let meant = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
     if let Some(meant) = meant.into_iter().map(context).find(|text| !text.is_empty()) {
         text.push_str(&format!("\n  você quis dizer: {meant}"));
     }

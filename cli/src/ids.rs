@@ -39,20 +39,11 @@ pub(crate) fn direct(what: Word, kind: LabelKind, text: &str) -> Result<Id, Fail
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
     // Almost a UUID is a slip of the finger, not a label.
     let slip = text.len() > 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if label && !slip {
-        Ok(id_for_label(kind, text))
-    } else {
-        Err(Failure::BadId { what, text: text.to_owned() })
-    }
+    if label && !slip { Ok(id_for_label(kind, text)) } else { Err(Failure::BadId { what, text: text.to_owned() }) }
 }
 
 /// Which of `candidates` (id and label; labels may be empty) is meant: by label, or by a prefix that only one has.
-pub(crate) fn pick(
-    what: Word,
-    kind: LabelKind,
-    text: &str,
-    candidates: &[(Id, String)],
-) -> Result<Id, Failure> {
+pub(crate) fn pick(what: Word, kind: LabelKind, text: &str, candidates: &[(Id, String)]) -> Result<Id, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
@@ -65,8 +56,7 @@ pub(crate) fn pick(
             matches: many.iter().take(MATCHES_SHOWN).map(Id::to_string).collect(),
         })),
     };
-    let labelled =
-        candidates.iter().filter(|(_, label)| label == text && !text.is_empty()).map(|(id, _)| *id);
+    let labelled = candidates.iter().filter(|(_, label)| label == text && !text.is_empty()).map(|(id, _)| *id);
     if let Some(found) = one_of(labelled.collect()) {
         return found;
     }
@@ -91,16 +81,12 @@ pub(crate) async fn unit(cluster: &Gateway, text: &str) -> Result<Id, Failure> {
         return Ok(id);
     }
     let (_, units) = cluster.units().await?;
-    let candidates =
-        units.iter().filter_map(|unit| Some((Id::from_wire(&unit.id).ok()?, unit.slug.clone())));
+    let candidates = units.iter().filter_map(|unit| Some((Id::from_wire(&unit.id).ok()?, unit.slug.clone())));
     pick(Word::Unit, LabelKind::Unit, text, &candidates.collect::<Vec<_>>())
 }
 
 /// As [`unit`], where it may be left out.
-pub(crate) async fn unit_option(
-    cluster: &Gateway,
-    text: Option<&str>,
-) -> Result<Option<Id>, Failure> {
+pub(crate) async fn unit_option(cluster: &Gateway, text: Option<&str>) -> Result<Option<Id>, Failure> {
     match text {
         None => Ok(None),
         Some(text) => unit(cluster, text).await.map(Some),
@@ -113,8 +99,7 @@ pub(crate) async fn practitioner(cluster: &Gateway, text: &str) -> Result<Id, Fa
         return Ok(id);
     }
     let (_, all) = cluster.practitioners(None).await?;
-    let candidates =
-        all.iter().filter_map(|one| Some((Id::from_wire(&one.id).ok()?, one.label.clone())));
+    let candidates = all.iter().filter_map(|one| Some((Id::from_wire(&one.id).ok()?, one.label.clone())));
     pick(Word::Practitioner, LabelKind::Practitioner, text, &candidates.collect::<Vec<_>>())
 }
 
@@ -124,8 +109,7 @@ pub(crate) async fn room(cluster: &Gateway, text: &str) -> Result<Id, Failure> {
         return Ok(id);
     }
     let (_, all) = cluster.rooms(None).await?;
-    let candidates =
-        all.iter().filter_map(|one| Some((Id::from_wire(&one.id).ok()?, one.label.clone())));
+    let candidates = all.iter().filter_map(|one| Some((Id::from_wire(&one.id).ok()?, one.label.clone())));
     pick(Word::Room, LabelKind::Room, text, &candidates.collect::<Vec<_>>())
 }
 
@@ -135,8 +119,7 @@ pub(crate) async fn patient(cluster: &Gateway, text: &str) -> Result<Id, Failure
         return Ok(id);
     }
     let (_, all) = cluster.patients().await?;
-    let candidates =
-        all.iter().filter_map(|one| Some((Id::from_wire(&one.id).ok()?, String::new())));
+    let candidates = all.iter().filter_map(|one| Some((Id::from_wire(&one.id).ok()?, String::new())));
     pick(Word::Patient, LabelKind::Patient, text, &candidates.collect::<Vec<_>>())
 }
 
@@ -149,10 +132,7 @@ mod tests {
     const B: &str = "875ac127-ec8a-41b8-bb68-0c2161c61914";
 
     fn candidates() -> Vec<(Id, String)> {
-        vec![
-            (A.parse().unwrap(), "centro-prof-1".into()),
-            (B.parse().unwrap(), "centro-prof-2".into()),
-        ]
+        vec![(A.parse().unwrap(), "centro-prof-1".into()), (B.parse().unwrap(), "centro-prof-2".into())]
     }
 
     fn find(text: &str) -> Result<Id, Failure> {
@@ -164,11 +144,7 @@ mod tests {
         assert_eq!(find(A).unwrap().to_string(), A);
         assert_eq!(find("centro-prof-2").unwrap().to_string(), B);
         assert_eq!(find("875ac127-ec8a-41b8-bb68-0c2161c61914").unwrap().to_string(), B);
-        assert_eq!(
-            find("875AC127EC8A41B8BB680C2161C6191").map_err(|e| e.exit().code()),
-            Err(7),
-            "begins both"
-        );
+        assert_eq!(find("875AC127EC8A41B8BB680C2161C6191").map_err(|e| e.exit().code()), Err(7), "begins both");
         let one = [(B.parse().unwrap(), String::new())];
         let found = pick(Word::Patient, LabelKind::Patient, "875a", &one).unwrap();
         assert_eq!(found.to_string(), B);
@@ -178,9 +154,7 @@ mod tests {
 
     #[test]
     fn what_names_nothing_or_two_things_is_refused() {
-        assert!(
-            matches!(find("875a"), Err(Failure::AmbiguousId { matches, .. }) if matches.len() == 2)
-        );
+        assert!(matches!(find("875a"), Err(Failure::AmbiguousId { matches, .. }) if matches.len() == 2));
         assert!(matches!(find("875"), Err(Failure::NotFound { .. })));
         assert!(matches!(find("moema-prof-9"), Err(Failure::NotFound { .. })));
         for text in ["", " ", "a b", "ação", "x\u{1b}", &"x".repeat(65)] {

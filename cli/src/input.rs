@@ -13,11 +13,8 @@ const VALUE_BYTES_MAX: u64 = 4 << 10;
 /// A whole file, `-` being the standard input; one longer than `bytes_max` is refused.
 pub(crate) fn file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let fail = |source| Failure::ReadFile { path: path.to_owned(), source };
-    let reader: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).map_err(fail)?)
-    };
+    let reader: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path).map_err(fail)?) };
     let mut bytes = Vec::new();
     // One byte more than allowed tells "exactly full" from "too long".
     reader.take(bytes_max + 1).read_to_end(&mut bytes).map_err(fail)?;

@@ -37,9 +37,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let lang = help::language(&arguments);
-    let parsed = help::pages(lang)
-        .try_get_matches_from(&arguments)
-        .and_then(|found| Cli::from_arg_matches(&found));
+    let parsed = help::pages(lang).try_get_matches_from(&arguments).and_then(|found| Cli::from_arg_matches(&found));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return not_run(&error, lang).into(),
@@ -49,19 +47,13 @@ fn main() -> ExitCode {
 
 /// Help and version go to the standard output; anything else was not understood.
 fn not_run(error: &clap::Error, lang: Lang) -> Exit {
-    let out = Out {
-        format: output::Format::Table,
-        lang,
-        style: Style { framed: false, coloured: false },
-        quiet: false,
-    };
+    let out =
+        Out { format: output::Format::Table, lang, style: Style { framed: false, coloured: false }, quiet: false };
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            match out.raw(error.render().to_string().as_bytes()) {
-                Ok(()) => Exit::Done,
-                Err(failure) => failure.exit(),
-            }
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match out.raw(error.render().to_string().as_bytes()) {
+            Ok(()) => Exit::Done,
+            Err(failure) => failure.exit(),
+        },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             out.line(error.render().to_string().trim_end());
             help::USAGE_EXIT

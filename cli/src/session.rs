@@ -44,12 +44,7 @@ pub(crate) struct Change {
 impl Header {
     /// Id of an object that this request makes: the caller's, or one that follows from the request id, so that a
     /// repetition means the same object.
-    pub(crate) fn new_object(
-        &self,
-        what: Word,
-        kind: LabelKind,
-        given: Option<&str>,
-    ) -> Result<Id, Failure> {
+    pub(crate) fn new_object(&self, what: Word, kind: LabelKind, given: Option<&str>) -> Result<Id, Failure> {
         match given {
             Some(text) => ids::direct(what, kind, text),
             None => Ok(id_for_label(kind, &format!("request {}", self.request_id))),
@@ -62,8 +57,7 @@ impl Session {
     pub(crate) fn cluster(&self) -> Result<Gateway, Failure> {
         let settings = context::resolve(&self.global)?;
         let cluster = open(&settings.context, &self.options())?;
-        let staleness_ms_max =
-            self.global.staleness_max.map_or(0, |seconds| seconds.saturating_mul(1_000));
+        let staleness_ms_max = self.global.staleness_max.map_or(0, |seconds| seconds.saturating_mul(1_000));
         let read = if self.global.stale {
             ReadOptions { consistency: Consistency::Local.into(), staleness_ms_max }
         } else {
@@ -73,10 +67,7 @@ impl Session {
     }
 
     /// The cluster with as many connections to each endpoint as `connections` says for their count.
-    pub(crate) fn cluster_with(
-        &self,
-        connections: impl FnOnce(usize) -> usize,
-    ) -> Result<Cluster, Failure> {
+    pub(crate) fn cluster_with(&self, connections: impl FnOnce(usize) -> usize) -> Result<Cluster, Failure> {
         let settings = context::resolve(&self.global)?;
         let connections = connections(settings.context.endpoints.len());
         open(&settings.context, &ConnectOptions { connections, ..self.options() })
@@ -122,18 +113,12 @@ impl Session {
         let header = match write.request_id {
             None => {
                 let wait_ms = i64::try_from(patience.as_millis()).unwrap_or(REPEATABLE_MS);
-                let request_id =
-                    Id::random().map_err(|error| Failure::Work { why: chain(&error) })?;
-                Header {
-                    request_id,
-                    not_after_ms: given.unwrap_or(now_ms + wait_ms),
-                    patience: None,
-                }
+                let request_id = Id::random().map_err(|error| Failure::Work { why: chain(&error) })?;
+                Header { request_id, not_after_ms: given.unwrap_or(now_ms + wait_ms), patience: None }
             }
             Some(request_id) => Header {
                 request_id,
-                not_after_ms: given
-                    .unwrap_or(made_ms(request_id).unwrap_or(now_ms) + REPEATABLE_MS),
+                not_after_ms: given.unwrap_or(made_ms(request_id).unwrap_or(now_ms) + REPEATABLE_MS),
                 patience: Some(patience),
             },
         };
@@ -145,9 +130,7 @@ impl Session {
 
     /// Prints a list or an object.
     pub(crate) fn list(&self, report: &Report) -> Result<Exit, Failure> {
-        if matches!(&report.items, Items::Many(_, items) if items.is_empty())
-            && !self.out.format.is_json()
-        {
+        if matches!(&report.items, Items::Many(_, items) if items.is_empty()) && !self.out.format.is_json() {
             self.out.note(&Say::NothingFound);
         }
         self.out.report(report)?;
@@ -186,26 +169,17 @@ impl Session {
     }
 }
 
-fn open(
-    context: &plantao_client::config::Context,
-    options: &ConnectOptions,
-) -> Result<Cluster, Failure> {
+fn open(context: &plantao_client::config::Context, options: &ConnectOptions) -> Result<Cluster, Failure> {
     Cluster::open(context, options).map_err(|error| Failure::Credentials { why: chain(&error) })
 }
 
 /// When a version 7 UUID was made: its first 48 bits are milliseconds. A script that repeats it needs no second value.
 fn made_ms(id: Id) -> Option<i64> {
     let bytes = id.as_bytes();
-    (bytes[6] >> 4 == 7 && bytes[8] >> 6 == 2)
-        .then(|| bytes[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte)))
+    (bytes[6] >> 4 == 7 && bytes[8] >> 6 == 2).then(|| bytes[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte)))
 }
 
-fn written_view(
-    session: &Session,
-    change: Change,
-    header: &Header,
-    written: &Result<Written, Failure>,
-) -> Report {
+fn written_view(session: &Session, change: Change, header: &Header, written: &Result<Written, Failure>) -> Report {
     let lang = session.out.lang;
     let mut value = json!({
         "action": change.action,
@@ -216,13 +190,11 @@ fn written_view(
     let mut fields = Vec::new();
     match written {
         Ok(written) => {
-            value["outcome"] =
-                if written.conflict.is_some() { "conflict".into() } else { "confirmed".into() };
+            value["outcome"] = if written.conflict.is_some() { "conflict".into() } else { "confirmed".into() };
             value["version"] = written.version.into();
             value["changed"] = written.changed.into();
             value["index"] = written.index.into();
-            value["holder_appointment_id"] =
-                written.conflict.map(|held| held.holder.to_string()).into();
+            value["holder_appointment_id"] = written.conflict.map(|held| held.holder.to_string()).into();
             let word = if written.changed { Word::Confirmed } else { Word::AlreadySo };
             fields.push((Word::Outcome, lang.word(word).into()));
             fields.push((Word::Id, change.object.to_string().into()));
@@ -236,17 +208,11 @@ fn written_view(
             value["index"] = refusal.index.into();
             value["current_version"] = refusal.current_version.into();
             value["existing_patient_id"] = refusal.existing_patient.map(|id| id.to_string()).into();
-            value["holder_appointment_id"] =
-                refusal.held.map(|held| held.holder.to_string()).into();
+            value["holder_appointment_id"] = refusal.held.map(|held| held.holder.to_string()).into();
         }
         Err(_) => {}
     }
-    Report {
-        kind: "write",
-        head: Map::new(),
-        items: Items::One("write", value),
-        table: Table::pairs(lang, fields),
-    }
+    Report { kind: "write", head: Map::new(), items: Items::One("write", value), table: Table::pairs(lang, fields) }
 }
 
 #[cfg(test)]
@@ -264,11 +230,9 @@ mod tests {
 
     #[test]
     fn the_object_follows_from_the_request() {
-        let header =
-            |id: &str| Header { request_id: id.parse().unwrap(), not_after_ms: 0, patience: None };
+        let header = |id: &str| Header { request_id: id.parse().unwrap(), not_after_ms: 0, patience: None };
         let one = header("019abb1e-7400-7abc-8def-0123456789ab");
-        let object =
-            |header: &Header| header.new_object(Word::Record, LabelKind::Record, None).unwrap();
+        let object = |header: &Header| header.new_object(Word::Record, LabelKind::Record, None).unwrap();
         assert_eq!(object(&one), object(&one));
         assert_ne!(object(&one), object(&header("019abb1e-7400-7abc-8def-0123456789ac")));
         assert_ne!(object(&one), one.request_id);

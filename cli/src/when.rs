@@ -26,8 +26,7 @@ impl Zone {
 
     /// As [`Zone::minute`], with seconds and the zone's short name.
     pub(crate) fn second(&self, ms: i64, lang: Lang) -> String {
-        let format =
-            if lang == Lang::PtBr { "%d/%m/%Y %H:%M:%S (%Z)" } else { "%Y-%m-%d %H:%M:%S (%Z)" };
+        let format = if lang == Lang::PtBr { "%d/%m/%Y %H:%M:%S (%Z)" } else { "%Y-%m-%d %H:%M:%S (%Z)" };
         self.with(ms, format)
     }
 
@@ -56,10 +55,8 @@ impl Zone {
     /// A whole day on this zone's clock, `[from, to)`: `2026-11-24` or `24/11/2026`.
     pub(crate) fn day(&self, text: &str) -> Result<(i64, i64), Failure> {
         let bad = || Failure::BadTime { text: text.to_owned() };
-        let date = ["%Y-%m-%d", "%d/%m/%Y"]
-            .iter()
-            .find_map(|format| Date::strptime(format, text).ok())
-            .ok_or_else(bad)?;
+        let date =
+            ["%Y-%m-%d", "%d/%m/%Y"].iter().find_map(|format| Date::strptime(format, text).ok()).ok_or_else(bad)?;
         let start = |date: Date| -> Result<i64, Failure> {
             Ok(date.to_zoned(self.0.clone()).map_err(|_| bad())?.timestamp().as_millisecond())
         };
@@ -97,10 +94,7 @@ mod tests {
         assert_eq!(rfc3339(at).unwrap(), "2026-11-24T17:45:00Z");
         assert_eq!(zone.minute(at, Lang::PtBr), "24/11/2026 14:45");
         assert_eq!(zone.minute(at, Lang::En), "2026-11-24 14:45");
-        assert_eq!(
-            Zone::named("America/Manaus").unwrap().minute(at, Lang::PtBr),
-            "24/11/2026 13:45"
-        );
+        assert_eq!(Zone::named("America/Manaus").unwrap().minute(at, Lang::PtBr), "24/11/2026 13:45");
     }
 
     #[test]

@@ -46,8 +46,7 @@ fn network() -> TempDir {
     let home = tempfile::tempdir().unwrap();
     let at = home.path();
     assert_eq!(code(&run(at, &["pki", "init", "--dir", "ca", "--network", "demo"])), 0);
-    let issue =
-        ["pki", "issue", "--dir", "ca", "--out", "op", "--name", "op", "--role", "operator"];
+    let issue = ["pki", "issue", "--dir", "ca", "--out", "op", "--name", "op", "--role", "operator"];
     let issued = run(at, &issue);
     assert_eq!(code(&issued), 0, "{}", err(&issued));
     let (public, admin) = (deaf(), deaf());
@@ -98,10 +97,7 @@ fn a_wrong_command_line_is_exit_2_and_says_nothing_on_the_standard_output() {
         assert_ne!(err(&output), "", "{arguments:?}");
     }
     let portuguese = err(&run(home.path(), &["statsu"]));
-    assert!(
-        portuguese.contains("comando desconhecido: statsu") && portuguese.contains("status"),
-        "{portuguese}"
-    );
+    assert!(portuguese.contains("comando desconhecido: statsu") && portuguese.contains("status"), "{portuguese}");
     let english = err(&run(home.path(), &["statsu", "--lang", "en"]));
     assert!(english.contains("unrecognized subcommand"), "{english}");
 }
@@ -112,16 +108,9 @@ fn help_and_version_are_results() {
     let help = run(home.path(), &["agenda", "book", "--help"]);
     assert_eq!(code(&help), 0);
     assert!(out(&help).contains("Exemplos:") && out(&help).contains("Códigos de saída:"));
-    let english = plantao(home.path())
-        .env("PLANTAO_LANG", "en")
-        .args(["agenda", "book", "-h"])
-        .output()
-        .unwrap();
+    let english = plantao(home.path()).env("PLANTAO_LANG", "en").args(["agenda", "book", "-h"]).output().unwrap();
     assert!(out(&english).contains("Exit codes:"));
-    assert_eq!(
-        out(&run(home.path(), &["--version"])).trim(),
-        concat!("plantao ", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(out(&run(home.path(), &["--version"])).trim(), concat!("plantao ", env!("CARGO_PKG_VERSION")));
     let version = json(&run(home.path(), &["version", "-o", "json"]));
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(version["schema_version"], 1);
@@ -132,10 +121,7 @@ fn the_flag_wins_over_the_environment_which_wins_over_the_context() {
     let home = network();
     let show = |environment: &[(&str, &str)], flags: &[&str]| {
         let mut command = plantao(home.path());
-        command
-            .envs(environment.iter().copied())
-            .args(["context", "show", "-o", "json"])
-            .args(flags);
+        command.envs(environment.iter().copied()).args(["context", "show", "-o", "json"]).args(flags);
         command.output().unwrap()
     };
     assert_eq!(json(&show(&[], &[]))["context"]["name"], "demo");
@@ -144,11 +130,7 @@ fn the_flag_wins_over_the_environment_which_wins_over_the_context() {
     assert_eq!(code(&unknown), 2, "the environment names a context that is not there");
     assert!(err(&unknown).contains("PLT-9002"));
     assert_eq!(json(&show(&environment, &["--context", "demo"]))["context"]["name"], "demo");
-    let elsewhere = plantao(home.path())
-        .env("PLANTAO_CONFIG", "none.toml")
-        .args(["patient", "list"])
-        .output()
-        .unwrap();
+    let elsewhere = plantao(home.path()).env("PLANTAO_CONFIG", "none.toml").args(["patient", "list"]).output().unwrap();
     assert_eq!(code(&elsewhere), 2);
     assert!(err(&elsewhere).contains("PLT-9001"), "{}", err(&elsewhere));
 }
@@ -161,21 +143,8 @@ fn contexts_are_kept_in_a_file_of_the_owner() {
     let list = json(&run(home.path(), &["context", "list", "-o", "json"]));
     assert_eq!(list["current"], "demo");
     assert_eq!(list["contexts"][0]["label"], "PRODUÇÃO");
-    let again = [
-        "context",
-        "add",
-        "demo",
-        "--cluster",
-        "demo",
-        "--endpoint",
-        "h:1",
-        "--ca",
-        "a",
-        "--cert",
-        "b",
-        "--key",
-        "c",
-    ];
+    let again =
+        ["context", "add", "demo", "--cluster", "demo", "--endpoint", "h:1", "--ca", "a", "--cert", "b", "--key", "c"];
     assert_eq!(code(&run(home.path(), &again)), 2, "a context is not replaced by chance");
     assert_eq!(code(&run(home.path(), &["context", "rm", "demo"])), 0);
     assert_eq!(code(&run(home.path(), &["context", "use", "demo"])), 2);
@@ -198,18 +167,13 @@ fn without_a_network_every_command_says_so_with_exit_12() {
         &["agenda", "cancel", "875ac127-ec8a-41b8-bb68-0c2161c61913", "--seen-version", "1"],
     ];
     for arguments in commands {
-        let output =
-            plantao(home.path()).env("PLANTAO_TIMEOUT", "1").args(arguments).output().unwrap();
+        let output = plantao(home.path()).env("PLANTAO_TIMEOUT", "1").args(arguments).output().unwrap();
         assert_eq!(code(&output), 12, "{arguments:?}: {}", err(&output));
         assert_eq!(out(&output), "", "{arguments:?}");
         assert!(err(&output).contains("PLT-9015"), "{arguments:?}: {}", err(&output));
     }
-    let output = plantao(home.path())
-        .args(["unit", "list", "-o", "json", "--timeout", "1"])
-        .output()
-        .unwrap();
-    let error: serde_json::Value =
-        serde_json::from_str(err(&output).lines().last().unwrap()).unwrap();
+    let output = plantao(home.path()).args(["unit", "list", "-o", "json", "--timeout", "1"]).output().unwrap();
+    let error: serde_json::Value = serde_json::from_str(err(&output).lines().last().unwrap()).unwrap();
     assert_eq!(error["message_type"], "exit_error");
     assert_eq!(error["exit_code"], 12);
 }
@@ -219,15 +183,10 @@ fn without_a_network_every_command_says_so_with_exit_12() {
 fn a_request_that_is_over_is_not_sent_again() {
     let home = network();
     let made_long_ago = "018f0000-0000-7000-8000-000000000000";
-    let cancel =
-        ["agenda", "cancel", "consulta-17", "--seen-version", "1", "--request-id", made_long_ago];
+    let cancel = ["agenda", "cancel", "consulta-17", "--seen-version", "1", "--request-id", made_long_ago];
     let output = run(home.path(), &cancel);
     assert_eq!(code(&output), 6, "{}", err(&output));
-    assert!(
-        err(&output).contains("PLT-9013") && err(&output).contains(made_long_ago),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("PLT-9013") && err(&output).contains(made_long_ago), "{}", err(&output));
 }
 
 #[test]
@@ -235,11 +194,7 @@ fn a_confirmation_that_nobody_can_give_names_the_flag() {
     let home = network();
     let output = run(home.path(), &["token", "create"]);
     assert_eq!(code(&output), 2);
-    assert!(
-        err(&output).contains("PLT-9005") && err(&output).contains("--yes"),
-        "{}",
-        err(&output)
-    );
+    assert!(err(&output).contains("PLT-9005") && err(&output).contains("--yes"), "{}", err(&output));
 }
 
 #[test]
@@ -248,33 +203,8 @@ fn ids_and_times_are_checked_before_anything_is_sent() {
     let bad: [(&[&str], &str); 4] = [
         (&["record", "get", "isto não é id"], "PLT-9007"),
         (&["agenda", "list", "--unit", "centro", "--day", "2026-02-30"], "PLT-9010"),
-        (
-            &[
-                "agenda",
-                "list",
-                "--unit",
-                "centro",
-                "--from",
-                "2026-11-24 10:00",
-                "--to",
-                "2026-11-24 09:00",
-            ],
-            "PLT-9012",
-        ),
-        (
-            &[
-                "record",
-                "amend",
-                "x",
-                "--seen-version",
-                "1",
-                "--reason",
-                "r",
-                "--document",
-                "absent",
-            ],
-            "PLT-9014",
-        ),
+        (&["agenda", "list", "--unit", "centro", "--from", "2026-11-24 10:00", "--to", "2026-11-24 09:00"], "PLT-9012"),
+        (&["record", "amend", "x", "--seen-version", "1", "--reason", "r", "--document", "absent"], "PLT-9014"),
     ];
     for (arguments, plt) in bad {
         let output = run(home.path(), arguments);
@@ -286,24 +216,11 @@ fn ids_and_times_are_checked_before_anything_is_sent() {
 #[test]
 fn the_authority_lists_what_it_issued_and_refuses_to_begin_again() {
     let home = network();
-    let node = [
-        "pki",
-        "issue",
-        "--dir",
-        "ca",
-        "--out",
-        "n1",
-        "--node",
-        "1",
-        "--host",
-        "127.0.0.1",
-        "--host",
-        "localhost",
-    ];
+    let node =
+        ["pki", "issue", "--dir", "ca", "--out", "n1", "--node", "1", "--host", "127.0.0.1", "--host", "localhost"];
     assert_eq!(code(&run(home.path(), &node)), 0);
     let list = json(&run(home.path(), &["pki", "list", "--dir", "ca", "-o", "json"]));
-    let identities: Vec<_> =
-        list["certificates"].as_array().unwrap().iter().map(|one| &one["identity"]).collect();
+    let identities: Vec<_> = list["certificates"].as_array().unwrap().iter().map(|one| &one["identity"]).collect();
     assert_eq!(identities, ["spiffe://demo/unit/rede/operator/op", "spiffe://demo/node/1"]);
     let key = std::fs::metadata(home.path().join("n1/node-1.key")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
@@ -312,14 +229,8 @@ fn the_authority_lists_what_it_issued_and_refuses_to_begin_again() {
     assert!(err(&again).contains("PLT-9028"));
     let early = run(home.path(), &["pki", "renew", "--dir", "ca", "--out", "n1", "node-1"]);
     assert_eq!((code(&early), out(&early)), (0, String::new()));
-    assert_eq!(
-        code(&run(home.path(), &["pki", "renew", "--dir", "ca", "--out", "n1", "node-1", "--now"])),
-        0
-    );
-    let bad = run(
-        home.path(),
-        &["pki", "issue", "--dir", "ca", "--out", "x", "--name", "Ana Maria", "--role", "dpo"],
-    );
+    assert_eq!(code(&run(home.path(), &["pki", "renew", "--dir", "ca", "--out", "n1", "node-1", "--now"])), 0);
+    let bad = run(home.path(), &["pki", "issue", "--dir", "ca", "--out", "x", "--name", "Ana Maria", "--role", "dpo"]);
     assert_eq!(code(&bad), 2);
 }
 
@@ -339,9 +250,7 @@ fn completion_knows_the_commands() {
 fn explain_knows_the_codes_in_both_languages() {
     let home = tempfile::tempdir().unwrap();
     assert!(out(&run(home.path(), &["explain", "PLT-1204"])).contains("o horário está ocupado"));
-    assert!(
-        out(&run(home.path(), &["explain", "1204", "--lang", "en"])).contains("the slot is taken")
-    );
+    assert!(out(&run(home.path(), &["explain", "1204", "--lang", "en"])).contains("the slot is taken"));
     let unknown = run(home.path(), &["explain", "PLT-0000\u{1b}[2J"]);
     assert_eq!(code(&unknown), 2);
     assert!(!err(&unknown).contains('\u{1b}'), "{:?}", err(&unknown));
@@ -351,12 +260,8 @@ fn explain_knows_the_codes_in_both_languages() {
 #[test]
 fn a_closed_pipe_is_quiet() {
     let home = tempfile::tempdir().unwrap();
-    let mut child = plantao(home.path())
-        .args(["completion", "zsh"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        plantao(home.path()).args(["completion", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -366,12 +271,8 @@ fn a_closed_pipe_is_quiet() {
 #[test]
 fn nothing_is_coloured_unless_it_is_asked_for() {
     let home = network();
-    let list = |flags: &[&str]| {
-        out(&plantao(home.path()).args(["context", "list"]).args(flags).output().unwrap())
-    };
+    let list = |flags: &[&str]| out(&plantao(home.path()).args(["context", "list"]).args(flags).output().unwrap());
     assert!(!list(&[]).contains('\u{1b}'));
-    let explain = |flags: &[&str]| {
-        out(&plantao(home.path()).args(["explain", "1204"]).args(flags).output().unwrap())
-    };
+    let explain = |flags: &[&str]| out(&plantao(home.path()).args(["explain", "1204"]).args(flags).output().unwrap());
     assert!(!explain(&["--color", "never"]).contains('\u{1b}'));
 }

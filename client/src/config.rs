@@ -197,9 +197,9 @@ fn is_slug(text: &str) -> bool {
 fn is_host_and_port(text: &str) -> bool {
     text.len() <= 260
         && !text.contains('@')
-        && text.parse::<http::uri::Authority>().is_ok_and(|authority| {
-            authority.port_u16().is_some_and(|port| port != 0) && !authority.host().is_empty()
-        })
+        && text
+            .parse::<http::uri::Authority>()
+            .is_ok_and(|authority| authority.port_u16().is_some_and(|port| port != 0) && !authority.host().is_empty())
 }
 
 /// All contexts of one file.
@@ -218,10 +218,8 @@ impl Contexts {
     /// Where this person's contexts are: `PLANTAO_CONFIG`, else `$XDG_CONFIG_HOME/plantao/config.toml`, else
     /// `$HOME/.config/plantao/config.toml`. An empty variable counts as not set.
     pub fn default_path() -> Result<PathBuf, Error> {
-        default_path_from(|name| {
-            env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-        })
-        .ok_or(Error::NoPlace)
+        default_path_from(|name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+            .ok_or(Error::NoPlace)
     }
 
     /// Reads and checks `path`. A missing file is an error of kind `NotFound`: see [`Self::load_or_empty`].
@@ -242,9 +240,7 @@ impl Contexts {
     /// As [`Self::load`], where a missing file means no context yet.
     pub fn load_or_empty(path: &Path) -> Result<Self, Error> {
         match Self::load(path) {
-            Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(Self::default())
-            }
+            Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             other => other,
         }
     }
@@ -255,9 +251,7 @@ impl Contexts {
             fault.map_err(|fault| Error::Context { name: name.clone(), fault })?;
         }
         match &self.current {
-            Some(name) if !self.contexts.contains_key(name) => {
-                Err(Error::UnknownContext { name: name.clone() })
-            }
+            Some(name) if !self.contexts.contains_key(name) => Err(Error::UnknownContext { name: name.clone() }),
             _ => Ok(()),
         }
     }
@@ -267,17 +261,13 @@ impl Contexts {
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         self.check()?;
         let text = toml::to_string_pretty(self).map_err(Error::Encode)?;
-        write_durably(path, text.as_bytes())
-            .map_err(|source| Error::Write { path: path.to_owned(), source })
+        write_durably(path, text.as_bytes()).map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
     /// The context `name`, or the current one, with its paths relative to the directory of `path` resolved.
     pub fn get(&self, name: Option<&str>, path: &Path) -> Result<(String, Context), Error> {
         let name = name.or(self.current.as_deref()).ok_or(Error::NoCurrent)?;
-        let context = self
-            .contexts
-            .get(name)
-            .ok_or_else(|| Error::UnknownContext { name: name.to_owned() })?;
+        let context = self.contexts.get(name).ok_or_else(|| Error::UnknownContext { name: name.to_owned() })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         Ok((name.to_owned(), context.anchored(directory)))
     }
@@ -304,10 +294,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, path));
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // The first error is the one to tell.
         let _ = fs::remove_file(&temporary);
@@ -337,10 +324,7 @@ mod tests {
     }
 
     fn contexts() -> Contexts {
-        Contexts {
-            current: Some("demo".to_owned()),
-            contexts: BTreeMap::from([("demo".to_owned(), context())]),
-        }
+        Contexts { current: Some("demo".to_owned()), contexts: BTreeMap::from([("demo".to_owned(), context())]) }
     }
 
     #[test]
@@ -404,8 +388,7 @@ mod tests {
             (cluster, ContextFault::Cluster),
         ] {
             assert_eq!(bad.check(), Err(fault));
-            let contexts =
-                Contexts { current: None, contexts: BTreeMap::from([("a".to_owned(), bad)]) };
+            let contexts = Contexts { current: None, contexts: BTreeMap::from([("a".to_owned(), bad)]) };
             assert!(matches!(contexts.save(&path), Err(Error::Context { .. })));
         }
         assert!(!path.exists());

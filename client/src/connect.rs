@@ -7,8 +7,8 @@ use crate::config::{Context, ContextFault};
 use crate::identity::Slug;
 use crate::retry::RetryPolicy;
 use crate::transport::{
-    self, ChannelError, ChannelOptions, ClientTls, Credentials, CredentialsError, CredentialsPaths,
-    ExpectedServer, Target, TlsVersions,
+    self, ChannelError, ChannelOptions, ClientTls, Credentials, CredentialsError, CredentialsPaths, ExpectedServer,
+    Target, TlsVersions,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -85,12 +85,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    fn open(
-        address: &str,
-        tls: &ClientTls,
-        options: &ChannelOptions,
-        connections: usize,
-    ) -> Result<Self, OpenError> {
+    fn open(address: &str, tls: &ClientTls, options: &ChannelOptions, connections: usize) -> Result<Self, OpenError> {
         let target = Target { address: address.to_owned(), expected: ExpectedServer::AnyNode };
         let channels = (0..connections.clamp(1, CONNECTIONS_MAX))
             .map(|_| transport::channel(tls, &target, options))
@@ -165,9 +160,7 @@ impl Cluster {
         let public = load(context, "public", &context.cert, &context.key)?;
         let tls = ClientTls::new(Arc::new(public), options.versions);
         let admin_tls = match (&context.admin_cert, &context.admin_key) {
-            (Some(cert), Some(key)) => {
-                ClientTls::new(Arc::new(load(context, "admin", cert, key)?), options.versions)
-            }
+            (Some(cert), Some(key)) => ClientTls::new(Arc::new(load(context, "admin", cert, key)?), options.versions),
             _ => tls.clone(),
         };
         Self::with_tls(&tls, &context.endpoints, &admin_tls, &context.admin_endpoints, options)
@@ -227,20 +220,12 @@ impl Cluster {
     /// connections, and fails over alone.
     pub fn spread(&self, nth: usize) -> Self {
         let count = self.shared.endpoints.len();
-        Self {
-            shared: Arc::clone(&self.shared),
-            current: Arc::new(AtomicUsize::new(nth % count)),
-            lane: nth / count,
-        }
+        Self { shared: Arc::clone(&self.shared), current: Arc::new(AtomicUsize::new(nth % count)), lane: nth / count }
     }
 
     /// The same connections with other deadlines.
     pub fn with_policy(&self, policy: RetryPolicy) -> Self {
-        let shared = Shared {
-            endpoints: self.shared.endpoints.clone(),
-            admin: self.shared.admin.clone(),
-            policy,
-        };
+        let shared = Shared { endpoints: self.shared.endpoints.clone(), admin: self.shared.admin.clone(), policy };
         Self { shared: Arc::new(shared), current: Arc::clone(&self.current), lane: self.lane }
     }
 
@@ -279,19 +264,13 @@ fn load(
     certificate: &std::path::Path,
     key: &std::path::Path,
 ) -> Result<Credentials, OpenError> {
-    let paths = CredentialsPaths {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        roots: context.ca.clone(),
-    };
-    let credentials = Credentials::load(&paths, SystemTime::now())
-        .map_err(|source| OpenError::Credentials { plane, source })?;
+    let paths =
+        CredentialsPaths { certificate: certificate.to_owned(), key: key.to_owned(), roots: context.ca.clone() };
+    let credentials =
+        Credentials::load(&paths, SystemTime::now()).map_err(|source| OpenError::Credentials { plane, source })?;
     let found = credentials.leaf().identity.cluster();
     if found.as_str() != context.cluster {
-        return Err(OpenError::OtherCluster {
-            found: found.clone(),
-            expected: context.cluster.clone(),
-        });
+        return Err(OpenError::OtherCluster { found: found.clone(), expected: context.cluster.clone() });
     }
     Ok(credentials)
 }

@@ -44,9 +44,7 @@ impl Answer {
             grpc: status.code(),
             message: message_of(status),
             code: metadata.get(CODE_KEY).and_then(|code| code.to_str().ok()?.parse().ok()),
-            help: metadata
-                .get_bin(HELP_KEY)
-                .and_then(|help| String::from_utf8(help.to_bytes().ok()?.to_vec()).ok()),
+            help: metadata.get_bin(HELP_KEY).and_then(|help| String::from_utf8(help.to_bytes().ok()?.to_vec()).ok()),
             endpoint: endpoint.to_owned(),
         }
     }
@@ -117,11 +115,7 @@ impl Refusal {
     pub(crate) fn from_wire(rejection: v1::Rejection, index: u64, request_id: Id) -> Self {
         let id = |bytes: &Bytes| Id::from_wire(bytes).ok();
         let held = rejection.resource.as_ref().and_then(|resource| {
-            Some(Held {
-                kind: resource.kind(),
-                id: id(&resource.id)?,
-                holder: id(&rejection.holder_appointment_id)?,
-            })
+            Some(Held { kind: resource.kind(), id: id(&resource.id)?, holder: id(&rejection.holder_appointment_id)? })
         });
         Self {
             code: rejection.code,
@@ -196,13 +190,9 @@ impl Error {
         let (answer, otherwise) = match self {
             Self::Refused(refusal) => return &refusal.help,
             Self::Invalid(answer) => (answer, "correct the request and send it again"),
-            Self::Denied(answer) => {
-                (answer, "use an identity whose role has this right, and look at its certificate")
-            }
+            Self::Denied(answer) => (answer, "use an identity whose role has this right, and look at its certificate"),
             Self::NotFound(answer) => (answer, "check the id"),
-            Self::Unavailable(answer) => {
-                (answer, "try again; `plantao status` shows which nodes answer")
-            }
+            Self::Unavailable(answer) => (answer, "try again; `plantao status` shows which nodes answer"),
             // What a node's help says is about one try, not about the uncertainty.
             Self::Unknown { .. } => {
                 return "look whether it was done, or repeat it with the same request id";

@@ -70,9 +70,7 @@ impl FromStr for Id {
             .bytes()
             .enumerate()
             .filter(|(at, _)| text.len() == 32 || ![8, 13, 18, 23].contains(at))
-            .map(|(_, byte)| {
-                char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-            });
+            .map(|(_, byte)| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
         let mut bytes = [0; 16];
         for byte in &mut bytes {
             let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {

@@ -230,9 +230,7 @@ impl Identity {
     /// Short name of the cluster it belongs to.
     pub fn cluster(&self) -> &Slug {
         match self {
-            Self::Node { cluster, .. }
-            | Self::NewNode { cluster, .. }
-            | Self::Unit { cluster, .. } => cluster,
+            Self::Node { cluster, .. } | Self::NewNode { cluster, .. } | Self::Unit { cluster, .. } => cluster,
         }
     }
 

@@ -86,9 +86,7 @@ fn judge(code: Code, intent: Intent, not_done: bool) -> Verdict {
         (Code::Unauthenticated | Code::PermissionDenied, _) => Verdict::Denied,
         (Code::NotFound, Intent::Read) => Verdict::NotFound,
         // A sealed node, or damage on one: the others may answer.
-        (Code::FailedPrecondition | Code::DataLoss | Code::Internal, Intent::Read) => {
-            Verdict::Elsewhere
-        }
+        (Code::FailedPrecondition | Code::DataLoss | Code::Internal, Intent::Read) => Verdict::Elsewhere,
         (Code::FailedPrecondition, Intent::Write { .. }) if not_done => Verdict::Elsewhere,
         _ => Verdict::Again,
     }
@@ -147,10 +145,8 @@ where
         // The first try is made in any case: a deadline in the past is for the node to judge.
         let timeout = policy.attempt_timeout.min(left).max(Duration::from_millis(1));
         // The channel's own timer starts after connecting; this one bounds both.
-        let attempt = tokio::time::timeout(
-            timeout + Duration::from_millis(100),
-            call(endpoint.channel(cluster.lane()), timeout),
-        );
+        let attempt =
+            tokio::time::timeout(timeout + Duration::from_millis(100), call(endpoint.channel(cluster.lane()), timeout));
         let status = match attempt.await {
             Ok(Ok(response)) => {
                 return Ok(Answered {

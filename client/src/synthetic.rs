@@ -12,8 +12,8 @@ const UNITS: [(&str, &str); 3] =
 const PRACTITIONERS_PER_UNIT: u64 = 4;
 const ROOMS_PER_UNIT: u64 = 3;
 const GIVEN: [&str; 16] = [
-    "Ana", "Antônio", "Beatriz", "Caio", "Débora", "Eduardo", "Flávia", "Gabriel", "Helena",
-    "João", "Letícia", "Mateus", "Natália", "Otávio", "Renata", "Sérgio",
+    "Ana", "Antônio", "Beatriz", "Caio", "Débora", "Eduardo", "Flávia", "Gabriel", "Helena", "João", "Letícia",
+    "Mateus", "Natália", "Otávio", "Renata", "Sérgio",
 ];
 const FAMILY: [&str; 12] = [
     "Almeida",
@@ -29,14 +29,9 @@ const FAMILY: [&str; 12] = [
     "Silveira",
     "Teixeira",
 ];
-const SERVICES: [(&str, u64); 4] =
-    [("Avaliação", 30), ("Toxina botulínica", 45), ("Laser", 60), ("Peeling", 90)];
-const FINDINGS: [&str; 4] = [
-    "Pele íntegra, sem eritema",
-    "Leve edema, orientada a usar compressa fria",
-    "Boa evolução",
-    "Retorno em 15 dias",
-];
+const SERVICES: [(&str, u64); 4] = [("Avaliação", 30), ("Toxina botulínica", 45), ("Laser", 60), ("Peeling", 90)];
+const FINDINGS: [&str; 4] =
+    ["Pele íntegra, sem eritema", "Leve edema, orientada a usar compressa fria", "Boa evolução", "Retorno em 15 dias"];
 
 /// How much is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,8 +120,7 @@ pub fn cpf(nine: u32) -> String {
         format!("{:09}", nine % 1_000_000_000).bytes().map(|byte| u32::from(byte - b'0')).collect();
     for _ in 0..2 {
         let weight = digits.len() as u32 + 1;
-        let sum: u32 =
-            digits.iter().zip((2..=weight).rev()).map(|(digit, weight)| digit * weight).sum();
+        let sum: u32 = digits.iter().zip((2..=weight).rev()).map(|(digit, weight)| digit * weight).sum();
         digits.push(match sum % 11 {
             0 | 1 => 0,
             rest => 11 - rest,
@@ -145,8 +139,7 @@ struct Booking {
 }
 
 fn overlap(a: &Booking, b: &Booking) -> bool {
-    let shares = a.patient == b.patient
-        || (a.unit == b.unit && (a.practitioner == b.practitioner || a.room == b.room));
+    let shares = a.patient == b.patient || (a.unit == b.unit && (a.practitioner == b.practitioner || a.room == b.room));
     shares && a.start_ms < b.end_ms && b.start_ms < a.end_ms
 }
 
@@ -160,10 +153,8 @@ fn local(ms: i64) -> String {
 pub fn write(directory: &Path, options: &SyntheticOptions) -> io::Result<SyntheticCounts> {
     fs::create_dir_all(directory)?;
     let mut chance = Chance(options.seed);
-    let organizations: Vec<Value> = UNITS
-        .iter()
-        .map(|(id, name)| json!({"resourceType": "Organization", "id": id, "name": name}))
-        .collect();
+    let organizations: Vec<Value> =
+        UNITS.iter().map(|(id, name)| json!({"resourceType": "Organization", "id": id, "name": name})).collect();
     let mut practitioners = Vec::new();
     let mut locations = Vec::new();
     for (unit, _) in UNITS {
@@ -203,16 +194,9 @@ pub fn write(directory: &Path, options: &SyntheticOptions) -> io::Result<Synthet
         }));
         patient_ids.push(id);
     }
-    let records = if patient_ids.is_empty() {
-        Vec::new()
-    } else {
-        records(&mut chance, options, &patient_ids)
-    };
-    let (appointments, conflicting) = if patient_ids.is_empty() {
-        (Vec::new(), Vec::new())
-    } else {
-        agenda(&mut chance, options, &patient_ids)
-    };
+    let records = if patient_ids.is_empty() { Vec::new() } else { records(&mut chance, options, &patient_ids) };
+    let (appointments, conflicting) =
+        if patient_ids.is_empty() { (Vec::new(), Vec::new()) } else { agenda(&mut chance, options, &patient_ids) };
     for (file, resources) in [
         ("organizations.ndjson", &organizations),
         ("practitioners.ndjson", &practitioners),
@@ -277,11 +261,7 @@ fn records(chance: &mut Chance, options: &SyntheticOptions, patients: &[String])
     records
 }
 
-fn agenda(
-    chance: &mut Chance,
-    options: &SyntheticOptions,
-    patients: &[String],
-) -> (Vec<Value>, Vec<Value>) {
+fn agenda(chance: &mut Chance, options: &SyntheticOptions, patients: &[String]) -> (Vec<Value>, Vec<Value>) {
     let mut booked: Vec<Booking> = Vec::new();
     // Some draws fall on a taken slot; the bound ends the search when the weeks are full.
     for _ in 0..u64::from(options.appointments) * 50 {
@@ -300,8 +280,7 @@ fn agenda(
         }
         let victim = chance.pick(&booked);
         let mut booking = draw(chance, options, patients.len());
-        (booking.start_ms, booking.end_ms) =
-            (victim.start_ms + 15 * 60_000, victim.end_ms + 15 * 60_000);
+        (booking.start_ms, booking.end_ms) = (victim.start_ms + 15 * 60_000, victim.end_ms + 15 * 60_000);
         match chance.below(3) {
             0 => (booking.unit, booking.practitioner) = (victim.unit, victim.practitioner),
             1 => (booking.unit, booking.room) = (victim.unit, victim.room),
@@ -311,8 +290,7 @@ fn agenda(
     }
     let show = |chance: &mut Chance, booking: &Booking| {
         let unit = UNITS[booking.unit].0;
-        let actor =
-            |reference: String| json!({"actor": {"reference": reference}, "status": "accepted"});
+        let actor = |reference: String| json!({"actor": {"reference": reference}, "status": "accepted"});
         json!({
             "resourceType": "Appointment", "id": chance.uuid(), "status": "booked",
             "start": local(booking.start_ms), "end": local(booking.end_ms),
@@ -358,11 +336,8 @@ mod tests {
 
     /// What a booking holds, and when.
     fn held(appointment: &Value) -> ([String; 3], i64, i64) {
-        let time =
-            |key: &str| crate::time::parse_rfc3339(appointment[key].as_str().unwrap()).unwrap();
-        let actor = |at: usize| {
-            appointment["participant"][at]["actor"]["reference"].as_str().unwrap().to_owned()
-        };
+        let time = |key: &str| crate::time::parse_rfc3339(appointment[key].as_str().unwrap()).unwrap();
+        let actor = |at: usize| appointment["participant"][at]["actor"]["reference"].as_str().unwrap().to_owned();
         ([actor(0), actor(1), actor(2)], time("start"), time("end"))
     }
 
@@ -389,10 +364,7 @@ mod tests {
         for (at, one) in appointments.iter().enumerate() {
             let (_, start, end) = held(one);
             assert!(start < end);
-            assert!(
-                !appointments[..at].iter().any(|other| overlaps(one, other)),
-                "booking {at} overlaps"
-            );
+            assert!(!appointments[..at].iter().any(|other| overlaps(one, other)), "booking {at} overlaps");
         }
         for one in lines(directory.path(), CONFLICTING_FILE) {
             assert!(appointments.iter().any(|other| overlaps(&one, other)));
@@ -417,11 +389,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_files() {
-        let (a, b, c) = (
-            tempfile::tempdir().unwrap(),
-            tempfile::tempdir().unwrap(),
-            tempfile::tempdir().unwrap(),
-        );
+        let (a, b, c) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let options = SyntheticOptions::default();
         write(a.path(), &options).unwrap();
         write(b.path(), &options).unwrap();

@@ -61,10 +61,7 @@ pub fn parse_fhir(text: &str) -> Result<i64, ParseTimeError> {
 pub fn format_rfc3339(ms: i64) -> Option<String> {
     in_range(ms).ok()?;
     // By the calendar, because a timestamp of jiff ends a day before the year 9999 does.
-    let time = jiff::civil::date(1970, 1, 1)
-        .at(0, 0, 0, 0)
-        .checked_add(SignedDuration::from_millis(ms))
-        .ok()?;
+    let time = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(SignedDuration::from_millis(ms)).ok()?;
     Some(format!("{time}Z"))
 }
 
@@ -97,14 +94,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for bad in [
-            "",
-            "hoje",
-            "2026-11-24",
-            "2026-11-24T14:45:00",
-            "2026-02-30T00:00:00Z",
-            "2026-11-24T14:45:00Z[UTC]",
-        ] {
+        for bad in
+            ["", "hoje", "2026-11-24", "2026-11-24T14:45:00", "2026-02-30T00:00:00Z", "2026-11-24T14:45:00Z[UTC]"]
+        {
             assert_eq!(parse_rfc3339(bad), Err(ParseTimeError::Format), "{bad}");
         }
         assert_eq!(parse_rfc3339("1899-12-31T23:59:59Z"), Err(ParseTimeError::OutOfRange));

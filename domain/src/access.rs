@@ -43,16 +43,10 @@ pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
     use Action::{Amend, ChangeState, Create, Encaixe, HandKey, Join, Move, Read, Revoke};
     use Scope::{Network, Nowhere, OwnUnit};
     match (role, module, action) {
-        (
-            Role::Reception | Role::Clinician | Role::Manager | Role::Integration,
-            Module::Patients,
-            Read,
-        ) => Network,
-        (
-            Role::Reception | Role::Clinician | Role::Manager | Role::Integration,
-            Module::Patients,
-            Create | Amend,
-        ) => OwnUnit,
+        (Role::Reception | Role::Clinician | Role::Manager | Role::Integration, Module::Patients, Read) => Network,
+        (Role::Reception | Role::Clinician | Role::Manager | Role::Integration, Module::Patients, Create | Amend) => {
+            OwnUnit
+        }
         (
             Role::Reception | Role::Clinician | Role::Manager | Role::Integration,
             Module::Agenda,
@@ -63,12 +57,7 @@ pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
         (Role::Clinician | Role::Integration, Module::Records, Read | Create | Amend) => OwnUnit,
         (Role::Clinician | Role::Integration, Module::Consents, Read | Create | Revoke) => OwnUnit,
         (
-            Role::Reception
-            | Role::Clinician
-            | Role::Finance
-            | Role::Manager
-            | Role::Operator
-            | Role::Integration,
+            Role::Reception | Role::Clinician | Role::Finance | Role::Manager | Role::Operator | Role::Integration,
             Module::Directory,
             Read,
         ) => Network,
@@ -155,8 +144,7 @@ mod tests {
             for module in MODULES {
                 for action in ACTIONS {
                     let at = |unit| Actor { id: ActorId::from_bytes([9; 16]), role, unit };
-                    let ask =
-                        |actor: Option<UnitId>, unit| decide(&at(actor), module, action, unit);
+                    let ask = |actor: Option<UnitId>, unit| decide(&at(actor), module, action, unit);
                     let answers = [
                         ask(Some(own), Some(own)),
                         ask(Some(own), Some(other)),

@@ -29,10 +29,7 @@ const SCAN_ROWS: usize = 64;
 /// Whether one state may follow another.
 pub const fn is_step(from: AppointmentState, to: AppointmentState) -> bool {
     use AppointmentState::{Arrived, Booked, Cancelled, Closed, NoShow};
-    matches!(
-        (from, to),
-        (Booked, Arrived) | (Arrived, Closed) | (Booked | Arrived, Cancelled | NoShow)
-    )
+    matches!((from, to), (Booked, Arrived) | (Arrived, Closed) | (Booked | Arrived, Cancelled | NoShow))
 }
 
 /// The earliest held booking of a resource that overlaps an interval, other than `except`. Of two that start together,
@@ -129,21 +126,11 @@ fn encaixe_reason(overlap: &Overlap) -> Option<&Sealed> {
 fn index_keys(id: AppointmentId, row: &AppointmentRow) -> [Vec<u8>; 4] {
     let Slot { unit, practitioner, room, interval } = row.slot;
     let occupancy = Occupancy::of(row.state);
-    [
-        AgendaOf::Unit(unit),
-        AgendaOf::Practitioner(practitioner),
-        AgendaOf::Room(room),
-        AgendaOf::Patient(row.patient),
-    ]
-    .map(|of| rows::agenda_key(of, occupancy, interval.start, id))
+    [AgendaOf::Unit(unit), AgendaOf::Practitioner(practitioner), AgendaOf::Room(room), AgendaOf::Patient(row.patient)]
+        .map(|of| rows::agenda_key(of, occupancy, interval.start, id))
 }
 
-fn write(
-    changes: &mut Changes,
-    id: AppointmentId,
-    before: Option<&AppointmentRow>,
-    after: &AppointmentRow,
-) {
+fn write(changes: &mut Changes, id: AppointmentId, before: Option<&AppointmentRow>, after: &AppointmentRow) {
     let place = |row: &AppointmentRow| (row.slot, Occupancy::of(row.state));
     if before.map(place) != Some(place(after)) {
         for key in before.map(|row| index_keys(id, row)).into_iter().flatten() {
@@ -201,21 +188,11 @@ pub(crate) fn book(
 
 fn seen(view: &dyn View, id: AppointmentId, seen_version: u32) -> Result<AppointmentRow, Stop> {
     let row = rows::appointment(view, id)?.ok_or(Rejection::Unknown { what: What::Appointment })?;
-    if row.version == seen_version {
-        Ok(row)
-    } else {
-        Err(Rejection::StaleVersion { current: row.version }.into())
-    }
+    if row.version == seen_version { Ok(row) } else { Err(Rejection::StaleVersion { current: row.version }.into()) }
 }
 
 /// Another place or time for a booking that is not over. Its own former slot never stands in its way.
-pub(crate) fn move_to(
-    case: &Case<'_>,
-    id: AppointmentId,
-    seen_version: u32,
-    slot: &Slot,
-    overlap: &Overlap,
-) -> Ruling {
+pub(crate) fn move_to(case: &Case<'_>, id: AppointmentId, seen_version: u32, slot: &Slot, overlap: &Overlap) -> Ruling {
     check_interval(slot.interval)?;
     check_overlap(overlap)?;
     let before = seen(case.view, id, seen_version)?;

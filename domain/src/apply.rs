@@ -130,23 +130,14 @@ fn repeat(envelope: &Envelope, stored: StoredOutcome) -> Applied {
 
 fn store(changes: &mut Changes, envelope: &Envelope, outcome: &Outcome) {
     let Envelope { request_id, content_tag, not_after, .. } = envelope;
-    let row = StoredOutcome {
-        content_tag: *content_tag,
-        not_after: *not_after,
-        outcome: outcome.clone(),
-    };
+    let row = StoredOutcome { content_tag: *content_tag, not_after: *not_after, outcome: outcome.clone() };
     rows::put(changes, rows::outcome_key(*request_id), &row);
     rows::mark(changes, rows::outcome_expiry_key(*not_after, *request_id));
 }
 
 /// Deletes answers whose requests are refused as expired from now on. The head remembers how far that went: searching
 /// from the start would pass over everything deleted so far.
-fn purge(
-    view: &dyn View,
-    at: ClusterTime,
-    trail: &mut Trail,
-    changes: &mut Changes,
-) -> Result<(), ViewFault> {
+fn purge(view: &dyn View, at: ClusterTime, trail: &mut Trail, changes: &mut Changes) -> Result<(), ViewFault> {
     let head = trail.head();
     let beyond = head.purged_time.zip(head.purged_request);
     for (not_after, request) in rows::outdated_outcomes(view, beyond, at, PURGED_MAX)? {
@@ -198,8 +189,7 @@ fn rule(
                 trail.add(changes, deed.entry(envelope, at, Ok(version)));
                 // Both units' screens must learn of a booking that left the one for the other.
                 if let Some(also) = deed.also.filter(|also| Some(*also) != deed.unit) {
-                    let entry =
-                        AuditEntry { unit: Some(also), ..deed.entry(envelope, at, Ok(version)) };
+                    let entry = AuditEntry { unit: Some(also), ..deed.entry(envelope, at, Ok(version)) };
                     trail.add(changes, entry);
                 }
             }
@@ -210,25 +200,10 @@ fn rule(
 
 fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
     match command {
-        Command::CreateCluster {
-            cluster_id,
-            name,
-            recovery_slot,
-            epoch_key,
-            search_key,
-            tag_key,
-            first_node,
-        } => {
+        Command::CreateCluster { cluster_id, name, recovery_slot, epoch_key, search_key, tag_key, first_node } => {
             let cluster_id = *cluster_id;
-            let beginning = cluster::Beginning {
-                cluster_id,
-                name,
-                recovery_slot,
-                epoch_key,
-                search_key,
-                tag_key,
-                first_node,
-            };
+            let beginning =
+                cluster::Beginning { cluster_id, name, recovery_slot, epoch_key, search_key, tag_key, first_node };
             cluster::create(case, &beginning)
         }
         Command::CreateJoinToken { token, not_after, keyed, voter } => cluster::create_token(
@@ -237,15 +212,11 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         ),
         Command::RedeemJoinToken { token, node } => cluster::redeem(case, token, node),
         Command::NoteRootHanded { node } => keys::note_root_handed(case, *node),
-        Command::RegisterUnit { unit, slug, key, content } => {
-            directory::register_unit(case, *unit, slug, key, content)
-        }
+        Command::RegisterUnit { unit, slug, key, content } => directory::register_unit(case, *unit, slug, key, content),
         Command::RegisterPractitioner { practitioner, unit, content } => {
             directory::register_practitioner(case, *practitioner, *unit, content)
         }
-        Command::RegisterRoom { room, unit, content } => {
-            directory::register_room(case, *room, *unit, content)
-        }
+        Command::RegisterRoom { room, unit, content } => directory::register_room(case, *room, *unit, content),
         Command::RegisterPatient { patient, unit, key, tokens, content } => {
             patients::register(case, *patient, *unit, key, tokens, content)
         }
@@ -263,27 +234,13 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         }
         Command::AddRecord { record, patient, unit, kind, authored_at, content } => {
             let (patient, unit, authored_at) = (*patient, *unit, *authored_at);
-            records::add(
-                case,
-                *record,
-                &records::Document { patient, unit, kind, authored_at },
-                content,
-            )
+            records::add(case, *record, &records::Document { patient, unit, kind, authored_at }, content)
         }
         Command::AmendRecord { record, seen_version, reason, content } => {
             records::amend(case, *record, *seen_version, reason, content)
         }
-        Command::GrantConsent {
-            consent,
-            patient,
-            unit,
-            purposes,
-            valid_from,
-            valid_until,
-            content,
-        } => {
-            let (patient, unit, valid_from, valid_until) =
-                (*patient, *unit, *valid_from, *valid_until);
+        Command::GrantConsent { consent, patient, unit, purposes, valid_from, valid_until, content } => {
+            let (patient, unit, valid_from, valid_until) = (*patient, *unit, *valid_from, *valid_until);
             let grant = consent::Grant { patient, unit, purposes, valid_from, valid_until };
             consent::grant(case, *consent, &grant, content)
         }
@@ -318,30 +275,20 @@ impl Deed {
             Overlap::Encaixe { .. } => Action::Encaixe,
         };
         Ok(match command {
-            Command::CreateCluster { .. } => {
-                Self::new(Module::Cluster, Action::Create, Object::Cluster)
+            Command::CreateCluster { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),
+            Command::CreateJoinToken { .. } => Self::new(Module::Cluster, Action::Amend, Object::Cluster),
+            Command::RedeemJoinToken { .. } => Self::new(Module::Cluster, Action::Join, Object::Cluster),
+            Command::NoteRootHanded { node } => Self::new(Module::Keys, Action::HandKey, Object::Node(*node)),
+            Command::RegisterUnit { unit, .. } => {
+                Self { unit: Some(*unit), ..Self::new(Module::Directory, Action::Create, Object::Unit(*unit)) }
             }
-            Command::CreateJoinToken { .. } => {
-                Self::new(Module::Cluster, Action::Amend, Object::Cluster)
-            }
-            Command::RedeemJoinToken { .. } => {
-                Self::new(Module::Cluster, Action::Join, Object::Cluster)
-            }
-            Command::NoteRootHanded { node } => {
-                Self::new(Module::Keys, Action::HandKey, Object::Node(*node))
-            }
-            Command::RegisterUnit { unit, .. } => Self {
-                unit: Some(*unit),
-                ..Self::new(Module::Directory, Action::Create, Object::Unit(*unit))
-            },
             Command::RegisterPractitioner { practitioner, unit, .. } => Self {
                 unit: Some(*unit),
                 ..Self::new(Module::Directory, Action::Create, Object::Practitioner(*practitioner))
             },
-            Command::RegisterRoom { room, unit, .. } => Self {
-                unit: Some(*unit),
-                ..Self::new(Module::Directory, Action::Create, Object::Room(*room))
-            },
+            Command::RegisterRoom { room, unit, .. } => {
+                Self { unit: Some(*unit), ..Self::new(Module::Directory, Action::Create, Object::Room(*room)) }
+            }
             Command::RegisterPatient { patient, unit, .. } => Self {
                 unit: Some(*unit),
                 patient: Some(*patient),
@@ -355,11 +302,7 @@ impl Deed {
             Command::Book { appointment, patient, slot, overlap, .. } => Self {
                 unit: Some(slot.unit),
                 patient: Some(*patient),
-                ..Self::new(
-                    Module::Agenda,
-                    encaixe_or(overlap, Action::Create),
-                    Object::Appointment(*appointment),
-                )
+                ..Self::new(Module::Agenda, encaixe_or(overlap, Action::Create), Object::Appointment(*appointment))
             },
             Command::MoveAppointment { appointment, slot, overlap, .. } => {
                 let row = rows::appointment(view, *appointment)?;
@@ -367,11 +310,7 @@ impl Deed {
                     unit: Some(row.as_ref().map_or(slot.unit, |row| row.slot.unit)),
                     also: Some(slot.unit),
                     patient: row.map(|row| row.patient),
-                    ..Self::new(
-                        Module::Agenda,
-                        encaixe_or(overlap, Action::Move),
-                        Object::Appointment(*appointment),
-                    )
+                    ..Self::new(Module::Agenda, encaixe_or(overlap, Action::Move), Object::Appointment(*appointment))
                 }
             }
             Command::ChangeAppointmentState { appointment, .. } => {
@@ -379,11 +318,7 @@ impl Deed {
                 Self {
                     unit: row.as_ref().map(|row| row.slot.unit),
                     patient: row.map(|row| row.patient),
-                    ..Self::new(
-                        Module::Agenda,
-                        Action::ChangeState,
-                        Object::Appointment(*appointment),
-                    )
+                    ..Self::new(Module::Agenda, Action::ChangeState, Object::Appointment(*appointment))
                 }
             }
             Command::AddRecord { record, patient, unit, .. } => Self {
@@ -412,27 +347,18 @@ impl Deed {
                     ..Self::new(Module::Consents, Action::Revoke, Object::Consent(*consent))
                 }
             }
-            Command::NoteReads { node, .. } => {
-                Self::new(Module::Audit, Action::Create, Object::Node(*node))
-            }
+            Command::NoteReads { node, .. } => Self::new(Module::Audit, Action::Create, Object::Node(*node)),
         })
     }
 
     /// What is not known is nowhere: whoever has the right at all learns that from the rule, nobody else learns it.
     fn is_allowed(&self, envelope: &Envelope) -> bool {
         let actor = &envelope.actor;
-        let allowed = |unit: Option<UnitId>| {
-            decide(actor, self.module, self.action, unit) == Decision::Allowed
-        };
+        let allowed = |unit: Option<UnitId>| decide(actor, self.module, self.action, unit) == Decision::Allowed;
         allowed(self.unit.or(actor.unit)) && (self.also.is_none() || allowed(self.also))
     }
 
-    fn entry(
-        &self,
-        envelope: &Envelope,
-        at: ClusterTime,
-        result: Result<u32, &Rejection>,
-    ) -> AuditEntry {
+    fn entry(&self, envelope: &Envelope, at: ClusterTime, result: Result<u32, &Rejection>) -> AuditEntry {
         AuditEntry {
             sequence: 0,
             index: 0,

@@ -40,9 +40,7 @@ fn is_address(text: &str) -> bool {
     let parts = text.rsplit_once(':');
     text.len() <= ADDRESS_BYTES_MAX
         && text.bytes().all(|b| b.is_ascii_graphic())
-        && parts.is_some_and(|(host, port)| {
-            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
-        })
+        && parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
 }
 
 fn node(node: &NodeDescription) -> Result<(), Rejection> {
@@ -66,15 +64,7 @@ fn times(times: &[ClusterTime]) -> Result<(), Rejection> {
 /// Refuses a command with a value outside of its bounds.
 pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
     match command {
-        Command::CreateCluster {
-            cluster_id,
-            name,
-            recovery_slot,
-            epoch_key,
-            search_key,
-            tag_key,
-            first_node,
-        } => {
+        Command::CreateCluster { cluster_id, name, recovery_slot, epoch_key, search_key, tag_key, first_node } => {
             ids(&[cluster_id.is_nil(), search_key.key_id.is_nil(), tag_key.key_id.is_nil()])?;
             hold(is_name(name), Field::Slug)?;
             contents(&[recovery_slot, epoch_key, &search_key.frame, &tag_key.frame])?;
@@ -155,10 +145,6 @@ mod tests {
         for bad in ["", ":1", "host", "host:", "host:0", "host:65536", "ho st:1", "host:x"] {
             assert!(!is_address(bad), "{bad:?}");
         }
-        assert!(
-            is_address("127.0.0.1:7000")
-                && is_address("[::1]:7000")
-                && is_address("node.clinic:7000")
-        );
+        assert!(is_address("127.0.0.1:7000") && is_address("[::1]:7000") && is_address("node.clinic:7000"));
     }
 }

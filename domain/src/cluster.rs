@@ -107,8 +107,7 @@ pub(crate) struct Beginning<'a> {
 
 /// The first command. The epoch's number is the one that both keys name.
 pub(crate) fn create(case: &Case<'_>, beginning: &Beginning<'_>) -> Ruling {
-    let Beginning { cluster_id, name, recovery_slot, epoch_key, search_key, tag_key, first_node } =
-        *beginning;
+    let Beginning { cluster_id, name, recovery_slot, epoch_key, search_key, tag_key, first_node } = *beginning;
     if rows::cluster(case.view)?.is_some() {
         return Err(Rejection::WrongClusterState.into());
     }
@@ -125,11 +124,7 @@ pub(crate) fn create(case: &Case<'_>, beginning: &Beginning<'_>) -> Ruling {
         epoch: search_key.epoch,
     };
     // It made the root key, so it has it.
-    let node = NodeRow {
-        description: first_node.clone(),
-        joined_at: case.at,
-        root_handed: first_node.keyed,
-    };
+    let node = NodeRow { description: first_node.clone(), joined_at: case.at, root_handed: first_node.keyed };
     let mut changes = Changes::new();
     rows::put(&mut changes, rows::cluster_key(), &row);
     rows::put(&mut changes, rows::recovery_slot_key(), recovery_slot);
@@ -143,11 +138,7 @@ pub(crate) fn create(case: &Case<'_>, beginning: &Beginning<'_>) -> Ruling {
 /// A token for one node. Outdated ones are cleared on the way.
 pub(crate) fn create_token(case: &Case<'_>, token: JoinTokenRow) -> Ruling {
     if let Some(row) = rows::join_token(case.view, &token.token)? {
-        return if row == token {
-            Ok(Done::unchanged(0))
-        } else {
-            Err(Rejection::TokenRefused.into())
-        };
+        return if row == token { Ok(Done::unchanged(0)) } else { Err(Rejection::TokenRefused.into()) };
     }
     if token.not_after < case.at {
         return Err(Rejection::TokenRefused.into());
@@ -174,19 +165,12 @@ pub(crate) fn redeem(case: &Case<'_>, token: &Tag, node: &NodeDescription) -> Ru
         return Err(Rejection::TokenRefused.into());
     }
     let id = cluster.next_node;
-    let description = NodeDescription {
-        keyed: node.keyed && row.keyed,
-        voter: node.voter && row.voter,
-        ..node.clone()
-    };
+    let description =
+        NodeDescription { keyed: node.keyed && row.keyed, voter: node.voter && row.voter, ..node.clone() };
     let next_node = NodeId(id.0.saturating_add(1));
     let mut changes = Changes::new();
     rows::delete(&mut changes, rows::join_token_key(token));
-    rows::put(
-        &mut changes,
-        rows::node_key(id),
-        &NodeRow { description, joined_at: case.at, root_handed: false },
-    );
+    rows::put(&mut changes, rows::node_key(id), &NodeRow { description, joined_at: case.at, root_handed: false });
     rows::put(&mut changes, rows::cluster_key(), &ClusterRow { next_node, ..cluster });
     Ok(Done { node: Some(id), ..Done::changed(0, changes) })
 }

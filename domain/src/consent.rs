@@ -55,12 +55,7 @@ pub(crate) fn grant(case: &Case<'_>, id: ConsentId, grant: &Grant<'_>, content: 
         revoked_at: None,
         version: 1,
     };
-    let step = ConsentVersionRow {
-        at: case.at,
-        by: case.actor.id,
-        revokes: false,
-        content: content.clone(),
-    };
+    let step = ConsentVersionRow { at: case.at, by: case.actor.id, revokes: false, content: content.clone() };
     let mut changes = Changes::new();
     rows::put(&mut changes, rows::consent_key(id), &row);
     rows::put(&mut changes, rows::consent_version_key(id, 1), &step);
@@ -78,18 +73,9 @@ pub(crate) fn revoke(case: &Case<'_>, id: ConsentId, seen_version: u32, reason: 
         return Err(Rejection::StaleVersion { current: row.version }.into());
     }
     let next = row.version.saturating_add(1);
-    let step = ConsentVersionRow {
-        at: case.at,
-        by: case.actor.id,
-        revokes: true,
-        content: reason.clone(),
-    };
+    let step = ConsentVersionRow { at: case.at, by: case.actor.id, revokes: true, content: reason.clone() };
     let mut changes = Changes::new();
     rows::put(&mut changes, rows::consent_version_key(id, next), &step);
-    rows::put(
-        &mut changes,
-        rows::consent_key(id),
-        &ConsentRow { revoked_at: Some(case.at), version: next, ..row },
-    );
+    rows::put(&mut changes, rows::consent_key(id), &ConsentRow { revoked_at: Some(case.at), version: next, ..row });
     Ok(Done::changed(next, changes))
 }

@@ -14,13 +14,7 @@ fn unchanged_if(same: bool, what: What) -> Ruling {
 }
 
 /// A clinic. A short name that another unit has is refused as existing.
-pub(crate) fn register_unit(
-    case: &Case<'_>,
-    id: UnitId,
-    slug: &str,
-    key: &WrappedKey,
-    content: &Sealed,
-) -> Ruling {
+pub(crate) fn register_unit(case: &Case<'_>, id: UnitId, slug: &str, key: &WrappedKey, content: &Sealed) -> Ruling {
     if let Some(row) = rows::unit(case.view, id)? {
         return unchanged_if(row.slug == slug, What::Unit);
     }
@@ -42,24 +36,14 @@ pub(crate) fn register_unit(
 }
 
 /// A professional.
-pub(crate) fn register_practitioner(
-    case: &Case<'_>,
-    id: PractitionerId,
-    unit: UnitId,
-    content: &Sealed,
-) -> Ruling {
+pub(crate) fn register_practitioner(case: &Case<'_>, id: PractitionerId, unit: UnitId, content: &Sealed) -> Ruling {
     if let Some(row) = rows::practitioner(case.view, id)? {
         return unchanged_if(row.unit == unit, What::Practitioner);
     }
     if rows::unit(case.view, unit)?.is_none() {
         return Err(Rejection::Unknown { what: What::Unit }.into());
     }
-    let row = PractitionerRow {
-        unit,
-        registered_at: case.at,
-        registered_by: case.actor.id,
-        content: content.clone(),
-    };
+    let row = PractitionerRow { unit, registered_at: case.at, registered_by: case.actor.id, content: content.clone() };
     let mut changes = Changes::new();
     rows::put(&mut changes, rows::practitioner_key(id), &row);
     rows::mark(&mut changes, rows::practitioner_by_unit_key(unit, id));
@@ -74,12 +58,7 @@ pub(crate) fn register_room(case: &Case<'_>, id: RoomId, unit: UnitId, content: 
     if rows::unit(case.view, unit)?.is_none() {
         return Err(Rejection::Unknown { what: What::Unit }.into());
     }
-    let row = RoomRow {
-        unit,
-        registered_at: case.at,
-        registered_by: case.actor.id,
-        content: content.clone(),
-    };
+    let row = RoomRow { unit, registered_at: case.at, registered_by: case.actor.id, content: content.clone() };
     let mut changes = Changes::new();
     rows::put(&mut changes, rows::room_key(id), &row);
     rows::mark(&mut changes, rows::room_by_unit_key(unit, id));

@@ -278,9 +278,7 @@ impl Rejection {
             Self::Denied => "use an identity whose role has this right, or ask a manager",
             Self::Expired => "look whether it was done, then send it again as a new request",
             Self::RequestIdReused => "make a new request id for each new request",
-            Self::LifetimeTooLong => {
-                "set the time limit to at most ten minutes from now, and check the clock"
-            }
+            Self::LifetimeTooLong => "set the time limit to at most ten minutes from now, and check the clock",
             Self::Unknown { .. } => "check the id, or register it first",
             Self::Exists { .. } => "use a new id, or amend the existing one",
             Self::StaleVersion { .. } => "read it again and repeat the change on the new version",

@@ -68,12 +68,8 @@ pub(crate) fn register(
     let mut changes = Changes::new();
     let row = PatientRow { unit, version: 1, registered_at: case.at };
     rows::put(&mut changes, rows::patient_key(id), &row);
-    let version = PatientVersionRow {
-        at: case.at,
-        by: case.actor.id,
-        tokens: tokens.to_vec(),
-        content: content.clone(),
-    };
+    let version =
+        PatientVersionRow { at: case.at, by: case.actor.id, tokens: tokens.to_vec(), content: content.clone() };
     rows::put(&mut changes, rows::patient_version_key(id, 1), &version);
     rows::put(&mut changes, rows::data_key_key(KeyOwner::Patient(id)), key);
     write_tokens(&mut changes, id, &[], tokens);
@@ -81,13 +77,7 @@ pub(crate) fn register(
 }
 
 /// New demographics.
-pub(crate) fn amend(
-    case: &Case<'_>,
-    id: PatientId,
-    seen_version: u32,
-    tokens: &[Tag],
-    content: &Sealed,
-) -> Ruling {
+pub(crate) fn amend(case: &Case<'_>, id: PatientId, seen_version: u32, tokens: &[Tag], content: &Sealed) -> Ruling {
     let row = rows::patient(case.view, id)?.ok_or(Rejection::Unknown { what: What::Patient })?;
     if row.version != seen_version {
         return Err(Rejection::StaleVersion { current: row.version }.into());
@@ -97,12 +87,8 @@ pub(crate) fn amend(
     let next = row.version.saturating_add(1);
     let mut changes = Changes::new();
     rows::put(&mut changes, rows::patient_key(id), &PatientRow { version: next, ..row });
-    let version = PatientVersionRow {
-        at: case.at,
-        by: case.actor.id,
-        tokens: tokens.to_vec(),
-        content: content.clone(),
-    };
+    let version =
+        PatientVersionRow { at: case.at, by: case.actor.id, tokens: tokens.to_vec(), content: content.clone() };
     rows::put(&mut changes, rows::patient_version_key(id, next), &version);
     write_tokens(&mut changes, id, before.as_ref().map_or(&[], |row| &row.tokens), tokens);
     Ok(Done::changed(next, changes))

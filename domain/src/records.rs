@@ -17,18 +17,10 @@ pub(crate) struct Document<'a> {
 }
 
 /// A new document. The same again (patient, unit, kind, time) changes nothing.
-pub(crate) fn add(
-    case: &Case<'_>,
-    id: RecordId,
-    document: &Document<'_>,
-    content: &Sealed,
-) -> Ruling {
+pub(crate) fn add(case: &Case<'_>, id: RecordId, document: &Document<'_>, content: &Sealed) -> Ruling {
     let Document { patient, unit, kind, authored_at } = *document;
     if let Some(row) = rows::record(case.view, id)? {
-        let same = row.patient == patient
-            && row.unit == unit
-            && row.kind == kind
-            && row.authored_at == authored_at;
+        let same = row.patient == patient && row.unit == unit && row.kind == kind && row.authored_at == authored_at;
         let exists = Rejection::Exists { what: What::Record };
         return if same { Ok(Done::unchanged(row.version)) } else { Err(exists.into()) };
     }
@@ -41,21 +33,14 @@ pub(crate) fn add(
     let mut changes = Changes::new();
     let row = RecordRow { patient, unit, kind: kind.to_owned(), authored_at, version: 1 };
     rows::put(&mut changes, rows::record_key(id), &row);
-    let version =
-        RecordVersionRow { at: case.at, by: case.actor.id, reason: None, content: content.clone() };
+    let version = RecordVersionRow { at: case.at, by: case.actor.id, reason: None, content: content.clone() };
     rows::put(&mut changes, rows::record_version_key(id, 1), &version);
     rows::mark(&mut changes, rows::record_by_patient_key(patient, authored_at, id));
     Ok(Done::changed(1, changes))
 }
 
 /// A correction.
-pub(crate) fn amend(
-    case: &Case<'_>,
-    id: RecordId,
-    seen_version: u32,
-    reason: &Sealed,
-    content: &Sealed,
-) -> Ruling {
+pub(crate) fn amend(case: &Case<'_>, id: RecordId, seen_version: u32, reason: &Sealed, content: &Sealed) -> Ruling {
     if reason.0.is_empty() {
         return Err(Rejection::ReasonMissing.into());
     }
@@ -65,12 +50,8 @@ pub(crate) fn amend(
     }
     let next = row.version.saturating_add(1);
     let mut changes = Changes::new();
-    let version = RecordVersionRow {
-        at: case.at,
-        by: case.actor.id,
-        reason: Some(reason.clone()),
-        content: content.clone(),
-    };
+    let version =
+        RecordVersionRow { at: case.at, by: case.actor.id, reason: Some(reason.clone()), content: content.clone() };
     rows::put(&mut changes, rows::record_version_key(id, next), &version);
     rows::put(&mut changes, rows::record_key(id), &RecordRow { version: next, ..row });
     Ok(Done::changed(next, changes))

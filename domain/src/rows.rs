@@ -180,11 +180,7 @@ mod tests {
         let range = KeyRange::with_start(vec![0x20, 0xff, 0xff]);
         assert_eq!(range.to, vec![0x21]);
         let range = KeyRange::with_start(vec![0x20, 7]);
-        assert!(
-            range.from <= vec![0x20, 7]
-                && vec![0x20, 7, 0xff, 0xff] < range.to
-                && vec![0x20, 8] >= range.to
-        );
+        assert!(range.from <= vec![0x20, 7] && vec![0x20, 7, 0xff, 0xff] < range.to && vec![0x20, 8] >= range.to);
         assert_eq!(range.clone().after(&[0x20, 7, 1]).from, vec![0x20, 7, 1, 0]);
         assert_eq!(range.clone().after(&[0x10]).from, vec![0x20, 7]);
         assert_eq!(range.before(vec![0x20, 7, 9]).to, vec![0x20, 7, 9]);

@@ -11,9 +11,8 @@ pub struct ClusterTime(#[n(0)] i64);
 impl<'b, C> Decode<'b, C> for ClusterTime {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         let position = d.position();
-        Self::from_millis(d.i64()?).ok_or_else(|| {
-            minicbor::decode::Error::message("time outside the years 1900 to 9999").at(position)
-        })
+        Self::from_millis(d.i64()?)
+            .ok_or_else(|| minicbor::decode::Error::message("time outside the years 1900 to 9999").at(position))
     }
 }
 

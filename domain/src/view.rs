@@ -26,13 +26,7 @@ pub trait View {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault>;
 
     /// At most `limit` rows with `from <= key < to`, in order, or from the end backwards.
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault>;
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault>;
 }
 
 impl<V: View + ?Sized> View for &V {
@@ -40,13 +34,7 @@ impl<V: View + ?Sized> View for &V {
         (**self).get(key)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         (**self).range(from, to, order, limit)
     }
 }
@@ -56,13 +44,7 @@ impl<V: View + ?Sized> View for std::sync::Arc<V> {
         (**self).get(key)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         (**self).range(from, to, order, limit)
     }
 }
@@ -107,13 +89,7 @@ impl View for MemView {
         Ok(self.rows.get(key).cloned())
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         if from >= to {
             return Ok(Vec::new());
         }
@@ -157,13 +133,7 @@ impl<V: View + ?Sized> View for Overlay<'_, V> {
         }
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         if from >= to {
             return Ok(Vec::new());
         }

@@ -35,9 +35,7 @@ use crate::storage::state::{EngineKind, StateStore};
 use crate::storage::wal::{Wal, WalOptions};
 use crate::storage::watermark::LogIdentity;
 use crate::telemetry::{RequestMeter, metrics};
-use crate::transport::{
-    Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server,
-};
+use crate::transport::{Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server};
 use anyhow::{Context, bail};
 use plantao_client::identity::Identity;
 use plantao_client::transport::{CredentialsPaths, TlsVersions};
@@ -198,11 +196,7 @@ impl Core {
             tokio::task::spawn_blocking(move || open_storage(&data, &identity, &seal, engine))
         };
         let (snapshots, state, wal) = opening.await.context("opening the storage was cut off")??;
-        let us = Affiliation {
-            cluster: identity.cluster,
-            incarnation: identity.incarnation,
-            node: identity.node.0,
-        };
+        let us = Affiliation { cluster: identity.cluster, incarnation: identity.incarnation, node: identity.node.0 };
         let clocks = PeerClocks::new(clock.clone());
         let channels = PeerChannels::new(tls.client());
         let preferred = config.prefer_leader && identity.keyed;
@@ -349,8 +343,7 @@ impl App {
         let public = bind(Plane::Public, config.public_listen, &tls).await?;
         let admin = bind(Plane::Admin, config.admin_listen, &tls).await?;
         let peer = bind(Plane::Peer, config.peer_listen, &tls).await?;
-        let addresses =
-            Addresses { public: public.local_addr(), admin: admin.local_addr(), peer: peer.local_addr() };
+        let addresses = Addresses { public: public.local_addr(), admin: admin.local_addr(), peer: peer.local_addr() };
         if let Some(address) = config.metrics_listen {
             metrics::serve(address)?;
         }
@@ -482,11 +475,14 @@ impl App {
 
     fn serve_peer(&mut self, acceptor: Acceptor) {
         let gate = Gate::new(self.core.affiliation(), self.core.consensus.clone());
-        let raft =
-            PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
+        let raft = PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
         let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
-        let join =
-            JoinServer::new(gate.clone(), self.gateway.clone(), Arc::clone(&self.core.identity), self.core.tls.identity());
+        let join = JoinServer::new(
+            gate.clone(),
+            self.gateway.clone(),
+            Arc::clone(&self.core.identity),
+            self.core.tls.identity(),
+        );
         let limit = plantao_client::transport::MESSAGE_BYTES_MAX;
         let router = server(&ServerLimits::for_plane(Plane::Peer), self.layer(Plane::Peer))
             .layer(RequestMeter::new(Plane::Peer.as_str()))
@@ -523,8 +519,7 @@ impl App {
                 cost: passphrase_cost(config)?,
                 entropy: self.core.entropy.clone(),
             };
-            let fetch =
-                fetch_root_key(self.gateway.clone(), self.core.affiliation(), self.core.channels.clone(), keep);
+            let fetch = fetch_root_key(self.gateway.clone(), self.core.affiliation(), self.core.channels.clone(), keep);
             supervised(&mut self.tasks, "unseal", fetch);
         }
         Ok(())
@@ -564,8 +559,8 @@ fn open_journal(config: &Config, core: &Core) -> anyhow::Result<Journal> {
         seal: Box::new(move |id| JournalSeal::new(seal, id)),
     })
     .context("the journal of reads cannot be opened; set its directory aside to lose what it holds")?;
-    let known = rows::journal_last(&*core.state, core.identity.node, journal.id())
-        .context("the state cannot be read")?;
+    let known =
+        rows::journal_last(&*core.state, core.identity.node, journal.id()).context("the state cannot be read")?;
     journal.continue_after(known);
     Ok(journal)
 }

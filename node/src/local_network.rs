@@ -65,8 +65,7 @@ pub struct NetworkOptions {
 impl NetworkOptions {
     /// Two units, `centro` and `jardins`, and `cofre` off-site, without keys and on another engine.
     pub fn clinic(program: PathBuf, cluster: Slug, timers: Timers) -> Self {
-        let nodes =
-            vec![NodeSpec::unit("centro"), NodeSpec::unit("jardins"), NodeSpec::off_site("cofre")];
+        let nodes = vec![NodeSpec::unit("centro"), NodeSpec::unit("jardins"), NodeSpec::off_site("cofre")];
         Self { program, cluster, timers, nodes, settings: Vec::new() }
     }
 }
@@ -188,8 +187,7 @@ impl LocalNetwork {
     pub async fn create(directory: &Path, options: &NetworkOptions) -> Result<Self, Error> {
         let directory = prepare(directory)?;
         let authority =
-            Authority::create(&options.cluster, &directory.join("authority"), SystemTime::now())
-                .map_err(Error::Pki)?;
+            Authority::create(&options.cluster, &directory.join("authority"), SystemTime::now()).map_err(Error::Pki)?;
         let mut network = Self {
             program: options.program.clone(),
             cluster: options.cluster.clone(),
@@ -228,10 +226,7 @@ impl LocalNetwork {
             running: None,
         });
         let nodes = nodes.collect();
-        let cluster = description
-            .cluster
-            .parse()
-            .map_err(|_| Error::NotANetwork { path: directory.clone() })?;
+        let cluster = description.cluster.parse().map_err(|_| Error::NotANetwork { path: directory.clone() })?;
         Ok(Self { program, cluster, settings, nodes, directory })
     }
 
@@ -350,8 +345,7 @@ impl LocalNetwork {
 
     /// Kills all nodes before waiting for any, as a loss of power does.
     pub async fn kill_all(&mut self) -> Result<(), Error> {
-        let mut dying: Vec<Running> =
-            self.nodes.iter_mut().filter_map(|node| node.running.take()).collect();
+        let mut dying: Vec<Running> = self.nodes.iter_mut().filter_map(|node| node.running.take()).collect();
         for running in &mut dying {
             running.send_kill()?;
         }
@@ -383,8 +377,7 @@ impl LocalNetwork {
     pub async fn leader(&self) -> Result<usize, Error> {
         let leader = self
             .until("a leader that the others follow", |statuses| {
-                let leaders =
-                    statuses.iter().filter(|status| status.role() == admin::NodeRole::Leader);
+                let leaders = statuses.iter().filter(|status| status.role() == admin::NodeRole::Leader);
                 let leader = leaders.max_by_key(|status| status.term)?;
                 let voters: Vec<u64> = leader
                     .members
@@ -395,8 +388,7 @@ impl LocalNetwork {
                 let follows = |status: &&admin::GetStatusResponse| {
                     status.leader_id == leader.node_id && voters.contains(&status.node_id)
                 };
-                (statuses.iter().filter(follows).count() * 2 > voters.len())
-                    .then_some(leader.node_id)
+                (statuses.iter().filter(follows).count() * 2 > voters.len()).then_some(leader.node_id)
             })
             .await?;
         self.position(leader)
@@ -409,17 +401,14 @@ impl LocalNetwork {
         let mut goal = None;
         self.until("every node as it should be", |statuses| {
             let leader = statuses.iter().find(|status| status.role() == admin::NodeRole::Leader)?;
-            let followed = statuses.len() == running
-                && statuses.iter().all(|status| status.leader_id == leader.node_id);
+            let followed =
+                statuses.len() == running && statuses.iter().all(|status| status.leader_id == leader.node_id);
             let as_described = self.nodes.iter().filter(|node| node.id != 0).all(|node| {
                 let member = leader.members.iter().find(|member| member.node_id == node.id);
-                member.is_some_and(|member| {
-                    (member.role() == admin::NodeRole::Learner) != node.spec.voter
-                })
+                member.is_some_and(|member| (member.role() == admin::NodeRole::Learner) != node.spec.voter)
             });
             let unsealed = statuses.iter().all(|status| {
-                status.unsealed
-                    || !self.nodes.iter().any(|node| node.id == status.node_id && node.spec.keyed)
+                status.unsealed || !self.nodes.iter().any(|node| node.id == status.node_id && node.spec.keyed)
             });
             if !(followed && as_described && unsealed) {
                 return None;
@@ -437,21 +426,14 @@ impl LocalNetwork {
         let deadline = Instant::now() + NETWORK_TIME_MAX;
         loop {
             let asked = cluster.admin_nodes().iter().map(plantao_client::AdminNode::get_digest);
-            let digests: Vec<_> = futures_util::future::join_all(asked)
-                .await
-                .into_iter()
-                .filter_map(Result::ok)
-                .collect();
+            let digests: Vec<_> =
+                futures_util::future::join_all(asked).await.into_iter().filter_map(Result::ok).collect();
             let first = digests.first().map(|digest| digest.applied_index);
             if digests.len() == cluster.admin_nodes().len()
                 && digests.iter().all(|digest| Some(digest.applied_index) == first)
             {
                 let named = digests.into_iter().map(|digest| {
-                    let node = self
-                        .nodes
-                        .iter()
-                        .find(|node| node.id == digest.node_id)
-                        .ok_or(Error::NoSuchNode)?;
+                    let node = self.nodes.iter().find(|node| node.id == digest.node_id).ok_or(Error::NoSuchNode)?;
                     Ok(NodeDigest {
                         node: node.spec.name.clone(),
                         engine: digest.engine,
@@ -485,8 +467,7 @@ impl LocalNetwork {
     /// A cluster of which only the admin plane is used, of the nodes that `which` names.
     fn admins(&self, which: impl Fn(&Node) -> bool) -> Result<Cluster, Error> {
         let mut context = self.context("operador");
-        context.admin_endpoints =
-            self.nodes.iter().filter(|node| which(node)).map(Node::admin).collect();
+        context.admin_endpoints = self.nodes.iter().filter(|node| which(node)).map(Node::admin).collect();
         let mut options = ConnectOptions::default();
         options.retry.attempt_timeout = Duration::from_secs(2);
         Cluster::open(&context, &options).map_err(Error::Open)
@@ -501,11 +482,8 @@ impl LocalNetwork {
         let deadline = Instant::now() + NETWORK_TIME_MAX;
         loop {
             let asked = cluster.admin_nodes().iter().map(plantao_client::AdminNode::get_status);
-            let statuses: Vec<_> = futures_util::future::join_all(asked)
-                .await
-                .into_iter()
-                .filter_map(Result::ok)
-                .collect();
+            let statuses: Vec<_> =
+                futures_util::future::join_all(asked).await.into_iter().filter_map(Result::ok).collect();
             if let Some(found) = condition(&statuses) {
                 return Ok(found);
             }
@@ -553,14 +531,10 @@ impl LocalNetwork {
             "--key",
             text(&key)?,
         ];
-        let said =
-            process::run_once(&self.program, &node.spec.name, &node.files, "join", &arguments)
-                .await?;
+        let said = process::run_once(&self.program, &node.spec.name, &node.files, "join", &arguments).await?;
         node.id = said
             .iter()
-            .find_map(|line| {
-                line.strip_prefix("node ")?.split_ascii_whitespace().next()?.parse().ok()
-            })
+            .find_map(|line| line.strip_prefix("node ")?.split_ascii_whitespace().next()?.parse().ok())
             .ok_or_else(|| Error::Said {
                 node: node.spec.name.clone(),
                 command: "join",
@@ -575,26 +549,15 @@ impl LocalNetwork {
     }
 
     fn issue_identities(&self, authority: &Authority) -> Result<(), Error> {
-        for (file, kind) in [
-            ("sistema", Kind::Integration),
-            ("operador", Kind::Operator),
-            ("auditor", Kind::Auditor),
-        ] {
+        for (file, kind) in [("sistema", Kind::Integration), ("operador", Kind::Operator), ("auditor", Kind::Auditor)] {
             self.issue_identity(authority, file, Scope::Network, kind)?;
         }
         Ok(())
     }
 
-    fn issue_identity(
-        &self,
-        authority: &Authority,
-        file: &str,
-        unit: Scope,
-        kind: Kind,
-    ) -> Result<(), Error> {
+    fn issue_identity(&self, authority: &Authority, file: &str, unit: Scope, kind: Kind) -> Result<(), Error> {
         let name: Slug = file.parse().map_err(|_| Error::NoSuchNode)?;
-        let identity =
-            Identity::Unit { cluster: self.cluster.clone(), unit, kind, name: name.clone() };
+        let identity = Identity::Unit { cluster: self.cluster.clone(), unit, kind, name: name.clone() };
         let request = pki::Request { identity, names: Vec::new(), lifetime: None };
         let into = self.directory.join("identities");
         authority.issue(&request, &into, &name, SystemTime::now()).map_err(Error::Pki)?;
@@ -614,18 +577,13 @@ impl LocalNetwork {
             id: node.id,
             ports: node.ports,
         });
-        Description { cluster: self.cluster.to_string(), timers, nodes: nodes.collect() }
-            .write(&self.directory)
+        Description { cluster: self.cluster.to_string(), timers, nodes: nodes.collect() }.write(&self.directory)
     }
 }
 
 /// Makes the directory, or takes an empty one; gives its absolute path.
 fn prepare(directory: &Path) -> Result<PathBuf, Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(Error::file("make", directory))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::file("make", directory))?;
     let directory = fs::canonicalize(directory).map_err(Error::file("find", directory))?;
     text(&directory)?;
     let mut entries = fs::read_dir(&directory).map_err(Error::file("list", &directory))?;
@@ -639,12 +597,7 @@ fn text(path: &Path) -> Result<&str, Error> {
     path.to_str().ok_or_else(|| Error::PathNotText { path: path.to_owned() })
 }
 
-fn issue_node(
-    authority: &Authority,
-    identity: Identity,
-    files: &NodeFiles,
-    name: &str,
-) -> Result<(), Error> {
+fn issue_node(authority: &Authority, identity: Identity, files: &NodeFiles, name: &str) -> Result<(), Error> {
     let names = vec![SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))];
     let request = pki::Request { identity, names, lifetime: None };
     let name: Slug = name.parse().map_err(|_| Error::NoSuchNode)?;

@@ -70,4 +70,3 @@ fn report(error: &anyhow::Error) -> ExitCode {
     let usage = error.downcast_ref::<plantao_node::config::LoadError>().is_some();
     ExitCode::from(if usage { exit::USAGE } else { exit::FAILED })
 }
-

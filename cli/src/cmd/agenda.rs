@@ -15,8 +15,7 @@ use clap::{Args, Subcommand};
 use plantao_client::id::{Id, LabelKind};
 use plantao_proto::public::v1::list_appointments_request::Of;
 use plantao_proto::public::v1::{
-    Appointment, AppointmentState, AsOf, BookRequest, ChangeAppointmentStateRequest,
-    MoveAppointmentRequest, Slot,
+    Appointment, AppointmentState, AsOf, BookRequest, ChangeAppointmentStateRequest, MoveAppointmentRequest, Slot,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -182,18 +181,10 @@ pub(crate) async fn run(command: AgendaCommand, session: &Session) -> Result<Exi
         AgendaCommand::Get(args) => get(args, session).await,
         AgendaCommand::Book(args) => book(args, session).await,
         AgendaCommand::Move(args) => shift(args, session).await,
-        AgendaCommand::Arrive(args) => {
-            step(args, AppointmentState::Arrived, "agenda.arrive", session).await
-        }
-        AgendaCommand::Close(args) => {
-            step(args, AppointmentState::Closed, "agenda.close", session).await
-        }
-        AgendaCommand::Cancel(args) => {
-            step(args, AppointmentState::Cancelled, "agenda.cancel", session).await
-        }
-        AgendaCommand::NoShow(args) => {
-            step(args, AppointmentState::NoShow, "agenda.no_show", session).await
-        }
+        AgendaCommand::Arrive(args) => step(args, AppointmentState::Arrived, "agenda.arrive", session).await,
+        AgendaCommand::Close(args) => step(args, AppointmentState::Closed, "agenda.close", session).await,
+        AgendaCommand::Cancel(args) => step(args, AppointmentState::Cancelled, "agenda.cancel", session).await,
+        AgendaCommand::NoShow(args) => step(args, AppointmentState::NoShow, "agenda.no_show", session).await,
     }
 }
 
@@ -210,17 +201,12 @@ async fn list(args: ListArgs, session: &Session) -> Result<Exit, Failure> {
     let OfWhom { unit, practitioner, room, patient } = args.of;
     let of = match (unit, practitioner, room, patient) {
         (Some(unit), ..) => Of::UnitId(ids::unit(&cluster, &unit).await?.to_wire()),
-        (_, Some(one), ..) => {
-            Of::PractitionerId(ids::practitioner(&cluster, &one).await?.to_wire())
-        }
+        (_, Some(one), ..) => Of::PractitionerId(ids::practitioner(&cluster, &one).await?.to_wire()),
         (.., Some(room), _) => Of::RoomId(ids::room(&cluster, &room).await?.to_wire()),
-        (.., patient) => {
-            Of::PatientId(ids::patient(&cluster, &patient.unwrap_or_default()).await?.to_wire())
-        }
+        (.., patient) => Of::PatientId(ids::patient(&cluster, &patient.unwrap_or_default()).await?.to_wire()),
     };
     let (at, appointments) = cluster.appointments(&of, from_ms, to_ms).await?;
-    let labels =
-        if session.out.format.is_json() { BTreeMap::new() } else { labels(&cluster).await };
+    let labels = if session.out.format.is_json() { BTreeMap::new() } else { labels(&cluster).await };
     let people = People { lang: session.out.lang, zone, labels: &labels };
     session.list(&list_view(&people, at.as_ref(), &appointments))
 }
@@ -264,8 +250,7 @@ async fn book(args: BookArgs, session: &Session) -> Result<Exit, Failure> {
     let slot = args.slot.slot(&cluster, &session.zone).await?;
     let patient = ids::patient(&cluster, &args.patient).await?;
     let header = session.header(&args.write)?;
-    let object =
-        header.new_object(Word::Appointment, LabelKind::Appointment, args.id.as_deref())?;
+    let object = header.new_object(Word::Appointment, LabelKind::Appointment, args.id.as_deref())?;
     let request = BookRequest {
         header: None,
         appointment_id: object.to_wire(),

@@ -10,9 +10,7 @@ use crate::text::{Lang, Say, Word};
 use crate::when::{self, Zone};
 use clap::{Args, Subcommand};
 use plantao_client::id::Id;
-use plantao_proto::public::v1::{
-    AsOf, AuditEntry, ListEntriesRequest, Module, VerifyTrailResponse,
-};
+use plantao_proto::public::v1::{AsOf, AuditEntry, ListEntriesRequest, Module, VerifyTrailResponse};
 use serde_json::{Value, json};
 
 /// Entries of one answer, as large as the cluster gives.

@@ -69,8 +69,7 @@ pub(crate) async fn run(args: BenchArgs, session: &Session) -> Result<Exit, Fail
     let style = ProgressStyle::with_template("{spinner} {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(TICK);
-    let report =
-        bench::run(&cluster, &options).await.map_err(|error| Failure::Work { why: chain(&error) });
+    let report = bench::run(&cluster, &options).await.map_err(|error| Failure::Work { why: chain(&error) });
     bar.finish_and_clear();
     let report = report?;
     session.out.report(&view(session.out.lang, &report))?;
@@ -79,10 +78,7 @@ pub(crate) async fn run(args: BenchArgs, session: &Session) -> Result<Exit, Fail
 
 fn view(lang: Lang, report: &BenchReport) -> Report {
     let ms = |time: f64| Cell::from(format!("{time:.2} ms"));
-    let bad = |number: u64| Cell {
-        text: number.to_string(),
-        tone: if number == 0 { Tone::Plain } else { Tone::Warn },
-    };
+    let bad = |number: u64| Cell { text: number.to_string(), tone: if number == 0 { Tone::Plain } else { Tone::Warn } };
     let mut fields = vec![
         (Word::Operations, report.ops.to_string().into()),
         (Word::OpsPerSecond, format!("{:.0}", report.ops_per_second).into()),

@@ -12,9 +12,7 @@ use crate::text::{Lang, Word};
 use crate::when::{self, Zone};
 use clap::{Args, Subcommand};
 use plantao_client::id::{Id, LabelKind};
-use plantao_proto::public::v1::{
-    AsOf, Consent, GrantConsentRequest, Purpose, RevokeConsentRequest,
-};
+use plantao_proto::public::v1::{AsOf, Consent, GrantConsentRequest, Purpose, RevokeConsentRequest};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -125,24 +123,18 @@ pub(crate) async fn run(command: ConsentCommand, session: &Session) -> Result<Ex
         }
         ConsentCommand::Grant(args) => {
             let valid_from_ms = session.zone.parse(&args.from)?;
-            let valid_until_ms =
-                args.until.as_deref().map_or(Ok(0), |until| session.zone.parse(until))?;
+            let valid_until_ms = args.until.as_deref().map_or(Ok(0), |until| session.zone.parse(until))?;
             let document = input::file(&args.document, DOCUMENT_BYTES_MAX)?;
             let unit = ids::unit(&cluster, &args.unit).await?;
             let patient = ids::patient(&cluster, &args.patient).await?;
             let header = session.header(&args.write)?;
-            let object =
-                header.new_object(Word::Consent, LabelKind::Consent, args.id.as_deref())?;
+            let object = header.new_object(Word::Consent, LabelKind::Consent, args.id.as_deref())?;
             let request = GrantConsentRequest {
                 header: None,
                 consent_id: object.to_wire(),
                 patient_id: patient.to_wire(),
                 unit_id: unit.to_wire(),
-                purposes: args
-                    .purpose
-                    .into_iter()
-                    .map(|purpose| Purpose::from(purpose).into())
-                    .collect(),
+                purposes: args.purpose.into_iter().map(|purpose| Purpose::from(purpose).into()).collect(),
                 valid_from_ms,
                 valid_until_ms,
                 document: document.into(),
@@ -181,10 +173,7 @@ fn purposes(consent: &Consent) -> impl Iterator<Item = (&'static str, Option<Wor
 }
 
 fn purposes_text(lang: Lang, consent: &Consent) -> String {
-    purposes(consent)
-        .map(|(_, word)| word.map_or("?", |word| lang.word(word)))
-        .collect::<Vec<_>>()
-        .join(", ")
+    purposes(consent).map(|(_, word)| word.map_or("?", |word| lang.word(word))).collect::<Vec<_>>().join(", ")
 }
 
 fn value(consent: &Consent) -> Value {
@@ -202,16 +191,11 @@ fn value(consent: &Consent) -> Value {
 }
 
 fn until(lang: Lang, zone: &Zone, consent: &Consent) -> String {
-    if consent.valid_until_ms == 0 {
-        "–".to_owned()
-    } else {
-        zone.minute(consent.valid_until_ms, lang)
-    }
+    if consent.valid_until_ms == 0 { "–".to_owned() } else { zone.minute(consent.valid_until_ms, lang) }
 }
 
 fn revoked(lang: Lang, consent: &Consent) -> Cell {
-    let (word, tone) =
-        if consent.revoked { (Word::Yes, Tone::Warn) } else { (Word::No, Tone::Plain) };
+    let (word, tone) = if consent.revoked { (Word::Yes, Tone::Warn) } else { (Word::No, Tone::Plain) };
     Cell { text: lang.word(word).to_owned(), tone }
 }
 

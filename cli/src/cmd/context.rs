@@ -64,8 +64,7 @@ pub(crate) fn run(command: ContextCommand, session: &Session) -> Result<Exit, Fa
         ContextCommand::List => return session.list(&list_view(&contexts)),
         ContextCommand::Show { name } => {
             let name = name.or_else(|| session.global.context.clone());
-            let (name, context) =
-                contexts.get(name.as_deref(), &path).map_err(|error| file_failure(&error))?;
+            let (name, context) = contexts.get(name.as_deref(), &path).map_err(|error| file_failure(&error))?;
             return session.list(&one_view(session.out.lang, &name, &context));
         }
         ContextCommand::Use { name } => {
@@ -147,10 +146,7 @@ fn list_view(contexts: &Contexts) -> Report {
     Report {
         kind: "context_list",
         head: Map::from_iter([("current".to_owned(), contexts.current.clone().into())]),
-        items: Items::Many(
-            "contexts",
-            contexts.contexts.iter().map(|(name, context)| value(name, context)).collect(),
-        ),
+        items: Items::Many("contexts", contexts.contexts.iter().map(|(name, context)| value(name, context)).collect()),
         table: Table::new(
             vec![
                 Column::of(Word::Context),

@@ -47,10 +47,7 @@ enum Verdict {
 impl Comparison {
     fn take(&mut self, address: String, answer: Result<GetDigestResponse, String>) {
         if let Ok(answer) = &answer {
-            self.heard
-                .entry(answer.applied_index)
-                .or_default()
-                .insert(answer.node_id, answer.clone());
+            self.heard.entry(answer.applied_index).or_default().insert(answer.node_id, answer.clone());
         }
         self.last.insert(address, answer);
     }
@@ -72,10 +69,7 @@ impl Comparison {
             .iter()
             .rev()
             .find(|(_, nodes)| answering >= 2 && nodes.len() >= answering)
-            .map_or(Verdict::NotYet, |(index, nodes)| Verdict::Equal {
-                index: *index,
-                nodes: nodes.len(),
-            })
+            .map_or(Verdict::NotYet, |(index, nodes)| Verdict::Equal { index: *index, nodes: nodes.len() })
     }
 
     fn silent(&self) -> impl Iterator<Item = Say> {
@@ -90,9 +84,7 @@ impl Comparison {
             Verdict::Differ(index) | Verdict::Equal { index, .. } => {
                 self.heard.get(index).map(|nodes| nodes.values().collect()).unwrap_or_default()
             }
-            Verdict::NotYet => {
-                self.last.values().filter_map(|answer| answer.as_ref().ok()).collect()
-            }
+            Verdict::NotYet => self.last.values().filter_map(|answer| answer.as_ref().ok()).collect(),
         };
         let tone = if matches!(verdict, Verdict::Differ(_)) { Tone::Bad } else { Tone::Plain };
         let rows = shown.iter().map(|one| {
@@ -120,8 +112,7 @@ impl Comparison {
             Verdict::Equal { index, .. } => ("equal", Some(*index)),
             Verdict::NotYet => ("not_compared", None),
         };
-        let silent: Vec<_> =
-            self.last.iter().filter(|(_, answer)| answer.is_err()).map(|(at, _)| at).collect();
+        let silent: Vec<_> = self.last.iter().filter(|(_, answer)| answer.is_err()).map(|(at, _)| at).collect();
         Report {
             kind: "digest",
             head: Map::from_iter([
@@ -230,15 +221,9 @@ pub(crate) mod samples {
     fn only_answers_at_the_same_index_are_compared() {
         assert_eq!(comparison(&[(1, 50, 1), (2, 51, 2)]).verdict(), Verdict::NotYet);
         assert_eq!(comparison(&[(1, 50, 1)]).verdict(), Verdict::NotYet);
-        assert_eq!(
-            comparison(&[(1, 50, 1), (2, 51, 2), (1, 51, 2)]).verdict(),
-            Verdict::Equal { index: 51, nodes: 2 }
-        );
+        assert_eq!(comparison(&[(1, 50, 1), (2, 51, 2), (1, 51, 2)]).verdict(), Verdict::Equal { index: 51, nodes: 2 });
         assert_eq!(comparison(&[(1, 50, 1), (2, 50, 2)]).verdict(), Verdict::Differ(50));
-        assert_eq!(
-            comparison(&[(1, 50, 1), (2, 50, 2), (1, 51, 3), (2, 51, 3)]).verdict(),
-            Verdict::Differ(50)
-        );
+        assert_eq!(comparison(&[(1, 50, 1), (2, 50, 2), (1, 51, 3), (2, 51, 3)]).verdict(), Verdict::Differ(50));
         assert_eq!(comparison(&[(1, 50, 1), (2, 50, 1), (3, 49, 9)]).verdict(), Verdict::NotYet);
     }
 }

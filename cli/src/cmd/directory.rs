@@ -48,10 +48,7 @@ pub(crate) async fn units(command: UnitCommand, session: &Session) -> Result<Exi
 }
 
 /// `practitioner list`.
-pub(crate) async fn practitioners(
-    command: PractitionerCommand,
-    session: &Session,
-) -> Result<Exit, Failure> {
+pub(crate) async fn practitioners(command: PractitionerCommand, session: &Session) -> Result<Exit, Failure> {
     let PractitionerCommand::List(OfUnit { unit }) = command;
     let cluster = session.cluster()?;
     let unit = ids::unit_option(&cluster, unit.as_deref()).await?;
@@ -71,12 +68,9 @@ pub(crate) async fn rooms(command: RoomCommand, session: &Session) -> Result<Exi
 }
 
 fn unit_view(at: Option<&AsOf>, units: &[Unit]) -> Report {
-    let values = units
-        .iter()
-        .map(|unit| json!({"id": ids::text(&unit.id), "slug": unit.slug, "name": unit.name}));
-    let rows = units.iter().map(|unit| {
-        vec![unit.slug.as_str().into(), unit.name.as_str().into(), ids::text(&unit.id).into()]
-    });
+    let values = units.iter().map(|unit| json!({"id": ids::text(&unit.id), "slug": unit.slug, "name": unit.name}));
+    let rows =
+        units.iter().map(|unit| vec![unit.slug.as_str().into(), unit.name.as_str().into(), ids::text(&unit.id).into()]);
     Report {
         kind: "unit_list",
         head: list_head(at),
@@ -98,47 +92,26 @@ struct Labelled<'a> {
 
 impl<'a> Labelled<'a> {
     fn of_practitioner(one: &'a Practitioner) -> Self {
-        Self {
-            id: ids::text(&one.id),
-            unit: ids::text(&one.unit_id),
-            name: &one.name,
-            label: &one.label,
-        }
+        Self { id: ids::text(&one.id), unit: ids::text(&one.unit_id), name: &one.name, label: &one.label }
     }
 
     fn of_room(one: &'a Room) -> Self {
-        Self {
-            id: ids::text(&one.id),
-            unit: ids::text(&one.unit_id),
-            name: &one.name,
-            label: &one.label,
-        }
+        Self { id: ids::text(&one.id), unit: ids::text(&one.unit_id), name: &one.name, label: &one.label }
     }
 }
 
-fn labelled_view(
-    kind: &'static str,
-    key: &'static str,
-    at: Option<&AsOf>,
-    rows: &[Labelled<'_>],
-) -> Report {
-    let values = rows.iter().map(
-        |one| json!({"id": one.id, "unit_id": one.unit, "name": one.name, "label": one.label}),
-    );
-    let cells = rows.iter().map(|one| {
-        vec![one.label.into(), one.name.into(), one.id.as_str().into(), one.unit.as_str().into()]
-    });
+fn labelled_view(kind: &'static str, key: &'static str, at: Option<&AsOf>, rows: &[Labelled<'_>]) -> Report {
+    let values =
+        rows.iter().map(|one| json!({"id": one.id, "unit_id": one.unit, "name": one.name, "label": one.label}));
+    let cells = rows
+        .iter()
+        .map(|one| vec![one.label.into(), one.name.into(), one.id.as_str().into(), one.unit.as_str().into()]);
     Report {
         kind,
         head: list_head(at),
         items: Items::Many(key, values.collect()),
         table: Table::new(
-            vec![
-                Column::of(Word::Label),
-                Column::of(Word::Name),
-                Column::of(Word::Id),
-                Column::of(Word::Unit).wide(),
-            ],
+            vec![Column::of(Word::Label), Column::of(Word::Name), Column::of(Word::Id), Column::of(Word::Unit).wide()],
             cells.collect(),
         ),
     }
@@ -157,10 +130,7 @@ pub(crate) mod samples {
             name: name.into(),
             ..Unit::default()
         };
-        unit_view(
-            Some(&at()),
-            &[unit(1, "centro", "Clínica Centro"), unit(2, "jardins", "Jardins\u{1b}[31m\u{202e}")],
-        )
+        unit_view(Some(&at()), &[unit(1, "centro", "Clínica Centro"), unit(2, "jardins", "Jardins\u{1b}[31m\u{202e}")])
     }
 
     pub(crate) fn rooms() -> Report {

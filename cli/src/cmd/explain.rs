@@ -49,10 +49,7 @@ fn view(lang: Lang, code: &Code) -> Report {
                 (Word::Code, name.into()),
                 (Word::What, what.into()),
                 (Word::Fix, fix.into()),
-                (
-                    Word::Exit,
-                    format!("{} ({})", code.exit().code(), code.exit().meaning(lang)).into(),
-                ),
+                (Word::Exit, format!("{} ({})", code.exit().code(), code.exit().meaning(lang)).into()),
             ],
         ),
     }

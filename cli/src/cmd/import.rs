@@ -9,8 +9,8 @@ use crate::text::{Lang, Say, Word};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use plantao_client::import::{
-    ConflictReport, ImportError, ImportReport, Importer, Issue, Progress, ReadBackReport, Tally,
-    read_back, submit_conflicting,
+    ConflictReport, ImportError, ImportReport, Importer, Issue, Progress, ReadBackReport, Tally, read_back,
+    submit_conflicting,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -52,9 +52,7 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let import = Box::pin(Importer::new(cluster).run(&args.directory, &on_progress))
-        .await
-        .map_err(not_begun)?;
+    let import = Box::pin(Importer::new(cluster).run(&args.directory, &on_progress)).await.map_err(not_begun)?;
     let mut done = Done { import, read_back: Vec::new(), conflicting: None };
     if let Some(file) = &args.conflicting {
         let report = Box::pin(submit_conflicting(cluster, file)).await;
@@ -65,8 +63,7 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
         let addresses: Vec<String> = cluster.addresses().into_iter().map(str::to_owned).collect();
         for address in addresses {
             let Some(one) = cluster.only(&address) else { continue };
-            let report =
-                Box::pin(read_back(&one, &args.directory, gateway.read(), &on_progress)).await;
+            let report = Box::pin(read_back(&one, &args.directory, gateway.read(), &on_progress)).await;
             done.read_back.push((address, report.map_err(not_begun)?));
         }
     }
@@ -112,11 +109,8 @@ fn issue_text(issue: &Issue) -> Say {
 
 impl Done {
     fn end(&self) -> Result<Exit, Failure> {
-        let differing: u64 = self
-            .read_back
-            .iter()
-            .map(|(_, report)| report.different.saturating_add(report.missing))
-            .sum();
+        let differing: u64 =
+            self.read_back.iter().map(|(_, report)| report.different.saturating_add(report.missing)).sum();
         if differing > 0 {
             return Err(Failure::ReadBackDiffers { count: differing });
         }
@@ -139,10 +133,8 @@ fn view(lang: Lang, done: &Done) -> Report {
         (Word::Consent, &import.consents),
         (Word::Appointment, &import.appointments),
     ];
-    let count = |number: u64, tone: Tone| Cell {
-        text: number.to_string(),
-        tone: if number == 0 { Tone::Plain } else { tone },
-    };
+    let count =
+        |number: u64, tone: Tone| Cell { text: number.to_string(), tone: if number == 0 { Tone::Plain } else { tone } };
     let row = |(kind, tally): (Word, &Tally)| {
         vec![
             lang.word(kind).into(),
@@ -153,11 +145,8 @@ fn view(lang: Lang, done: &Done) -> Report {
             count(tally.failed, Tone::Bad),
         ]
     };
-    let read_back: Vec<Value> = done
-        .read_back
-        .iter()
-        .map(|(endpoint, report)| json!({"endpoint": endpoint, "report": report}))
-        .collect();
+    let read_back: Vec<Value> =
+        done.read_back.iter().map(|(endpoint, report)| json!({"endpoint": endpoint, "report": report})).collect();
     Report {
         kind: "import",
         head: Map::from_iter([
@@ -217,19 +206,12 @@ pub(crate) mod samples {
         assert_eq!(done().end().unwrap(), Exit::Partial);
         let clean = || Done { import: ImportReport::default(), ..done() };
         assert_eq!(clean().end().unwrap(), Exit::Done);
-        let read = |different| ReadBackReport {
-            expected: 2,
-            identical: 2 - different,
-            different,
-            ..Default::default()
-        };
+        let read =
+            |different| ReadBackReport { expected: 2, identical: 2 - different, different, ..Default::default() };
         let with = |report| Done { read_back: vec![("127.0.0.1:7101".into(), report)], ..clean() };
         assert_eq!(with(read(0)).end().unwrap(), Exit::Done);
         assert_eq!(with(read(1)).end().unwrap_err().exit(), Exit::Integrity);
         let accepted = ConflictReport { submitted: 1, accepted: 1, ..ConflictReport::default() };
-        assert_eq!(
-            Done { conflicting: Some(accepted), ..clean() }.end().unwrap(),
-            Exit::GoalNotMet
-        );
+        assert_eq!(Done { conflicting: Some(accepted), ..clean() }.end().unwrap(), Exit::GoalNotMet);
     }
 }

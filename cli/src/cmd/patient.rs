@@ -151,10 +151,7 @@ impl Who {
         let file: WhoFile = serde_json::from_slice(&bytes).map_err(|error| Failure::BadValue {
             field: "--from",
             // The message of serde_json may quote a value; its place is enough.
-            why: format!(
-                "not a JSON object of name, cpf, phones, email, birth_date (line {})",
-                error.line()
-            ),
+            why: format!("not a JSON object of name, cpf, phones, email, birth_date (line {})", error.line()),
         })?;
         Ok(Demographics {
             name: file.name,
@@ -229,16 +226,12 @@ async fn amend(args: AmendArgs, session: &Session) -> Result<Exit, Failure> {
 }
 
 fn list_view(at: Option<&AsOf>, patients: &[PatientSummary]) -> Report {
-    let values = patients.iter().map(
-        |one| json!({"id": ids::text(&one.id), "unit_id": ids::text(&one.unit_id), "version": one.version}),
-    );
-    let rows = patients.iter().map(|one| {
-        vec![
-            ids::text(&one.id).into(),
-            ids::text(&one.unit_id).into(),
-            one.version.to_string().into(),
-        ]
-    });
+    let values = patients
+        .iter()
+        .map(|one| json!({"id": ids::text(&one.id), "unit_id": ids::text(&one.unit_id), "version": one.version}));
+    let rows = patients
+        .iter()
+        .map(|one| vec![ids::text(&one.id).into(), ids::text(&one.unit_id).into(), one.version.to_string().into()]);
     Report {
         kind: "patient_list",
         head: list_head(at),

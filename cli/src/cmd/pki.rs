@@ -98,8 +98,7 @@ pub(crate) fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failur
     let now = SystemTime::now();
     match command {
         PkiCommand::Init { dir, network } => {
-            let authority = Authority::create(&parse("--network", &network)?, &dir, now)
-                .map_err(|e| refused(&e))?;
+            let authority = Authority::create(&parse("--network", &network)?, &dir, now).map_err(|e| refused(&e))?;
             session.out.note(&Say::RootMade { directory: dir.display().to_string() });
             session.out.report(&Report {
                 kind: "authority",
@@ -120,18 +119,13 @@ pub(crate) fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failur
         PkiCommand::Issue(args) => {
             let authority = Authority::open(&args.dir).map_err(|error| refused(&error))?;
             let (request, file) = request(&args, authority.cluster().clone())?;
-            let issued = authority
-                .issue(&request, &args.out, &file, now)
-                .map_err(|error| refused(&error))?;
+            let issued = authority.issue(&request, &args.out, &file, now).map_err(|error| refused(&error))?;
             session.out.report(&issued_view(session.out.lang, &session.zone, &issued))?;
         }
         PkiCommand::Renew { dir, out, name, now: at_once } => {
             let authority = Authority::open(&dir).map_err(|error| refused(&error))?;
             let when = if at_once { RenewWhen::Now } else { RenewWhen::Due };
-            match authority
-                .renew(&out, &parse("NAME", &name)?, when, now)
-                .map_err(|error| refused(&error))?
-            {
+            match authority.renew(&out, &parse("NAME", &name)?, when, now).map_err(|error| refused(&error))? {
                 Renewal::Renewed(issued) => {
                     session.out.report(&issued_view(session.out.lang, &session.zone, &issued))?;
                 }
@@ -162,9 +156,7 @@ fn parse<T: FromStr<Err: fmt::Display>>(field: &'static str, text: &str) -> Resu
 fn request(args: &IssueArgs, cluster: Slug) -> Result<(Request, Slug), Failure> {
     let (identity, file) = match (&args.whom.node, &args.whom.new_node, &args.whom.name) {
         (Some(id), ..) => (Identity::Node { cluster, id: *id }, format!("node-{id}")),
-        (_, Some(name), _) => {
-            (Identity::NewNode { cluster, name: parse("--new-node", name)? }, name.clone())
-        }
+        (_, Some(name), _) => (Identity::NewNode { cluster, name: parse("--new-node", name)? }, name.clone()),
         (.., name) => {
             let name = name.clone().unwrap_or_default();
             let role = args.role.as_deref().unwrap_or_default();
@@ -207,10 +199,7 @@ fn issued_view(lang: Lang, zone: &Zone, issued: &Issued) -> Report {
             lang,
             vec![
                 (Word::Identity, issued.record.identity.as_str().into()),
-                (
-                    Word::NotAfter,
-                    zone.minute(issued.record.not_after.saturating_mul(1_000), lang).into(),
-                ),
+                (Word::NotAfter, zone.minute(issued.record.not_after.saturating_mul(1_000), lang).into()),
                 (Word::Certificate, issued.certificate.display().to_string().into()),
                 (Word::Key, issued.key.display().to_string().into()),
                 (Word::Roots, issued.roots.display().to_string().into()),

@@ -12,9 +12,7 @@ use crate::text::{Lang, Word};
 use crate::when::{self, Zone};
 use clap::{Args, Subcommand};
 use plantao_client::id::{Id, LabelKind};
-use plantao_proto::public::v1::{
-    AddRecordRequest, AmendRecordRequest, AsOf, GetRecordResponse, RecordHead,
-};
+use plantao_proto::public::v1::{AddRecordRequest, AmendRecordRequest, AsOf, GetRecordResponse, RecordHead};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -134,8 +132,7 @@ async fn add(args: AddArgs, session: &Session) -> Result<Exit, Failure> {
         None if args.write.request_id.is_some() => {
             return Err(Failure::BadValue {
                 field: "--authored",
-                why: "it is needed with --request-id, so that a repetition says the same"
-                    .to_owned(),
+                why: "it is needed with --request-id, so that a repetition says the same".to_owned(),
             });
         }
         None => when::now_ms(),

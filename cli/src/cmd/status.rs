@@ -73,8 +73,7 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
     loop {
         let asked = ask(&cluster).await;
         let Some(status) = Status::merge(&asked) else {
-            let why =
-                asked.iter().find_map(|one| one.answer.as_ref().err()).cloned().unwrap_or_default();
+            let why = asked.iter().find_map(|one| one.answer.as_ref().err()).cloned().unwrap_or_default();
             // A picture that repeats outlives a blackout; a single one does not.
             if pause.is_none() {
                 return Err(Failure::Connect { why });
@@ -87,12 +86,7 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
             session.out.raw(b"\x1b[H\x1b[2J")?;
         }
         let now_ms = when::now_ms();
-        let report = status.view(&View {
-            lang: session.out.lang,
-            zone: &session.zone,
-            label: &label,
-            now_ms,
-        });
+        let report = status.view(&View { lang: session.out.lang, zone: &session.zone, label: &label, now_ms });
         session.out.report(&report)?;
         match pause {
             Some(pause) => tokio::time::sleep(pause).await,
@@ -156,12 +150,10 @@ impl Status {
     pub(crate) fn merge(asked: &[Asked]) -> Option<Self> {
         let answers: Vec<_> = asked.iter().filter_map(|one| one.answer.as_ref().ok()).collect();
         // A deposed leader may not know it yet: the higher term is the later one.
-        let leading =
-            answers.iter().filter(|one| one.role() == NodeRole::Leader).max_by_key(|one| one.term);
+        let leading = answers.iter().filter(|one| one.role() == NodeRole::Leader).max_by_key(|one| one.term);
         // Without a leader the one that has applied most knows the newest membership.
         let source = leading.or_else(|| answers.iter().max_by_key(|one| one.applied_index))?;
-        let own: BTreeMap<u64, &GetStatusResponse> =
-            answers.iter().map(|one| (one.node_id, *one)).collect();
+        let own: BTreeMap<u64, &GetStatusResponse> = answers.iter().map(|one| (one.node_id, *one)).collect();
         let last_log_index = leading.map_or(0, |leader| leader.last_log_index);
         let mut nodes: Vec<Node> = source
             .members
@@ -183,10 +175,8 @@ impl Status {
             })
             .collect();
         // Nobody answered there, so nobody can say whose address it is, unless only one is left.
-        let mut silent: Vec<(String, String)> = asked
-            .iter()
-            .filter_map(|one| Some((one.address.clone(), one.answer.as_ref().err()?.clone())))
-            .collect();
+        let mut silent: Vec<(String, String)> =
+            asked.iter().filter_map(|one| Some((one.address.clone(), one.answer.as_ref().err()?.clone()))).collect();
         let mut mute: Vec<&mut Node> = nodes.iter_mut().filter(|node| node.own.is_none()).collect();
         if let ([node], [(address, why)]) = (mute.as_mut_slice(), silent.as_slice()) {
             node.silence = Some(format!("{address}: {why}"));
@@ -217,10 +207,7 @@ impl Status {
     /// A node's name or number, as given to `--to`.
     pub(crate) fn find(&self, text: &str) -> Option<&Member> {
         let number = text.parse::<u64>().ok();
-        self.nodes
-            .iter()
-            .map(|node| &node.member)
-            .find(|member| member.name == text || Some(member.node_id) == number)
+        self.nodes.iter().map(|node| &node.member).find(|member| member.name == text || Some(member.node_id) == number)
     }
 
     /// Entries that a node lacks.
@@ -247,9 +234,7 @@ impl Status {
             if node.member.keyed && !own.unsealed {
                 warnings.push(Say::NodeSealed { node: name.clone() });
             }
-            if let Some(days) =
-                node.certificate_days(now_ms).filter(|days| *days < CERTIFICATE_DAYS)
-            {
+            if let Some(days) = node.certificate_days(now_ms).filter(|days| *days < CERTIFICATE_DAYS) {
                 warnings.push(Say::CertificateEnds { node: name.clone(), days });
             }
             warnings.extend(own.warnings.iter().map(|warning| Say::ServerWarning {
@@ -284,8 +269,7 @@ impl Status {
             Exit::NoLeader => Word::NoQuorum,
             _ => Word::Attention,
         };
-        let situation =
-            Say::Situation { word, voters: self.voters, alive: self.alive, spare: self.spare() };
+        let situation = Say::Situation { word, voters: self.voters, alive: self.alive, spare: self.spare() };
         let title = format!(
             "{}: {} ({}) · {} · {}",
             view.lang.word(Word::Cluster),
@@ -294,8 +278,7 @@ impl Status {
             view.label,
             view.zone.second(view.now_ms, view.lang),
         );
-        let footer =
-            std::iter::once(&situation).chain(&warnings).map(|say| view.lang.say(say)).collect();
+        let footer = std::iter::once(&situation).chain(&warnings).map(|say| view.lang.say(say)).collect();
         let table = Table {
             title: Some(title),
             footer,
@@ -320,12 +303,7 @@ impl Status {
                 self.nodes.iter().map(|node| node.row(self, view)).collect(),
             )
         };
-        Report {
-            kind: "status",
-            head: self.head(word, &warnings),
-            items: self.items(view.now_ms),
-            table,
-        }
+        Report { kind: "status", head: self.head(word, &warnings), items: self.items(view.now_ms), table }
     }
 
     fn head(&self, word: Word, warnings: &[Say]) -> Map<String, Value> {
@@ -402,11 +380,7 @@ fn role_name(role: NodeRole) -> &'static str {
 
 impl Node {
     fn name(&self) -> String {
-        if self.member.name.is_empty() {
-            self.member.node_id.to_string()
-        } else {
-            self.member.name.clone()
-        }
+        if self.member.name.is_empty() { self.member.node_id.to_string() } else { self.member.name.clone() }
     }
 
     fn role(&self, status: &Status) -> NodeRole {
@@ -429,9 +403,7 @@ impl Node {
             None if !self.alive => (Word::StateSilent, Tone::Bad),
             Some(own) if self.member.keyed && !own.unsealed => (Word::StateSealed, Tone::Warn),
             _ if status.leader.is_none() => (Word::StateNoLeader, Tone::Bad),
-            _ if self.lag.is_some_and(|lag| lag > BEHIND_ENTRIES) => {
-                (Word::StateBehind, Tone::Warn)
-            }
+            _ if self.lag.is_some_and(|lag| lag > BEHIND_ENTRIES) => (Word::StateBehind, Tone::Warn),
             _ if self.role(status) == NodeRole::Leader => (Word::StateActive, Tone::Good),
             _ => (Word::StateUpToDate, Tone::Good),
         }
@@ -453,11 +425,9 @@ impl Node {
         };
         let dash = || "–".to_owned();
         let own = self.own.as_ref();
-        let number =
-            |of: fn(&GetStatusResponse) -> u64| own.map_or_else(dash, |own| of(own).to_string());
+        let number = |of: fn(&GetStatusResponse) -> u64| own.map_or_else(dash, |own| of(own).to_string());
         let is_leader = self.role(status) == NodeRole::Leader;
-        let lag =
-            if is_leader { dash() } else { self.lag.map_or_else(dash, |lag| lag.to_string()) };
+        let lag = if is_leader { dash() } else { self.lag.map_or_else(dash, |lag| lag.to_string()) };
         let contact = match self.member.last_contact_ms {
             Some(ms) if !is_leader => format!("{ms} ms"),
             _ => dash(),
@@ -517,8 +487,7 @@ pub(crate) mod samples {
         let members = members();
         let name = members.iter().find(|member| member.node_id == node_id).unwrap().name.clone();
         GetStatusResponse {
-            cluster_id: vec![0x7f, 0x3a, 0x9c, 0x21, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
-                .into(),
+            cluster_id: vec![0x7f, 0x3a, 0x9c, 0x21, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16].into(),
             cluster_name: "estetica-sul".into(),
             incarnation: 1,
             node_id,
@@ -534,10 +503,7 @@ pub(crate) mod samples {
             members: if role == NodeRole::Leader {
                 members
             } else {
-                members
-                    .into_iter()
-                    .map(|member| Member { matched_index: 0, last_contact_ms: None, ..member })
-                    .collect()
+                members.into_iter().map(|member| Member { matched_index: 0, last_contact_ms: None, ..member }).collect()
             },
             version: "0.1.0".into(),
             now_ms: MOMENT,
@@ -556,12 +522,7 @@ pub(crate) mod samples {
 
     fn view(lang: Lang, asked: &[Asked]) -> Report {
         let zone = zone();
-        Status::merge(asked).unwrap().view(&View {
-            lang,
-            zone: &zone,
-            label: "PRODUÇÃO",
-            now_ms: MOMENT,
-        })
+        Status::merge(asked).unwrap().view(&View { lang, zone: &zone, label: "PRODUÇÃO", now_ms: MOMENT })
     }
 
     fn healthy() -> Vec<Asked> {
@@ -588,11 +549,7 @@ pub(crate) mod samples {
     }
 
     fn lost() -> Vec<Asked> {
-        asked(vec![
-            Err("connection refused"),
-            Ok(own(2, NodeRole::Candidate, 918_204)),
-            Err("connection refused"),
-        ])
+        asked(vec![Err("connection refused"), Ok(own(2, NodeRole::Candidate, 918_204)), Err("connection refused")])
     }
 
     pub(crate) fn good(lang: Lang) -> Report {

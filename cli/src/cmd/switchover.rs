@@ -36,11 +36,7 @@ pub(crate) async fn run(args: SwitchoverArgs, session: &Session) -> Result<Exit,
     let to = match &args.to {
         Some(text) => {
             let member = before.find(text);
-            Some(
-                member
-                    .ok_or_else(|| Failure::NotFound { what: Word::Node, text: text.clone() })?
-                    .clone(),
-            )
+            Some(member.ok_or_else(|| Failure::NotFound { what: Word::Node, text: text.clone() })?.clone())
         }
         None => None,
     };
@@ -51,9 +47,7 @@ pub(crate) async fn run(args: SwitchoverArgs, session: &Session) -> Result<Exit,
     }
     session.out.note(&Say::Plan {
         from: leader.name.clone(),
-        to: to
-            .as_ref()
-            .map_or_else(|| session.out.lang.say(&Say::AnyVoter), |member| member.name.clone()),
+        to: to.as_ref().map_or_else(|| session.out.lang.say(&Say::AnyVoter), |member| member.name.clone()),
         behind: to.as_ref().and_then(|member| before.lag(member.node_id)),
     });
     session.confirm(args.yes, &Say::Ask { label: label.clone() })?;
@@ -80,20 +74,14 @@ pub(crate) async fn run(args: SwitchoverArgs, session: &Session) -> Result<Exit,
 }
 
 /// Shows the network on the standard error, as the frame of what happens.
-async fn picture(
-    cluster: &Cluster,
-    session: &Session,
-    label: &str,
-    moment: &Say,
-) -> Result<Status, Failure> {
+async fn picture(cluster: &Cluster, session: &Session, label: &str, moment: &Say) -> Result<Status, Failure> {
     let asked = status::ask(cluster).await;
     let status = Status::merge(&asked).ok_or_else(|| Failure::Connect {
         why: asked.iter().find_map(|one| one.answer.as_ref().err()).cloned().unwrap_or_default(),
     })?;
     if !session.out.format.is_json() && !session.out.quiet {
         let now_ms = when::now_ms();
-        let report =
-            status.view(&View { lang: session.out.lang, zone: &session.zone, label, now_ms });
+        let report = status.view(&View { lang: session.out.lang, zone: &session.zone, label, now_ms });
         session.out.note(moment);
         let style = crate::output::Style { coloured: false, ..session.out.style };
         session.out.line(report.table.text(session.out.lang, style, false).trim_end());

@@ -59,10 +59,7 @@ pub(crate) async fn run(command: TokenCommand, session: &Session) -> Result<Exit
             session.out.lang,
             vec![
                 (Word::Token, created.token.as_str().into()),
-                (
-                    Word::NotAfter,
-                    session.zone.minute(created.not_after_ms, session.out.lang).into(),
-                ),
+                (Word::NotAfter, session.zone.minute(created.not_after_ms, session.out.lang).into()),
             ],
         ),
     })?;

@@ -53,9 +53,7 @@ pub(crate) async fn run(args: WatchArgs, session: &Session) -> Result<Exit, Fail
             }
             WatchEvent::Progress { .. } => {}
             WatchEvent::Change(change) => {
-                session.out.raw(
-                    line(session.out.format, session.out.lang, &session.zone, &change).as_bytes(),
-                )?;
+                session.out.raw(line(session.out.format, session.out.lang, &session.zone, &change).as_bytes())?;
                 left -= 1;
             }
         }
@@ -120,13 +118,8 @@ pub(crate) mod samples {
             unit_id: id(1),
             patient_id: id(9),
         };
-        [
-            (Format::Table, Lang::PtBr),
-            (Format::Table, Lang::En),
-            (Format::Tsv, Lang::En),
-            (Format::Jsonl, Lang::PtBr),
-        ]
-        .map(|(format, lang)| line(format, lang, &zone(), &change))
-        .concat()
+        [(Format::Table, Lang::PtBr), (Format::Table, Lang::En), (Format::Tsv, Lang::En), (Format::Jsonl, Lang::PtBr)]
+            .map(|(format, lang)| line(format, lang, &zone(), &change))
+            .concat()
     }
 }

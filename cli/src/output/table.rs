@@ -94,31 +94,20 @@ impl Table {
 
     /// One thing, a field a line. `lang` names the fields.
     pub(crate) fn pairs(lang: Lang, fields: Vec<(Word, Cell)>) -> Self {
-        let rows =
-            fields.into_iter().map(|(word, cell)| vec![lang.word(word).into(), cell]).collect();
-        Self {
-            columns: vec![Column::of(Word::What), Column::of(Word::Value)],
-            rows,
-            pairs: true,
-            ..Self::default()
-        }
+        let rows = fields.into_iter().map(|(word, cell)| vec![lang.word(word).into(), cell]).collect();
+        Self { columns: vec![Column::of(Word::What), Column::of(Word::Value)], rows, pairs: true, ..Self::default() }
     }
 
     /// Titles and rows, a tab between fields, every column.
     pub(crate) fn tsv(&self, lang: Lang) -> String {
-        let heads =
-            self.columns.iter().map(|column| lang.word(column.head).to_owned()).collect::<Vec<_>>();
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(|cell| escape::shown(&cell.text)).collect::<Vec<_>>());
+        let heads = self.columns.iter().map(|column| lang.word(column.head).to_owned()).collect::<Vec<_>>();
+        let rows = self.rows.iter().map(|row| row.iter().map(|cell| escape::shown(&cell.text)).collect::<Vec<_>>());
         std::iter::once(heads).chain(rows).map(|row| row.join("\t") + "\n").collect()
     }
 
     /// For eyes.
     pub(crate) fn text(&self, lang: Lang, style: Style, wide: bool) -> String {
-        let kept: Vec<usize> =
-            (0..self.columns.len()).filter(|&i| wide || !self.columns[i].wide).collect();
+        let kept: Vec<usize> = (0..self.columns.len()).filter(|&i| wide || !self.columns[i].wide).collect();
         let mut grid = comfy_table::Table::new();
         grid.load_style(NOTHING);
         if !self.pairs {
@@ -135,11 +124,8 @@ impl Table {
                 }
             }
         }
-        let lines: Vec<String> = if grid.is_empty() && self.rows.is_empty() && self.pairs {
-            Vec::new()
-        } else {
-            grid.lines().collect()
-        };
+        let lines: Vec<String> =
+            if grid.is_empty() && self.rows.is_empty() && self.pairs { Vec::new() } else { grid.lines().collect() };
         let mut text = String::new();
         let title = self.title.as_deref().map(escape::shown);
         // `lines` pads every line to the same width, which is what the frame needs.

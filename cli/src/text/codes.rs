@@ -37,20 +37,11 @@ pub(crate) fn find(number: u32) -> Option<&'static Code> {
     CODES.iter().find(|code| code.number == number)
 }
 
-const fn theirs(
-    number: u32,
-    pt_br: (&'static str, &'static str),
-    en: (&'static str, &'static str),
-) -> Code {
+const fn theirs(number: u32, pt_br: (&'static str, &'static str), en: (&'static str, &'static str)) -> Code {
     Code { number, exit: None, pt_br, en }
 }
 
-const fn ours(
-    number: u32,
-    exit: Exit,
-    pt_br: (&'static str, &'static str),
-    en: (&'static str, &'static str),
-) -> Code {
+const fn ours(number: u32, exit: Exit, pt_br: (&'static str, &'static str), en: (&'static str, &'static str)) -> Code {
     Code { number, exit: Some(exit), pt_br, en }
 }
 
@@ -59,41 +50,32 @@ pub(crate) static CODES: &[Code] = &[
     theirs(
         1001,
         ("seu papel não permite isto", "use uma identidade com esse direito ou peça a um gestor"),
-        (
-            "the caller's role does not allow this",
-            "use an identity whose role has this right, or ask a manager",
-        ),
+        ("the caller's role does not allow this", "use an identity whose role has this right, or ask a manager"),
     ),
     theirs(
         1002,
-        ("a unidade do certificado não está cadastrada nesta rede", "cadastre a unidade, ou use um certificado de uma unidade cadastrada"),
-        ("the certificate's unit is not registered in this network", "register the unit first, or use a certificate of a registered unit"),
+        (
+            "a unidade do certificado não está cadastrada nesta rede",
+            "cadastre a unidade, ou use um certificado de uma unidade cadastrada",
+        ),
+        (
+            "the certificate's unit is not registered in this network",
+            "register the unit first, or use a certificate of a registered unit",
+        ),
     ),
     theirs(
         1101,
-        (
-            "o pedido chegou tarde demais para ser aplicado",
-            "veja se foi feito e, se não, envie como pedido novo",
-        ),
-        (
-            "the request came too late to be applied",
-            "look whether it was done, then send it again as a new request",
-        ),
+        ("o pedido chegou tarde demais para ser aplicado", "veja se foi feito e, se não, envie como pedido novo"),
+        ("the request came too late to be applied", "look whether it was done, then send it again as a new request"),
     ),
     theirs(
         1102,
         ("o id do pedido já foi usado com outro conteúdo", "use um id novo para cada pedido novo"),
-        (
-            "the request id was used before, for another content",
-            "make a new request id for each new request",
-        ),
+        ("the request id was used before, for another content", "make a new request id for each new request"),
     ),
     theirs(
         1103,
-        (
-            "o pedido quer viver mais de dez minutos",
-            "dê um prazo de até dez minutos e confira o relógio",
-        ),
+        ("o pedido quer viver mais de dez minutos", "dê um prazo de até dez minutos e confira o relógio"),
         (
             "the request asks to live longer than ten minutes",
             "set the time limit to at most ten minutes from now, and check the clock",
@@ -107,29 +89,17 @@ pub(crate) static CODES: &[Code] = &[
     theirs(
         1202,
         ("o objeto já existe, com outro conteúdo", "use um id novo, ou corrija o existente"),
-        (
-            "the object exists already, with another content",
-            "use a new id, or amend the existing one",
-        ),
+        ("the object exists already, with another content", "use a new id, or amend the existing one"),
     ),
     theirs(
         1203,
-        (
-            "o objeto mudou desde que você o viu",
-            "leia de novo e repita a mudança sobre a nova versão",
-        ),
+        ("o objeto mudou desde que você o viu", "leia de novo e repita a mudança sobre a nova versão"),
         ("the object changed meanwhile", "read it again and repeat the change on the new version"),
     ),
     theirs(
         1204,
-        (
-            "o horário está ocupado",
-            "escolha outro horário, ou agende um encaixe com motivo: --encaixe MOTIVO",
-        ),
-        (
-            "the slot is taken",
-            "choose another time, or book an encaixe with a reason: --encaixe REASON",
-        ),
+        ("o horário está ocupado", "escolha outro horário, ou agende um encaixe com motivo: --encaixe MOTIVO"),
+        ("the slot is taken", "choose another time, or book an encaixe with a reason: --encaixe REASON"),
     ),
     theirs(
         1205,
@@ -149,14 +119,8 @@ pub(crate) static CODES: &[Code] = &[
     theirs(1208, ("falta o motivo", "diga o motivo"), ("a reason is needed", "say why")),
     theirs(
         1209,
-        (
-            "o agendamento não pode passar a esse estado",
-            "veja como ele está agora: plantao agenda get",
-        ),
-        (
-            "the appointment cannot take this step",
-            "look at the appointment as it is now: plantao agenda get",
-        ),
+        ("o agendamento não pode passar a esse estado", "veja como ele está agora: plantao agenda get"),
+        ("the appointment cannot take this step", "look at the appointment as it is now: plantao agenda get"),
     ),
     theirs(
         1210,
@@ -181,10 +145,7 @@ pub(crate) static CODES: &[Code] = &[
     theirs(
         1501,
         ("a rede não está em estado para isto", "veja a rede: plantao status"),
-        (
-            "the cluster is not in a state for this",
-            "look at the state of the cluster: plantao status",
-        ),
+        ("the cluster is not in a state for this", "look at the state of the cluster: plantao status"),
     ),
     theirs(
         1502,
@@ -193,17 +154,32 @@ pub(crate) static CODES: &[Code] = &[
     ),
     theirs(
         2001,
-        ("este nó está selado: guarda o conteúdo e não pode abri-lo", "pergunte ao nó de uma unidade, ou dê a este a chave do seu cofre raiz"),
-        ("this node is sealed: it keeps content and cannot open it", "ask a unit's node, or give this node its root slot's key"),
+        (
+            "este nó está selado: guarda o conteúdo e não pode abri-lo",
+            "pergunte ao nó de uma unidade, ou dê a este a chave do seu cofre raiz",
+        ),
+        (
+            "this node is sealed: it keeps content and cannot open it",
+            "ask a unit's node, or give this node its root slot's key",
+        ),
     ),
     theirs(
         2101,
-        ("nenhum líder responde, ou este nó está atrasado demais", "repita em instantes, neste ou em outro nó; veja a rede: plantao status"),
-        ("no leader answers, or this node lags too far", "send it again in a moment, to this or another node; look: plantao status"),
+        (
+            "nenhum líder responde, ou este nó está atrasado demais",
+            "repita em instantes, neste ou em outro nó; veja a rede: plantao status",
+        ),
+        (
+            "no leader answers, or this node lags too far",
+            "send it again in a moment, to this or another node; look: plantao status",
+        ),
     ),
     theirs(
         2102,
-        ("a cópia deste nó é mais antiga do que o permitido", "aceite mais atraso, pergunte a outro nó, ou leia sem --stale"),
+        (
+            "a cópia deste nó é mais antiga do que o permitido",
+            "aceite mais atraso, pergunte a outro nó, ou leia sem --stale",
+        ),
         ("this node's copy is older than allowed", "allow more, ask another node, or read without --stale"),
     ),
     theirs(
@@ -214,7 +190,10 @@ pub(crate) static CODES: &[Code] = &[
     theirs(
         2104,
         ("não se sabe se o pedido terá efeito", "repita com o mesmo id de pedido: será feito no máximo uma vez"),
-        ("it is not known whether the request takes effect", "send it again with the same request id: it is done at most once"),
+        (
+            "it is not known whether the request takes effect",
+            "send it again with the same request id: it is done at most once",
+        ),
     ),
     theirs(
         2201,
@@ -271,10 +250,7 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9003,
         Exit::Usage,
-        (
-            "o arquivo de contextos não pode ser usado",
-            "corrija o arquivo; ele está onde diz --config",
-        ),
+        ("o arquivo de contextos não pode ser usado", "corrija o arquivo; ele está onde diz --config"),
         ("the contexts file cannot be used", "correct the file; it is where --config says"),
     ),
     ours(
@@ -326,10 +302,7 @@ pub(crate) static CODES: &[Code] = &[
             "isto não é um horário com um só sentido",
             "dê 2026-11-24 14:45 no fuso da unidade, ou RFC 3339 com deslocamento",
         ),
-        (
-            "this is no time with one meaning",
-            "give 2026-11-24 14:45 in the unit's zone, or RFC 3339 with an offset",
-        ),
+        ("this is no time with one meaning", "give 2026-11-24 14:45 in the unit's zone, or RFC 3339 with an offset"),
     ),
     ours(
         9011,
@@ -346,14 +319,8 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9013,
         Exit::Refused,
-        (
-            "o prazo deste pedido acabou",
-            "leia o objeto para saber se foi feito; se não, faça um pedido novo",
-        ),
-        (
-            "the time of this request is over",
-            "read the object to see whether it was done; if not, make a new request",
-        ),
+        ("o prazo deste pedido acabou", "leia o objeto para saber se foi feito; se não, faça um pedido novo"),
+        ("the time of this request is over", "read the object to see whether it was done; if not, make a new request"),
     ),
     ours(
         9014,
@@ -370,14 +337,8 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9016,
         Exit::Denied,
-        (
-            "a rede não permite isto a esta identidade",
-            "use outra identidade: --cert e --key, ou outro contexto",
-        ),
-        (
-            "the cluster does not allow this identity to do this",
-            "use another identity: --cert and --key, or a context",
-        ),
+        ("a rede não permite isto a esta identidade", "use outra identidade: --cert e --key, ou outro contexto"),
+        ("the cluster does not allow this identity to do this", "use another identity: --cert and --key, or a context"),
     ),
     ours(
         9017,
@@ -386,10 +347,7 @@ pub(crate) static CODES: &[Code] = &[
             "a rede não pode fazer isto agora; nada foi feito",
             "veja a rede: plantao status; leituras seguem com --stale",
         ),
-        (
-            "the cluster cannot do this now; nothing was done",
-            "look at it: plantao status; reads go on with --stale",
-        ),
+        ("the cluster cannot do this now; nothing was done", "look at it: plantao status; reads go on with --stale"),
     ),
     ours(
         9018,
@@ -400,14 +358,8 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9019,
         Exit::Failed,
-        (
-            "a resposta não pode ser entendida",
-            "use a mesma versão da ferramenta e dos nós: plantao version",
-        ),
-        (
-            "the answer cannot be understood",
-            "use the same version of this tool and of the nodes: plantao version",
-        ),
+        ("a resposta não pode ser entendida", "use a mesma versão da ferramenta e dos nós: plantao version"),
+        ("the answer cannot be understood", "use the same version of this tool and of the nodes: plantao version"),
     ),
     ours(
         9020,
@@ -424,14 +376,8 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9021,
         Exit::Partial,
-        (
-            "mantido, mas outro agendamento ocupa o horário",
-            "resolva o conflito: mova ou cancele um dos dois",
-        ),
-        (
-            "kept, but another booking holds the slot",
-            "solve the conflict: move or cancel one of the two",
-        ),
+        ("mantido, mas outro agendamento ocupa o horário", "resolva o conflito: mova ou cancele um dos dois"),
+        ("kept, but another booking holds the slot", "solve the conflict: move or cancel one of the two"),
     ),
     ours(
         9022,
@@ -448,10 +394,7 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9024,
         Exit::Integrity,
-        (
-            "cópias diferem no mesmo índice",
-            "não desligue nada; guarde a saída de -o json e avise quem mantém a rede",
-        ),
+        ("cópias diferem no mesmo índice", "não desligue nada; guarde a saída de -o json e avise quem mantém a rede"),
         (
             "copies differ at the same index",
             "switch nothing off; keep the output of -o json and tell who maintains the network",
@@ -460,10 +403,7 @@ pub(crate) static CODES: &[Code] = &[
     ours(
         9025,
         Exit::Integrity,
-        (
-            "a trilha de auditoria está quebrada na entrada",
-            "compare com os outros nós: --endpoint ENDEREÇO",
-        ),
+        ("a trilha de auditoria está quebrada na entrada", "compare com os outros nós: --endpoint ENDEREÇO"),
         ("the audit trail is broken at entry", "compare with the other nodes: --endpoint ADDRESS"),
     ),
     ours(
@@ -526,11 +466,7 @@ mod tests {
         for code in CODES {
             for lang in [Lang::PtBr, Lang::En] {
                 let (what, fix) = code.told(lang);
-                assert!(
-                    !what.is_empty() && !fix.is_empty() && !what.ends_with('.'),
-                    "{}",
-                    code.number
-                );
+                assert!(!what.is_empty() && !fix.is_empty() && !what.ends_with('.'), "{}", code.number);
             }
             assert_ne!(code.exit(), Exit::Done, "{}", code.number);
         }

@@ -12,25 +12,16 @@ pub(crate) struct Examples {
     pub(crate) exits: &'static [Exit],
 }
 
-const fn of(
-    path: &'static str,
-    first: &'static str,
-    second: &'static str,
-    exits: &'static [Exit],
-) -> Examples {
+const fn of(path: &'static str, first: &'static str, second: &'static str, exits: &'static [Exit]) -> Examples {
     Examples { path, lines: [first, second], exits }
 }
 
-use Exit::{
-    Busy, Connect, Degraded, Denied, Done, Failed, GoalNotMet, Integrity, NoLeader, NotFound,
-    Partial,
-};
+use Exit::{Busy, Connect, Degraded, Denied, Done, Failed, GoalNotMet, Integrity, NoLeader, NotFound, Partial};
 use Exit::{Interrupted, Refused, Unknown, Usage};
 
 const LOCAL: &[Exit] = &[Done, Failed, Usage];
 const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect];
-const WRITE: &[Exit] =
-    &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
+const WRITE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
 
 /// All of them.
 pub(crate) static EXAMPLES: &[Examples] = &[
@@ -73,12 +64,7 @@ pub(crate) static EXAMPLES: &[Examples] = &[
     ),
     of("patient", "plantao patient list", "plantao patient find --name maria", READ),
     of("patient list", "plantao patient list", "plantao patient list -o tsv --stale", READ),
-    of(
-        "patient get",
-        "plantao patient get 875ac127",
-        "plantao patient get 875ac127 --version 1 -o json",
-        READ,
-    ),
+    of("patient get", "plantao patient get 875ac127", "plantao patient get 875ac127 --version 1 -o json", READ),
     of("patient find", "plantao patient find --cpf -", "plantao patient find --name maria", READ),
     of(
         "patient register",
@@ -150,12 +136,7 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao agenda no-show consulta-17 --seen-version 1 -q",
         WRITE,
     ),
-    of(
-        "record",
-        "plantao record list --patient 875ac127",
-        "plantao record get exame-9 --raw",
-        READ,
-    ),
+    of("record", "plantao record list --patient 875ac127", "plantao record get exame-9 --raw", READ),
     of(
         "record list",
         "plantao record list --patient 875ac127",
@@ -180,12 +161,7 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao record amend exame-9 --seen-version 1 --reason 'lado trocado' --document - -o json",
         WRITE,
     ),
-    of(
-        "consent",
-        "plantao consent list --patient 875ac127",
-        "plantao consent get termo-3 --raw",
-        READ,
-    ),
+    of("consent", "plantao consent list --patient 875ac127", "plantao consent get termo-3 --raw", READ),
     of(
         "consent list",
         "plantao consent list --patient 875ac127",
@@ -209,18 +185,8 @@ pub(crate) static EXAMPLES: &[Examples] = &[
     ),
     of("unit", "plantao unit list", "plantao unit list -o json", READ),
     of("unit list", "plantao unit list", "plantao unit list -o wide", READ),
-    of(
-        "practitioner",
-        "plantao practitioner list",
-        "plantao practitioner list --unit centro",
-        READ,
-    ),
-    of(
-        "practitioner list",
-        "plantao practitioner list",
-        "plantao practitioner list --unit centro -o tsv",
-        READ,
-    ),
+    of("practitioner", "plantao practitioner list", "plantao practitioner list --unit centro", READ),
+    of("practitioner list", "plantao practitioner list", "plantao practitioner list --unit centro -o tsv", READ),
     of("room", "plantao room list", "plantao room list --unit centro", READ),
     of("room list", "plantao room list", "plantao room list --unit centro -o json", READ),
     of(
@@ -265,12 +231,7 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao pki renew --dir ./autoridade --out ./balcao balcao-1 --now",
         LOCAL,
     ),
-    of(
-        "pki list",
-        "plantao pki list --dir ./autoridade",
-        "plantao pki list --dir ./autoridade -o json",
-        LOCAL,
-    ),
+    of("pki list", "plantao pki list --dir ./autoridade", "plantao pki list --dir ./autoridade -o json", LOCAL),
     of(
         "token",
         "plantao token create",

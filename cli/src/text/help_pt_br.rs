@@ -26,31 +26,16 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("By telephone; - reads it from the standard input", "Por telefone; - lê da entrada padrão"),
     ("By this actor (digest of the identity)", "Por este autor (resumo da identidade)"),
     ("CPF", "CPF"),
-    (
-        "Cancel an appointment; its time is free again",
-        "Cancela um agendamento; o horário fica livre",
-    ),
-    (
-        "Certificate for the admin plane (default: --cert)",
-        "Certificado para administração (padrão: --cert)",
-    ),
+    ("Cancel an appointment; its time is free again", "Cancela um agendamento; o horário fica livre"),
+    ("Certificate for the admin plane (default: --cert)", "Certificado para administração (padrão: --cert)"),
     ("Certificates of the built-in authority", "Certificados da autoridade própria"),
     ("Compare the copies of all nodes", "Compara as cópias de todos os nós"),
     ("Consents", "Consentimentos"),
     ("Context to use, instead of the current one", "Contexto a usar, em vez do atual"),
     ("Contexts file", "Arquivo de contextos"),
-    (
-        "Correct a patient's data, as a new version",
-        "Corrige os dados de um paciente, como nova versão",
-    ),
-    (
-        "Correct a record, as a new version with a reason",
-        "Corrige um registro, como nova versão com motivo",
-    ),
-    (
-        "Create a token with which one node joins, once",
-        "Cria um token com que um nó entra, uma vez",
-    ),
+    ("Correct a patient's data, as a new version", "Corrige os dados de um paciente, como nova versão"),
+    ("Correct a record, as a new version with a reason", "Corrige um registro, como nova versão com motivo"),
+    ("Create a token with which one node joins, once", "Cria um token com que um nó entra, uma vez"),
     ("Date of birth, YYYY-MM-DD", "Data de nascimento, AAAA-MM-DD"),
     (
         "Days of validity (default: 90 for nodes, 30 for others)",
@@ -61,14 +46,8 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("Directory with the certificate", "Diretório com o certificado"),
     ("Directory with the files", "Diretório com os arquivos"),
     ("Do not ask", "Não pergunta"),
-    (
-        "Document to keep byte by byte, at most 16 KiB",
-        "Documento a guardar byte a byte, até 16 KiB",
-    ),
-    (
-        "Document to keep byte by byte, at most 48 KiB",
-        "Documento a guardar byte a byte, até 48 KiB",
-    ),
+    ("Document to keep byte by byte, at most 16 KiB", "Documento a guardar byte a byte, até 16 KiB"),
+    ("Document to keep byte by byte, at most 48 KiB", "Documento a guardar byte a byte, até 48 KiB"),
     (
         "Document to keep byte by byte, at most 48 KiB; - is the standard input",
         "Documento a guardar byte a byte, até 48 KiB; - é a entrada padrão",
@@ -77,21 +56,12 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("End after this many changes", "Encerra depois de tantas mudanças"),
     ("End, the first instant after", "Fim, o primeiro instante depois"),
     ("Even when it is not due", "Mesmo que ainda não seja preciso"),
-    (
-        "Exit 4 when something needs attention, 5 without a leader",
-        "Sai com 4 quando algo pede atenção, 5 sem líder",
-    ),
+    ("Exit 4 when something needs attention, 5 without a leader", "Sai com 4 quando algo pede atenção, 5 sem líder"),
     ("Explain an error code", "Explica um código de erro"),
-    (
-        "File of bookings that must all be refused",
-        "Arquivo de agendamentos que devem ser todos recusados",
-    ),
+    ("File of bookings that must all be refused", "Arquivo de agendamentos que devem ser todos recusados"),
     ("Find patients; the read is audited", "Busca pacientes; a leitura é auditada"),
     ("Follow changes as they happen", "Acompanha as mudanças quando acontecem"),
-    (
-        "For an off-site node: it never holds the root key",
-        "Para um nó externo: nunca tem a chave raiz",
-    ),
+    ("For an off-site node: it never holds the root key", "Para um nó externo: nunca tem a chave raiz"),
     ("From this entry on", "Desta entrada em diante"),
     (
         "From this log index on (default: only what comes from now on)",
@@ -100,43 +70,25 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("From this time on", "Deste horário em diante"),
     ("Full name", "Nome completo"),
     ("Hand leadership to another node, without loss", "Passa a liderança a outro nó, sem perda"),
-    (
-        "Host name or address of a node; may be repeated",
-        "Nome ou endereço de um nó; pode ser repetido",
-    ),
+    ("Host name or address of a node; may be repeated", "Nome ou endereço de um nó; pode ser repetido"),
     ("Hours until it expires", "Horas até vencer"),
     ("How results are printed", "Como os resultados são mostrados"),
-    (
-        "Import a directory of FHIR R4 files (NDJSON)",
-        "Importa um diretório de arquivos FHIR R4 (NDJSON)",
-    ),
-    (
-        "Issue a certificate for a node, a person or a program",
-        "Emite um certificado para nó, pessoa ou programa",
-    ),
+    ("Import a directory of FHIR R4 files (NDJSON)", "Importa um diretório de arquivos FHIR R4 (NDJSON)"),
+    ("Issue a certificate for a node, a person or a program", "Emite um certificado para nó, pessoa ou programa"),
     (
         "JSON file with name, cpf, phones, email, birth_date; - is the standard input",
         "Arquivo JSON com name, cpf, phones, email, birth_date; - é a entrada padrão",
     ),
     ("Key for the admin plane (default: --key)", "Chave para administração (padrão: --key)"),
-    (
-        "Key of the certificate, PEM, readable by its owner only",
-        "Chave do certificado, PEM, legível só pelo dono",
-    ),
-    (
-        "Kind, as FHIR names it, such as Observation",
-        "Tipo, como o FHIR o chama, por exemplo Observation",
-    ),
+    ("Key of the certificate, PEM, readable by its owner only", "Chave do certificado, PEM, legível só pelo dono"),
+    ("Kind, as FHIR names it, such as Observation", "Tipo, como o FHIR o chama, por exemplo Observation"),
     ("Language of tables and messages", "Língua das tabelas e mensagens"),
     (
         "Last instant at which it may be done; when repeating, as the first try said",
         "Último instante em que pode ser feito; ao repetir, o da primeira tentativa",
     ),
     ("List a patient's consents", "Lista os consentimentos de um paciente"),
-    (
-        "List a patient's records, without their content",
-        "Lista os registros de um paciente, sem o conteúdo",
-    ),
+    ("List a patient's records, without their content", "Lista os registros de um paciente, sem o conteúdo"),
     (
         "List appointments of a unit, professional, room or patient",
         "Lista agendamentos de unidade, profissional, sala ou paciente",
@@ -148,10 +100,7 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("List professionals", "Lista profissionais"),
     ("List rooms", "Lista salas"),
     ("List units", "Lista unidades"),
-    (
-        "Longest wait for a common index, in seconds",
-        "Maior espera por um índice comum, em segundos",
-    ),
+    ("Longest wait for a common index, in seconds", "Maior espera por um índice comum, em segundos"),
     ("Longest wait for an answer, in seconds", "Maior espera por uma resposta, em segundos"),
     ("Make a context the current one", "Torna atual um contexto"),
     ("Make the authority of a new network", "Cria a autoridade de uma nova rede"),
@@ -162,10 +111,7 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("Move an appointment", "Muda um agendamento de horário"),
     ("Name of the files, without .crt", "Nome dos arquivos, sem .crt"),
     ("Networks that this tool knows", "Redes que esta ferramenta conhece"),
-    (
-        "Never ask; fail where an answer would be needed",
-        "Nunca pergunta; falha onde faltar uma resposta",
-    ),
+    ("Never ask; fail where an answer would be needed", "Nunca pergunta; falha onde faltar uma resposta"),
     ("Newest first", "Do mais novo"),
     ("No messages but errors", "Só mensagens de erro"),
     (
@@ -180,10 +126,7 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("Only of this module; may be repeated", "Só deste módulo; pode ser repetido"),
     ("Only of this unit", "Só desta unidade"),
     ("Operates a Plantão network", "Opera uma rede Plantão"),
-    (
-        "Overlap on purpose (encaixe), for this reason",
-        "Encaixe: sobrepõe de propósito, por este motivo",
-    ),
+    ("Overlap on purpose (encaixe), for this reason", "Encaixe: sobrepõe de propósito, por este motivo"),
     ("Own certificate, PEM", "Certificado próprio, PEM"),
     ("Own id for the new object: UUID or label", "Id próprio para o novo objeto: UUID ou rótulo"),
     ("Patient", "Paciente"),
@@ -198,26 +141,14 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("Programs at once", "Programas ao mesmo tempo"),
     ("Public addresses, host:port", "Endereços públicos, host:porta"),
     ("Purpose; may be repeated", "Finalidade; pode ser repetida"),
-    (
-        "Read every document back and compare byte by byte",
-        "Relê cada documento e compara byte a byte",
-    ),
-    (
-        "Read what the nearest node has, even without a leader",
-        "Lê o que o nó mais próximo tem, mesmo sem líder",
-    ),
+    ("Read every document back and compare byte by byte", "Relê cada documento e compara byte a byte"),
+    ("Read what the nearest node has, even without a leader", "Lê o que o nó mais próximo tem, mesmo sem líder"),
     ("Recompute the chain of the trail on a node", "Recalcula a cadeia da trilha em um nó"),
     ("Refuse unless this node leads now", "Recusa se outro nó liderar agora"),
     ("Register a consent that was given", "Registra um consentimento dado"),
     ("Register a patient", "Cadastra um paciente"),
-    (
-        "Remove a context; certificates and keys stay",
-        "Remove um contexto; certificados e chaves ficam",
-    ),
-    (
-        "Renew a certificate, from two thirds of its life on",
-        "Renova um certificado, a partir de dois terços da vida",
-    ),
+    ("Remove a context; certificates and keys stay", "Remove um contexto; certificados e chaves ficam"),
+    ("Renew a certificate, from two thirds of its life on", "Renova um certificado, a partir de dois terços da vida"),
     ("Repeat every 2 seconds", "Repete a cada 2 segundos"),
     ("Repeat every SEC seconds", "Repete a cada SEG segundos"),
     (
@@ -265,15 +196,9 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("The patient: id, label or beginning of the id", "O paciente: id, rótulo ou começo do id"),
     ("The record: id or label", "O registro: id ou rótulo"),
     ("The shell", "O shell"),
-    (
-        "This day, in the unit's zone (default: today)",
-        "Este dia, no fuso da unidade (padrão: hoje)",
-    ),
+    ("This day, in the unit's zone (default: today)", "Este dia, no fuso da unidade (padrão: hoje)"),
     ("This version instead of the current one", "Esta versão em vez da atual"),
-    (
-        "Time zone of times shown and given without an offset",
-        "Fuso dos horários mostrados e dados sem deslocamento",
-    ),
+    ("Time zone of times shown and given without an offset", "Fuso dos horários mostrados e dados sem deslocamento"),
     ("Tokens with which nodes join", "Tokens com que nós entram"),
     ("Unit", "Unidade"),
     (
@@ -290,10 +215,7 @@ pub(super) static HELP: &[(&str, &str)] = &[
         "Versão que você viu; recusado se não for a atual",
     ),
     ("What is done over and over", "O que se repete"),
-    (
-        "What prompts call this network, such as PRODUÇÃO",
-        "Como as perguntas chamam esta rede, por exemplo PRODUÇÃO",
-    ),
+    ("What prompts call this network, such as PRODUÇÃO", "Como as perguntas chamam esta rede, por exemplo PRODUÇÃO"),
     ("When colours are used", "Quando usar cores"),
     ("When it was authored (default: now)", "Quando foi feito (padrão: agora)"),
     ("Why", "Por quê"),

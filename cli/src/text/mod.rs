@@ -241,9 +241,7 @@ impl Lang {
                 }
                 why = self.refusal(refusal);
             }
-            Failure::NoContext { missing } => {
-                why = Some(self.say(&Say::NotSet { setting: missing }))
-            }
+            Failure::NoContext { missing } => why = Some(self.say(&Say::NotSet { setting: missing })),
             Failure::UnknownContext { name: text }
             | Failure::BadTime { text }
             | Failure::BadZone { text }
@@ -274,12 +272,8 @@ impl Lang {
                     not_after,
                 });
             }
-            Failure::Conflict { holder } => {
-                why = Some(self.say(&Say::HeldBy { holder: holder.clone() }))
-            }
-            Failure::OtherLeader { expected, actual } => {
-                why = Some(format!("{expected} ≠ {actual}"))
-            }
+            Failure::Conflict { holder } => why = Some(self.say(&Say::HeldBy { holder: holder.clone() })),
+            Failure::OtherLeader { expected, actual } => why = Some(format!("{expected} ≠ {actual}")),
             Failure::DigestsDiffer { index } => what = format!("{what}: {index}"),
             Failure::TrailBroken { sequence } => what = format!("{what}: {sequence}"),
             Failure::ReadBackDiffers { count } => what = format!("{what}: {count}"),
@@ -297,10 +291,7 @@ impl Lang {
             | Failure::Authority { why: clause }
             | Failure::Work { why: clause } => why = Some(clause.clone()),
             Failure::Output(source) => why = Some(source.to_string()),
-            Failure::Declined
-            | Failure::NoLeader
-            | Failure::OutputClosed
-            | Failure::Interrupted => {}
+            Failure::Declined | Failure::NoLeader | Failure::OutputClosed | Failure::Interrupted => {}
         }
         Told { what, why, now }
     }
@@ -334,9 +325,7 @@ impl Lang {
     /// The translation of an English help text; `None` also for English itself.
     pub(crate) fn translated(self, english: &str) -> Option<&'static str> {
         match self {
-            Self::PtBr => {
-                help_pt_br::HELP.iter().find(|(from, _)| *from == english).map(|(_, to)| *to)
-            }
+            Self::PtBr => help_pt_br::HELP.iter().find(|(from, _)| *from == english).map(|(_, to)| *to),
             Self::En => None,
         }
     }

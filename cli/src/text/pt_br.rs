@@ -199,9 +199,9 @@ pub(super) fn say(say: &Say) -> String {
         Say::HowToCheck { request_id, over: true, .. } => {
             format!("já não pode ser aplicado: leia o objeto para saber se foi (pedido {request_id})")
         }
-        Say::HowToCheck { request_id, not_after, over: false } => format!(
-            "repita com --request-id {request_id} --not-after {not_after}: será feito no máximo uma vez"
-        ),
+        Say::HowToCheck { request_id, not_after, over: false } => {
+            format!("repita com --request-id {request_id} --not-after {not_after}: será feito no máximo uma vez")
+        }
         Say::HeldBy { holder } => format!("ocupado pelo agendamento {holder}"),
     }
 }

@@ -89,9 +89,7 @@ mod tests {
         }
         histogram.merge(&other);
         assert_eq!((histogram.count(), histogram.max()), (100_000, 100_000));
-        for (thousandths, exact) in
-            [(500, 50_000_u64), (990, 99_000), (999, 99_900), (1_000, 100_000)]
-        {
+        for (thousandths, exact) in [(500, 50_000_u64), (990, 99_000), (999, 99_900), (1_000, 100_000)] {
             let found = histogram.quantile(thousandths);
             assert!(found >= exact && found <= exact + exact / 60, "{thousandths}: {found}");
         }

@@ -156,8 +156,7 @@ struct Stage {
 /// Runs the load against `cluster`. Takes `warmup` + `duration` and the time to prepare.
 pub async fn run(cluster: &Cluster, options: &BenchOptions) -> Result<BenchReport, BenchError> {
     check(options)?;
-    let stage =
-        Arc::new(Box::pin(Stage::prepare(cluster, options)).await.map_err(BenchError::Prepare)?);
+    let stage = Arc::new(Box::pin(Stage::prepare(cluster, options)).await.map_err(BenchError::Prepare)?);
     let begin = Instant::now() + options.warmup;
     let end = begin + options.duration;
     let mut clients = JoinSet::new();
@@ -166,13 +165,7 @@ pub async fn run(cluster: &Cluster, options: &BenchOptions) -> Result<BenchRepor
         let (stage, kind) = (Arc::clone(&stage), options.kind);
         clients.spawn(async move { work(&cluster, &stage, kind, nth, begin, end).await });
     }
-    let mut all = Counted {
-        histogram: Histogram::new(),
-        errors: 0,
-        unknown: 0,
-        retried: 0,
-        first_error: None,
-    };
+    let mut all = Counted { histogram: Histogram::new(), errors: 0, unknown: 0, retried: 0, first_error: None };
     while let Some(counted) = clients.join_next().await {
         // A client that panicked was a bug of this module; its operations are missing, which an error must show.
         let Ok(counted) = counted else {
@@ -211,8 +204,7 @@ fn check(options: &BenchOptions) -> Result<(), BenchError> {
         ((1..=48 << 10).contains(&options.value_bytes), "value bytes", "1 to 49152"),
         ((1..=1_024).contains(&options.connections_max), "connections", "1 to 1024"),
         (
-            options.duration >= Duration::from_millis(100)
-                && options.duration <= Duration::from_secs(86_400),
+            options.duration >= Duration::from_millis(100) && options.duration <= Duration::from_secs(86_400),
             "duration",
             "0.1 seconds to a day",
         ),
@@ -224,21 +216,8 @@ fn check(options: &BenchOptions) -> Result<(), BenchError> {
     }
 }
 
-async fn work(
-    cluster: &Cluster,
-    stage: &Stage,
-    kind: BenchKind,
-    nth: usize,
-    begin: Instant,
-    end: Instant,
-) -> Counted {
-    let mut counted = Counted {
-        histogram: Histogram::new(),
-        errors: 0,
-        unknown: 0,
-        retried: 0,
-        first_error: None,
-    };
+async fn work(cluster: &Cluster, stage: &Stage, kind: BenchKind, nth: usize, begin: Instant, end: Instant) -> Counted {
+    let mut counted = Counted { histogram: Histogram::new(), errors: 0, unknown: 0, retried: 0, first_error: None };
     loop {
         let started = Instant::now();
         if started >= end {
@@ -285,11 +264,8 @@ impl Stage {
             next: AtomicU64::new(0),
         };
         let slug = format!("carga-{}", &unit.to_string()[..8]);
-        let registered =
-            v1::Unit { id: unit.to_wire(), slug: slug.clone(), name: slug, document: Bytes::new() };
-        cluster
-            .register_unit(v1::RegisterUnitRequest { header: None, unit: Some(registered) })
-            .await?;
+        let registered = v1::Unit { id: unit.to_wire(), slug: slug.clone(), name: slug, document: Bytes::new() };
+        cluster.register_unit(v1::RegisterUnitRequest { header: None, unit: Some(registered) }).await?;
         let made = &stage;
         at_once(&made.practitioners, |nth, id| async move {
             let practitioner = v1::Practitioner {
@@ -298,8 +274,7 @@ impl Stage {
                 name: format!("Carga {nth}"),
                 ..v1::Practitioner::default()
             };
-            let request =
-                v1::RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) };
+            let request = v1::RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) };
             cluster.register_practitioner(request).await.map(drop)
         })
         .await?;
@@ -310,17 +285,12 @@ impl Stage {
                 name: format!("Sala de carga {nth}"),
                 ..v1::Room::default()
             };
-            cluster
-                .register_room(v1::RegisterRoomRequest { header: None, room: Some(room) })
-                .await
-                .map(drop)
+            cluster.register_room(v1::RegisterRoomRequest { header: None, room: Some(room) }).await.map(drop)
         })
         .await?;
         at_once(&made.patients, |nth, id| async move {
-            let demographics = v1::Demographics {
-                name: format!("Paciente de carga {nth}"),
-                ..v1::Demographics::default()
-            };
+            let demographics =
+                v1::Demographics { name: format!("Paciente de carga {nth}"), ..v1::Demographics::default() };
             let request = v1::RegisterPatientRequest {
                 header: None,
                 patient_id: id.to_wire(),
@@ -330,10 +300,8 @@ impl Stage {
             cluster.register_patient(request).await.map(drop)
         })
         .await?;
-        at_once(&made.records, |nth, id| async move {
-            cluster.add_record(made.record(id, nth)).await.map(drop)
-        })
-        .await?;
+        at_once(&made.records, |nth, id| async move { cluster.add_record(made.record(id, nth)).await.map(drop) })
+            .await?;
         Ok(stage)
     }
 
@@ -350,12 +318,7 @@ impl Stage {
     }
 
     /// Does one; gives the number of tries.
-    async fn operation(
-        &self,
-        cluster: &Cluster,
-        kind: BenchKind,
-        client: usize,
-    ) -> Result<u32, Error> {
+    async fn operation(&self, cluster: &Cluster, kind: BenchKind, client: usize) -> Result<u32, Error> {
         let nth = self.next.fetch_add(1, Ordering::Relaxed);
         match kind {
             BenchKind::Write => {
@@ -388,9 +351,7 @@ impl Stage {
                 // A stride that shares no factor with their number: neighbours in time are no neighbours in the store.
                 let at = (nth as usize).wrapping_mul(389) % self.records.len();
                 let record_id = self.records[at].to_wire();
-                cluster
-                    .get_record(v1::GetRecordRequest { read: Some(read), record_id, version: 0 })
-                    .await?;
+                cluster.get_record(v1::GetRecordRequest { read: Some(read), record_id, version: 0 }).await?;
                 Ok(1)
             }
         }

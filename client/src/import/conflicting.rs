@@ -94,14 +94,11 @@ pub async fn submit_conflicting(cluster: &Cluster, file: &Path) -> io::Result<Co
                     line: number,
                     what: IssueKind::Failed,
                     why: "the booking was accepted, though it overlaps another".to_owned(),
-                    help: "stop booking and look at the digests of the nodes: a promise is broken"
-                        .to_owned(),
+                    help: "stop booking and look at the digests of the nodes: a promise is broken".to_owned(),
                     code: None,
                 });
             }
-            Err(Error::Refused(refusal))
-                if refusal.code == CODE_SLOT_TAKEN && refusal.held.is_some() =>
-            {
+            Err(Error::Refused(refusal)) if refusal.code == CODE_SLOT_TAKEN && refusal.held.is_some() => {
                 report.refused += 1;
                 match refusal.held.map(|held| held.kind) {
                     Some(v1::ResourceKind::Practitioner) => report.practitioner += 1,

@@ -92,9 +92,7 @@ impl Fault {
             Self::TooLong => "write one resource a line; what is larger belongs into an attachment",
             Self::NotUtf8 { .. } => "export the file as UTF-8",
             Self::Truncated => "copy or export the file again: its end is missing",
-            Self::NotJson { .. } => {
-                "write one JSON object a line (NDJSON), without a byte order mark"
-            }
+            Self::NotJson { .. } => "write one JSON object a line (NDJSON), without a byte order mark",
             Self::NotFhir => "export FHIR R4 resources",
             Self::OtherKind { .. } => "move the resource into the file of its kind",
             Self::NotARecord => "leave it out, or give it to the file of its kind",
@@ -104,9 +102,7 @@ impl Fault {
             Self::Duplicate { .. } => "keep one of the two; the first was taken",
             Self::Control { .. } => "remove the character at the source",
             Self::BadTime { .. } => "write it as 2026-11-24T14:45:00-03:00",
-            Self::UnknownReference { .. } => {
-                "import the file that it is in first, or correct the reference"
-            }
+            Self::UnknownReference { .. } => "import the file that it is in first, or correct the reference",
             Self::Status => "enter it by hand where it matters",
             Self::DocumentTooLarge { .. } => "split the document, or keep its attachment apart",
         }

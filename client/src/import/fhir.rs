@@ -89,9 +89,7 @@ fn json_fault(error: &serde_json::Error, terminated: bool) -> Fault {
     match error.classify() {
         Category::Eof if !terminated => Fault::Truncated,
         Category::Data => Fault::Shape { column: error.column() },
-        Category::Eof | Category::Syntax | Category::Io => {
-            Fault::NotJson { column: error.column() }
-        }
+        Category::Eof | Category::Syntax | Category::Io => Fault::NotJson { column: error.column() },
     }
 }
 
@@ -112,8 +110,7 @@ impl<'a> Resource<'a> {
                 Err(error) => json_fault(&error, terminated),
             });
         }
-        let head: Head =
-            serde_json::from_str(text).map_err(|error| json_fault(&error, terminated))?;
+        let head: Head = serde_json::from_str(text).map_err(|error| json_fault(&error, terminated))?;
         let kind = head.resource_type.ok_or(Fault::NotFhir)?;
         let id = head.id.ok_or(Fault::Missing { field: "id" })?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
@@ -216,11 +213,7 @@ impl Known {
     }
 
     /// The patient of a record, and their unit.
-    fn patient(
-        &self,
-        reference: Option<Reference>,
-        field: &'static str,
-    ) -> Result<(Id, Id), Fault> {
+    fn patient(&self, reference: Option<Reference>, field: &'static str) -> Result<(Id, Id), Fault> {
         let reference = reference.and_then(|it| it.reference).ok_or(Fault::Missing { field })?;
         let text = target(&reference, "Patient").ok_or(Fault::UnknownReference { field })?;
         let id = id_of(LabelKind::Patient, text);
@@ -253,17 +246,9 @@ impl Known {
         let name = person(resource.body::<Body>()?.name)?;
         // FHIR says where somebody works in PractitionerRole, which is not in the set: the id is what tells.
         let of_unit = |unit: &str| {
-            resource
-                .id
-                .strip_prefix(unit)
-                .is_some_and(|rest| rest.starts_with('-') || rest.starts_with('.'))
+            resource.id.strip_prefix(unit).is_some_and(|rest| rest.starts_with('-') || rest.starts_with('.'))
         };
-        let unit = match self
-            .units
-            .iter()
-            .filter(|(unit, _)| of_unit(unit))
-            .max_by_key(|(unit, _)| unit.len())
-        {
+        let unit = match self.units.iter().filter(|(unit, _)| of_unit(unit)).max_by_key(|(unit, _)| unit.len()) {
             Some((_, unit)) => *unit,
             None if self.units.len() == 1 => {
                 *self.units.values().next().ok_or(Fault::UnknownReference { field: "id" })?
@@ -273,17 +258,9 @@ impl Known {
         let id = id_of(LabelKind::Practitioner, &resource.id);
         let document = resource.document(DOCUMENT_BYTES_MAX)?;
         self.practitioners.entry(id).or_insert(unit);
-        let practitioner = v1::Practitioner {
-            id: id.to_wire(),
-            unit_id: unit.to_wire(),
-            name,
-            label: resource.label(),
-            document,
-        };
-        Ok(Ask::Practitioner(v1::RegisterPractitionerRequest {
-            header: None,
-            practitioner: Some(practitioner),
-        }))
+        let practitioner =
+            v1::Practitioner { id: id.to_wire(), unit_id: unit.to_wire(), name, label: resource.label(), document };
+        Ok(Ask::Practitioner(v1::RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) }))
     }
 
     pub(super) fn location(&mut self, line: &[u8], terminated: bool) -> Result<Ask, Fault> {
@@ -300,13 +277,7 @@ impl Known {
         let id = id_of(LabelKind::Room, &resource.id);
         let document = resource.document(DOCUMENT_BYTES_MAX)?;
         self.rooms.entry(id).or_insert(unit);
-        let room = v1::Room {
-            id: id.to_wire(),
-            unit_id: unit.to_wire(),
-            name,
-            label: resource.label(),
-            document,
-        };
+        let room = v1::Room { id: id.to_wire(), unit_id: unit.to_wire(), name, label: resource.label(), document };
         Ok(Ask::Room(v1::RegisterRoomRequest { header: None, room: Some(room) }))
     }
 
@@ -364,12 +335,12 @@ impl Known {
         match resource.kind.as_str() {
             "Consent" => self.consent(&resource),
             // What files of their own are for, and wrappers that would hide other resources.
-            "Patient" | "Organization" | "Practitioner" | "Location" | "Appointment" | "Bundle"
-            | "Parameters" => Err(Fault::NotARecord),
+            "Patient" | "Organization" | "Practitioner" | "Location" | "Appointment" | "Bundle" | "Parameters" => {
+                Err(Fault::NotARecord)
+            }
             kind => {
-                let plain = !kind.is_empty()
-                    && kind.len() <= 64
-                    && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                let plain =
+                    !kind.is_empty() && kind.len() <= 64 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
                 if !plain {
                     return Err(Fault::NotFhir);
                 }
@@ -418,8 +389,7 @@ impl Known {
         if body.status.as_deref() != Some("active") {
             return Err(Fault::Status);
         }
-        let (period, purpose) =
-            body.provision.map_or((None, Vec::new()), |it| (it.period, it.purpose));
+        let (period, purpose) = body.provision.map_or((None, Vec::new()), |it| (it.period, it.purpose));
         let codes = body.scope.map_or(Vec::new(), |scope| scope.coding);
         let mut purposes: Vec<i32> = codes
             .into_iter()
@@ -439,9 +409,7 @@ impl Known {
         let (start, end) = period.map_or((None, None), |period| (period.start, period.end));
         let start = start.or(body.date_time).ok_or(Fault::Missing { field: "dateTime" })?;
         let valid_until_ms = match end {
-            Some(end) => {
-                parse_fhir(&end).map_err(|_| Fault::BadTime { field: "provision.period.end" })?
-            }
+            Some(end) => parse_fhir(&end).map_err(|_| Fault::BadTime { field: "provision.period.end" })?,
             None => 0,
         };
         let (patient, unit) = self.patient(body.patient, "patient")?;
@@ -475,24 +443,16 @@ impl Known {
         if !matches!(body.status.as_deref(), Some("booked" | "pending" | "proposed")) {
             return Err(Fault::Status);
         }
-        let actors: Vec<String> =
-            body.participant.into_iter().filter_map(|it| it.actor?.reference).collect();
+        let actors: Vec<String> = body.participant.into_iter().filter_map(|it| it.actor?.reference).collect();
         let actor = |kind: &str, field| {
             // `urn:uuid:` does not say whether it is a patient, a professional or a room.
-            let mut found = actors
-                .iter()
-                .filter(|actor| !actor.starts_with("urn:"))
-                .filter_map(|it| target(it, kind));
+            let mut found = actors.iter().filter(|actor| !actor.starts_with("urn:")).filter_map(|it| target(it, kind));
             found.next().map(str::to_owned).ok_or(Fault::Missing { field })
         };
         let patient = id_of(LabelKind::Patient, &actor("Patient", "participant (Patient)")?);
-        let practitioner =
-            id_of(LabelKind::Practitioner, &actor("Practitioner", "participant (Practitioner)")?);
+        let practitioner = id_of(LabelKind::Practitioner, &actor("Practitioner", "participant (Practitioner)")?);
         let room = id_of(LabelKind::Room, &actor("Location", "participant (Location)")?);
-        let unit = self
-            .rooms
-            .get(&room)
-            .ok_or(Fault::UnknownReference { field: "participant (Location)" })?;
+        let unit = self.rooms.get(&room).ok_or(Fault::UnknownReference { field: "participant (Location)" })?;
         if !self.practitioners.contains_key(&practitioner) {
             return Err(Fault::UnknownReference { field: "participant (Practitioner)" });
         }
@@ -550,8 +510,7 @@ struct RecordBody {
 impl RecordBody {
     /// The first date that is there, in this order.
     fn authored_ms(&self) -> Result<i64, Fault> {
-        let start =
-            |period: &'_ Option<Period>| period.as_ref().and_then(|period| period.start.clone());
+        let start = |period: &'_ Option<Period>| period.as_ref().and_then(|period| period.start.clone());
         let dates = [
             ("period.start", start(&self.period)),
             ("effectiveDateTime", self.effective_date_time.clone()),
@@ -578,8 +537,7 @@ impl RecordBody {
 /// A unit's short name: the source's id where it is one, else what remains of the name, else the id's first digits.
 fn slug(source: &str, name: &str, id: Id) -> String {
     let fits = |text: &str| {
-        (1..=32).contains(&text.len())
-            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        (1..=32).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
     };
     if fits(source) {
         return source.to_owned();

@@ -115,11 +115,7 @@ mod tests {
         assert_eq!(all(b"\n").await, [(1, Some(vec![]), true)]);
         assert_eq!(
             all(b"first line\r\n\nlast").await,
-            [
-                (1, Some(b"first line\r".to_vec()), true),
-                (2, Some(vec![]), true),
-                (3, Some(b"last".to_vec()), false)
-            ]
+            [(1, Some(b"first line\r".to_vec()), true), (2, Some(vec![]), true), (3, Some(b"last".to_vec()), false)]
         );
     }
 
@@ -142,14 +138,9 @@ mod tests {
     }
 
     impl AsyncRead for Endless {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             if self.left > 0 {
-                let length =
-                    usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.remaining());
+                let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.remaining());
                 buffer.initialize_unfilled_to(length).fill(b'{');
                 buffer.advance(length);
                 self.left -= length as u64;
@@ -165,10 +156,7 @@ mod tests {
     // The process must not grow with the line: more than the bound would be held if anything kept its bytes.
     #[tokio::test]
     async fn a_line_of_a_gibibyte_is_passed_over_in_bounded_memory() {
-        let mut lines = Lines::new(BufReader::with_capacity(
-            256 << 10,
-            Endless { left: 1 << 30, tail: b"\nx" },
-        ));
+        let mut lines = Lines::new(BufReader::with_capacity(256 << 10, Endless { left: 1 << 30, tail: b"\nx" }));
         let before = resident_kib();
         assert_eq!(
             lines.next().await.unwrap().unwrap(),

@@ -65,14 +65,8 @@ pub enum Phase {
 
 impl Phase {
     /// All, in order.
-    pub const ALL: [Self; 6] = [
-        Self::Organizations,
-        Self::Practitioners,
-        Self::Locations,
-        Self::Patients,
-        Self::Records,
-        Self::Appointments,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Organizations, Self::Practitioners, Self::Locations, Self::Patients, Self::Records, Self::Appointments];
 
     /// Its file.
     pub const fn file(self) -> &'static str {
@@ -141,18 +135,10 @@ impl Importer {
     ///
     /// # Errors
     /// Only when there is nothing to begin with; bad lines, refusals and a lost cluster are in the report.
-    pub async fn run(
-        &self,
-        directory: &Path,
-        on_progress: OnProgress<'_>,
-    ) -> Result<ImportReport, ImportError> {
+    pub async fn run(&self, directory: &Path, on_progress: OnProgress<'_>) -> Result<ImportReport, ImportError> {
         check(directory).await?;
         let started = Instant::now();
-        let mut run = Run {
-            cluster: &self.cluster,
-            known: Known::default(),
-            report: ImportReport::default(),
-        };
+        let mut run = Run { cluster: &self.cluster, known: Known::default(), report: ImportReport::default() };
         for phase in Phase::ALL {
             if run.report.stopped.is_none() {
                 Box::pin(run.phase(directory, phase, on_progress)).await;
@@ -224,22 +210,18 @@ impl Known {
             }
         }
         if phase == Phase::Appointments {
-            let rooms =
-                cluster.rooms(v1::ListRoomsRequest { read, ..v1::ListRoomsRequest::default() });
+            let rooms = cluster.rooms(v1::ListRoomsRequest { read, ..v1::ListRoomsRequest::default() });
             pin_mut!(rooms);
             while let Some(room) = rooms.try_next().await? {
-                if let (Ok(id), Ok(unit)) = (Id::from_wire(&room.id), Id::from_wire(&room.unit_id))
-                {
+                if let (Ok(id), Ok(unit)) = (Id::from_wire(&room.id), Id::from_wire(&room.unit_id)) {
                     self.rooms.entry(id).or_insert(unit);
                 }
             }
-            let all =
-                v1::ListPractitionersRequest { read, ..v1::ListPractitionersRequest::default() };
+            let all = v1::ListPractitionersRequest { read, ..v1::ListPractitionersRequest::default() };
             let practitioners = cluster.practitioners(all);
             pin_mut!(practitioners);
             while let Some(practitioner) = practitioners.try_next().await? {
-                let (id, unit) =
-                    (Id::from_wire(&practitioner.id), Id::from_wire(&practitioner.unit_id));
+                let (id, unit) = (Id::from_wire(&practitioner.id), Id::from_wire(&practitioner.unit_id));
                 if let (Ok(id), Ok(unit)) = (id, unit) {
                     self.practitioners.entry(id).or_insert(unit);
                 }
@@ -249,9 +231,7 @@ impl Known {
             let patients = cluster.patients(v1::ListPatientsRequest { read, page: None });
             pin_mut!(patients);
             while let Some(patient) = patients.try_next().await? {
-                if let (Ok(id), Ok(unit)) =
-                    (Id::from_wire(&patient.id), Id::from_wire(&patient.unit_id))
-                {
+                if let (Ok(id), Ok(unit)) = (Id::from_wire(&patient.id), Id::from_wire(&patient.unit_id)) {
                     self.patients.entry(id).or_insert(unit);
                 }
             }
@@ -363,8 +343,7 @@ impl Run<'_> {
                 match asked {
                     Ok(ask) => {
                         let consent = matches!(ask, Ask::Consent(_));
-                        sending
-                            .push(async move { (line.number, consent, send(cluster, ask).await) });
+                        sending.push(async move { (line.number, consent, send(cluster, ask).await) });
                     }
                     Err(fault) => {
                         done += 1;
@@ -388,16 +367,13 @@ impl Run<'_> {
                 match &written {
                     Ok(written) if written.changed => tally.new += 1,
                     Ok(_) => tally.unchanged += 1,
-                    Err(Error::Refused(_) | Error::Invalid(_) | Error::Denied(_)) => {
-                        tally.refused += 1
-                    }
+                    Err(Error::Refused(_) | Error::Invalid(_) | Error::Denied(_)) => tally.refused += 1,
                     Err(_) => tally.failed += 1,
                 }
             });
             if let Err(error) = &written {
                 if unanswered >= UNANSWERED_MAX && self.report.stopped.is_none() {
-                    self.report.stopped =
-                        Some(format!("{UNANSWERED_MAX} requests in a row had no answer: {error}"));
+                    self.report.stopped = Some(format!("{UNANSWERED_MAX} requests in a row had no answer: {error}"));
                 }
                 self.report.issue(call_issue(phase.file(), number, error));
             }

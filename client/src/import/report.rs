@@ -89,14 +89,7 @@ pub struct ImportReport {
 
 impl ImportReport {
     fn tallies(&self) -> [&Tally; 6] {
-        [
-            &self.organizations,
-            &self.practitioners,
-            &self.locations,
-            &self.patients,
-            &self.records,
-            &self.appointments,
-        ]
+        [&self.organizations, &self.practitioners, &self.locations, &self.patients, &self.records, &self.appointments]
     }
 
     /// Whether everything was there already and nothing went wrong.

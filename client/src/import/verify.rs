@@ -3,7 +3,7 @@
 use super::fhir::{Ask, Known};
 use super::lines::{Content, Lines};
 use super::{
-    CONCURRENCY, Fault, ISSUES_MAX, UNANSWERED_MAX, ImportError, Issue, IssueKind, OnProgress, Phase, Progress,
+    CONCURRENCY, Fault, ISSUES_MAX, ImportError, Issue, IssueKind, OnProgress, Phase, Progress, UNANSWERED_MAX,
     call_issue, check, fault_issue, open,
 };
 use crate::connect::Cluster;
@@ -55,11 +55,7 @@ impl ReadBackReport {
     }
 }
 
-async fn fetch(
-    cluster: &Cluster,
-    read: v1::ReadOptions,
-    ask: &Ask,
-) -> Result<Option<Bytes>, Error> {
+async fn fetch(cluster: &Cluster, read: v1::ReadOptions, ask: &Ask) -> Result<Option<Bytes>, Error> {
     match ask {
         Ask::Record(request) => {
             let record_id = request.record_id.clone();
@@ -91,8 +87,7 @@ pub async fn read_back(
     let started = Instant::now();
     let phase = Phase::Records;
     let mut report = ReadBackReport::default();
-    if let Err(error) = Box::pin(compare(cluster, directory, read, on_progress, &mut report)).await
-    {
+    if let Err(error) = Box::pin(compare(cluster, directory, read, on_progress, &mut report)).await {
         report.failed += 1;
         report.issue(Issue {
             file: phase.file().to_owned(),

@@ -36,22 +36,19 @@ pub(super) fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
     fs::rename(&temporary, path)?;
-    let directory =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
 
 /// At most `bytes_max` bytes; a longer file is an error and not cut.
 pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    let mut bytes =
-        Vec::with_capacity(usize::try_from(file.metadata()?.len().min(bytes_max)).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len().min(bytes_max)).unwrap_or(0));
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large"));

@@ -28,8 +28,8 @@ use files::Readers;
 use index::Index;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -88,11 +88,7 @@ impl FromStr for SubjectName {
                 && !label.ends_with('-')
                 && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         };
-        if text.len() <= 253 && text.split('.').all(label) {
-            Ok(Self::Dns(text.to_owned()))
-        } else {
-            Err(Error::Name)
-        }
+        if text.len() <= 253 && text.split('.').all(label) { Ok(Self::Dns(text.to_owned())) } else { Err(Error::Name) }
     }
 }
 
@@ -232,8 +228,7 @@ impl Authority {
         }
         let root = make_root(cluster, directory, now)?;
         let bundle = directory.join(BUNDLE);
-        files::write(&bundle, root.pem.as_bytes(), Readers::Everybody)
-            .map_err(Error::write(&bundle))?;
+        files::write(&bundle, root.pem.as_bytes(), Readers::Everybody).map_err(Error::write(&bundle))?;
         Index::new(cluster, root.fingerprint).write(directory)?;
         Self::open(directory)
     }
@@ -242,19 +237,15 @@ impl Authority {
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let index = Index::read(directory)?;
         let bundle_path = directory.join(BUNDLE);
-        let bundle =
-            files::read(&bundle_path, BUNDLE_BYTES_MAX).map_err(Error::read(&bundle_path))?;
+        let bundle = files::read(&bundle_path, BUNDLE_BYTES_MAX).map_err(Error::read(&bundle_path))?;
         let current = roots_of(&bundle)?
             .into_iter()
             .find(|root| Fingerprint::of(root) == index.root)
             .ok_or(Error::RootMissing)?;
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(&current).map_err(|_| Error::RootMissing)?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&current).map_err(|_| Error::RootMissing)?;
         let root_not_after = parsed.validity().not_after.timestamp();
         let key_path = root_key(directory, &index.root);
-        let key = Zeroizing::new(
-            files::read(&key_path, BUNDLE_BYTES_MAX).map_err(Error::read(&key_path))?,
-        );
+        let key = Zeroizing::new(files::read(&key_path, BUNDLE_BYTES_MAX).map_err(Error::read(&key_path))?);
         let key = std::str::from_utf8(&key).map_err(|_| Error::RootKey)?;
         let key = KeyPair::from_pem(key).map_err(|_| Error::RootKey)?;
         if key.public_key_raw() != parsed.public_key().subject_public_key.data.as_ref() {
@@ -262,13 +253,7 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_der(&current, key).map_err(Error::Sign)?;
         let roots_pem = String::from_utf8(bundle).map_err(|_| Error::Bundle)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            cluster: index.cluster,
-            roots_pem,
-            issuer,
-            root_not_after,
-        })
+        Ok(Self { directory: directory.to_owned(), cluster: index.cluster, roots_pem, issuer, root_not_after })
     }
 
     /// Short name of the cluster it issues for.
@@ -283,13 +268,7 @@ impl Authority {
 
     /// Issues a leaf and writes `<name>.crt`, `<name>.key` and `ca.crt` into `into`, synced. It is in the index before
     /// its key is on disk, so that no certificate exists that the list does not show.
-    pub fn issue(
-        &self,
-        request: &Request,
-        into: &Path,
-        name: &Slug,
-        now: SystemTime,
-    ) -> Result<Issued, Error> {
+    pub fn issue(&self, request: &Request, into: &Path, name: &Slug, now: SystemTime) -> Result<Issued, Error> {
         check_file_name(name)?;
         let key = into.join(format!("{name}.key"));
         if key.try_exists().map_err(Error::read(&key))? {
@@ -307,18 +286,11 @@ impl Authority {
     /// with a new key. The key is replaced first: a reader that meets the new key beside the old certificate finds that
     /// they are no pair, keeps what it has and looks again; after a crash in between, renew once more with
     /// [`RenewWhen::Now`].
-    pub fn renew(
-        &self,
-        directory: &Path,
-        name: &Slug,
-        when: RenewWhen,
-        now: SystemTime,
-    ) -> Result<Renewal, Error> {
+    pub fn renew(&self, directory: &Path, name: &Slug, when: RenewWhen, now: SystemTime) -> Result<Renewal, Error> {
         check_file_name(name)?;
         let path = directory.join(format!("{name}.crt"));
         let pem = files::read(&path, BUNDLE_BYTES_MAX).map_err(Error::read(&path))?;
-        let der = CertificateDer::from_pem_slice(&pem)
-            .map_err(|_| Error::NotACertificate { path: path.clone() })?;
+        let der = CertificateDer::from_pem_slice(&pem).map_err(|_| Error::NotACertificate { path: path.clone() })?;
         let leaf = Leaf::from_der(&der).map_err(|_| Error::NotACertificate { path })?;
         let record = self
             .list()?
@@ -362,10 +334,7 @@ impl Authority {
         let bundle = self.directory.join(BUNDLE);
         let old = files::read(&bundle, BUNDLE_BYTES_MAX).map_err(Error::read(&bundle))?;
         let current = pem_blocks(&old)
-            .find(|block| {
-                CertificateDer::from_pem_slice(block)
-                    .is_ok_and(|der| Fingerprint::of(&der) == index.root)
-            })
+            .find(|block| CertificateDer::from_pem_slice(block).is_ok_and(|der| Fingerprint::of(&der) == index.root))
             .ok_or(Error::RootMissing)?;
         files::write(&bundle, &current, Readers::Everybody).map_err(Error::write(&bundle))?;
         *self = Self::open(&self.directory)?;
@@ -395,15 +364,11 @@ impl Authority {
             });
         }
         for uri in &leaf.uris {
-            params
-                .subject_alt_names
-                .push(SanType::URI(Ia5String::try_from(uri.as_str()).map_err(Error::Sign)?));
+            params.subject_alt_names.push(SanType::URI(Ia5String::try_from(uri.as_str()).map_err(Error::Sign)?));
         }
         for name in &leaf.names {
             params.subject_alt_names.push(match name {
-                SubjectName::Dns(name) => {
-                    SanType::DnsName(Ia5String::try_from(name.as_str()).map_err(Error::Sign)?)
-                }
+                SubjectName::Dns(name) => SanType::DnsName(Ia5String::try_from(name.as_str()).map_err(Error::Sign)?),
                 SubjectName::Ip(address) => SanType::IpAddress(*address),
             });
         }
@@ -421,13 +386,7 @@ impl Authority {
         })
     }
 
-    fn issue_over(
-        &self,
-        request: &Request,
-        into: &Path,
-        name: &Slug,
-        now: SystemTime,
-    ) -> Result<Issued, Error> {
+    fn issue_over(&self, request: &Request, into: &Path, name: &Slug, now: SystemTime) -> Result<Issued, Error> {
         let leaf = self.plan(request, now)?;
         let signed = self.sign_unchecked(&leaf)?;
         let record = IssuedRecord {
@@ -452,10 +411,8 @@ impl Authority {
             roots: into.join(BUNDLE),
         };
         let roots = self.roots_pem.as_bytes();
-        files::write(&issued.roots, roots, Readers::Everybody)
-            .map_err(Error::write(&issued.roots))?;
-        files::write(&issued.key, signed.key_pem.as_bytes(), Readers::Owner)
-            .map_err(Error::write(&issued.key))?;
+        files::write(&issued.roots, roots, Readers::Everybody).map_err(Error::write(&issued.roots))?;
+        files::write(&issued.key, signed.key_pem.as_bytes(), Readers::Owner).map_err(Error::write(&issued.key))?;
         files::write(&issued.certificate, signed.certificate_pem.as_bytes(), Readers::Everybody)
             .map_err(Error::write(&issued.certificate))?;
         Ok(issued)
@@ -546,21 +503,12 @@ fn pem_blocks(bundle: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 
 /// `ca.crt` is the bundle and `root-….key` the authority's: a leaf of such a name would overwrite them.
 fn check_file_name(name: &Slug) -> Result<(), Error> {
-    if name.as_str() == "ca" || name.as_str().starts_with("root-") {
-        Err(Error::ReservedName)
-    } else {
-        Ok(())
-    }
+    if name.as_str() == "ca" || name.as_str().starts_with("root-") { Err(Error::ReservedName) } else { Ok(()) }
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(Error::write(&path))?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::write(&path))?;
     file.lock().map_err(Error::write(&path))?;
     Ok(file)
 }

@@ -26,21 +26,17 @@ pub enum TransferError {
 impl AdminNode {
     /// What this node knows of itself and of the cluster.
     pub async fn get_status(&self) -> Result<v1::GetStatusResponse, Error> {
-        self.call(
-            v1::GetStatusRequest {},
-            self.policy().attempt_timeout,
-            |mut client, message| async move { client.get_status(message).await },
-        )
+        self.call(v1::GetStatusRequest {}, self.policy().attempt_timeout, |mut client, message| async move {
+            client.get_status(message).await
+        })
         .await
     }
 
     /// Digests of this node's state.
     pub async fn get_digest(&self) -> Result<v1::GetDigestResponse, Error> {
-        self.call(
-            v1::GetDigestRequest {},
-            self.policy().attempt_timeout,
-            |mut client, message| async move { client.get_digest(message).await },
-        )
+        self.call(v1::GetDigestRequest {}, self.policy().attempt_timeout, |mut client, message| async move {
+            client.get_digest(message).await
+        })
         .await
     }
 
@@ -49,9 +45,11 @@ impl AdminNode {
         &self,
         request: v1::TransferLeadershipRequest,
     ) -> Result<v1::TransferLeadershipResponse, Error> {
-        self.call(request, TRANSFER_TIMEOUT, |mut client, message| async move {
-            client.transfer_leadership(message).await
-        })
+        self.call(
+            request,
+            TRANSFER_TIMEOUT,
+            |mut client, message| async move { client.transfer_leadership(message).await },
+        )
         .await
     }
 
@@ -74,17 +72,14 @@ impl AdminNode {
         let mut request = Request::new(message);
         request.set_timeout(timeout);
         let calling = call(ClusterServiceClient::new(self.channel()), request);
-        let status = match tokio::time::timeout(timeout + Duration::from_millis(100), calling).await
-        {
+        let status = match tokio::time::timeout(timeout + Duration::from_millis(100), calling).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) => status,
             Err(_) => Status::deadline_exceeded("no answer in time"),
         };
         let answer = Box::new(Answer::from_status(&status, self.address()));
         Err(match status.code() {
-            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => {
-                Error::Invalid(answer)
-            }
+            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Error::Invalid(answer),
             Code::Unauthenticated | Code::PermissionDenied => Error::Denied(answer),
             Code::NotFound => Error::NotFound(answer),
             _ => Error::Unavailable(answer),
@@ -95,9 +90,7 @@ impl AdminNode {
 impl Cluster {
     /// The admin node that leads now, by its own word; `None` when no endpoint says so.
     pub async fn leader(&self) -> Option<(AdminNode, v1::GetStatusResponse)> {
-        let asked =
-            futures_util::future::join_all(self.admin_nodes().iter().map(AdminNode::get_status))
-                .await;
+        let asked = futures_util::future::join_all(self.admin_nodes().iter().map(AdminNode::get_status)).await;
         let mut leaders: Vec<_> = self
             .admin_nodes()
             .iter()

@@ -31,8 +31,7 @@ pub const LINEARIZABLE: v1::ReadOptions =
     v1::ReadOptions { consistency: v1::Consistency::Linearizable as i32, staleness_ms_max: 0 };
 
 /// A read of whatever the node has, of any age.
-pub const LOCAL: v1::ReadOptions =
-    v1::ReadOptions { consistency: v1::Consistency::Local as i32, staleness_ms_max: 0 };
+pub const LOCAL: v1::ReadOptions = v1::ReadOptions { consistency: v1::Consistency::Local as i32, staleness_ms_max: 0 };
 
 /// A write that was done, or that found everything as it wanted it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,10 +77,8 @@ impl Cluster {
         // An id of another length is for the node to refuse; it can have no outcome.
         let request_id = Id::from_wire(&header.request_id).unwrap_or(Id::from_bytes([0; 16]));
         let left_ms = header.not_after_ms.saturating_sub(unix_ms(SystemTime::now()));
-        let left =
-            Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(WRITE_LIFETIME_MAX);
-        let answered =
-            retry::call(self, Intent::Write { request_id }, Instant::now() + left, call).await?;
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(WRITE_LIFETIME_MAX);
+        let answered = retry::call(self, Intent::Write { request_id }, Instant::now() + left, call).await?;
         let (attempts, doubtful) = (answered.attempts, answered.doubtful);
         let outcome = answered.message.ok_or(Error::Protocol("an outcome is missing"))?;
         let index = outcome.index;
@@ -95,30 +92,15 @@ impl Cluster {
                 attempts,
             }),
             v1::write_outcome::Outcome::Conflict(conflict) => {
-                let resource =
-                    conflict.resource.ok_or(Error::Protocol("a conflict without a resource"))?;
-                let id = |bytes| {
-                    Id::from_wire(bytes).map_err(|_| Error::Protocol("an id of another length"))
-                };
-                let held = Held {
-                    kind: resource.kind(),
-                    id: id(&resource.id)?,
-                    holder: id(&conflict.holder_appointment_id)?,
-                };
-                Ok(Written {
-                    version: 1,
-                    changed: true,
-                    index,
-                    conflict: Some(held),
-                    request_id,
-                    attempts,
-                })
+                let resource = conflict.resource.ok_or(Error::Protocol("a conflict without a resource"))?;
+                let id = |bytes| Id::from_wire(bytes).map_err(|_| Error::Protocol("an id of another length"));
+                let held =
+                    Held { kind: resource.kind(), id: id(&resource.id)?, holder: id(&conflict.holder_appointment_id)? };
+                Ok(Written { version: 1, changed: true, index, conflict: Some(held), request_id, attempts })
             }
             // "Too late" says that this try came too late; an earlier one may have been in time, and what became of it
             // is kept only until then.
-            v1::write_outcome::Outcome::Rejection(rejection)
-                if rejection.code == CODE_EXPIRED && doubtful =>
-            {
+            v1::write_outcome::Outcome::Rejection(rejection) if rejection.code == CODE_EXPIRED && doubtful => {
                 let last = Answer {
                     grpc: Code::Ok,
                     message: rejection.message,

@@ -75,22 +75,13 @@ impl Cluster {
             let cluster = cluster.clone();
             async move {
                 let Some(request) = request else { return Ok(None) };
-                let response = cluster
-                    .list_entries(v1::ListEntriesRequest {
-                        page_size: PAGE_SIZE,
-                        ..request.clone()
-                    })
-                    .await?;
+                let response =
+                    cluster.list_entries(v1::ListEntriesRequest { page_size: PAGE_SIZE, ..request.clone() }).await?;
                 let next = response.next_sequence;
                 // The end: nothing more was found, or the node does not move on.
-                let more =
-                    next > request.from_sequence && !(next == 0 || response.entries.is_empty());
-                let following =
-                    more.then_some(v1::ListEntriesRequest { from_sequence: next, ..request });
-                Ok::<_, Error>(Some((
-                    stream::iter(response.entries.into_iter().map(Ok)),
-                    following,
-                )))
+                let more = next > request.from_sequence && !(next == 0 || response.entries.is_empty());
+                let following = more.then_some(v1::ListEntriesRequest { from_sequence: next, ..request });
+                Ok::<_, Error>(Some((stream::iter(response.entries.into_iter().map(Ok)), following)))
             }
         })
         .try_flatten()
@@ -115,17 +106,11 @@ mod tests {
     #[tokio::test]
     async fn pages_are_joined_and_an_empty_one_does_not_end_the_list() {
         assert_eq!(collect(&[(&[], b"")]).await.unwrap(), Vec::<u32>::new());
-        assert_eq!(
-            collect(&[(&[1, 2], b"\x01"), (&[], b"\x02"), (&[3], b"")]).await.unwrap(),
-            [1, 2, 3]
-        );
+        assert_eq!(collect(&[(&[1, 2], b"\x01"), (&[], b"\x02"), (&[3], b"")]).await.unwrap(), [1, 2, 3]);
     }
 
     #[tokio::test]
     async fn a_page_that_leads_to_itself_is_an_error_and_no_loop() {
-        assert!(matches!(
-            collect(&[(&[1], b"\x01"), (&[2], b"\x01")]).await,
-            Err(Error::Protocol(_))
-        ));
+        assert!(matches!(collect(&[(&[1], b"\x01"), (&[2], b"\x01")]).await, Err(Error::Protocol(_))));
     }
 }

@@ -157,10 +157,7 @@ impl Watching {
     }
 
     async fn open(&mut self) -> Result<(), Error> {
-        if self
-            .lost_since
-            .is_some_and(|since| since.elapsed() > self.cluster.policy().read_deadline)
-        {
+        if self.lost_since.is_some_and(|since| since.elapsed() > self.cluster.policy().read_deadline) {
             return Err(Error::Protocol("streams that end as soon as they begin"));
         }
         if self.place.started {

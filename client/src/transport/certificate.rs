@@ -49,8 +49,7 @@ impl FromStr for Fingerprint {
     type Err = ParseFingerprintError;
 
     fn from_str(text: &str) -> Result<Self, ParseFingerprintError> {
-        let mut digits =
-            text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+        let mut digits = text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
         let mut bytes = [0; 32];
         for byte in &mut bytes {
             let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
@@ -90,8 +89,7 @@ pub struct Leaf {
 impl Leaf {
     /// Reads one certificate. Total: any bytes give a leaf or an error.
     pub fn from_der(der: &[u8]) -> Result<Self, LeafError> {
-        let (rest, certificate) =
-            x509_parser::parse_x509_certificate(der).map_err(|_| LeafError::Encoding)?;
+        let (rest, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| LeafError::Encoding)?;
         if !rest.is_empty() {
             return Err(LeafError::Encoding);
         }

@@ -73,9 +73,7 @@ impl ClientTls {
             .with_protocol_versions(self.versions.as_rustls())?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
-                credentials.certified_key(),
-            )));
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(credentials.certified_key())));
         configuration.alpn_protocols = vec![ALPN_H2.to_vec()];
         // A resumed session would skip the look at both certificates (RFC 8446 section 2.2).
         configuration.resumption = Resumption::disabled();
@@ -157,16 +155,9 @@ pub enum ConnectError {
 
 /// Makes a channel to `target`; nothing is connected yet. Clones share one connection: whoever must not wait behind
 /// another's bytes makes a channel of its own. Needs a Tokio runtime.
-pub fn channel(
-    tls: &ClientTls,
-    target: &Target,
-    options: &ChannelOptions,
-) -> Result<Channel, ChannelError> {
+pub fn channel(tls: &ClientTls, target: &Target, options: &ChannelOptions) -> Result<Channel, ChannelError> {
     let authority: Authority = target.address.parse().map_err(|_| ChannelError::Address)?;
-    if authority.port_u16().is_none()
-        || authority.as_str().contains('@')
-        || authority.host().is_empty()
-    {
+    if authority.port_u16().is_none() || authority.as_str().contains('@') || authority.host().is_empty() {
         return Err(ChannelError::Address);
     }
     let mut endpoint = Endpoint::from_shared(format!("http://{authority}"))
@@ -199,21 +190,16 @@ struct Connector {
 
 impl Connector {
     async fn connect(self) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
-        let configuration =
-            self.tls.configuration(self.expected).map_err(ConnectError::Configuration)?;
+        let configuration = self.tls.configuration(self.expected).map_err(ConnectError::Configuration)?;
         let connecting = async {
             let tcp = TcpStream::connect(&*self.address).await.map_err(ConnectError::Tcp)?;
             tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
             // Only a placeholder, never sent nor compared: the verifier goes by the identity.
             let name = ServerName::from(tcp.peer_addr().map_err(ConnectError::Tcp)?.ip());
-            TlsConnector::from(Arc::new(configuration))
-                .connect(name, tcp)
-                .await
-                .map_err(ConnectError::Handshake)
+            TlsConnector::from(Arc::new(configuration)).connect(name, tcp).await.map_err(ConnectError::Handshake)
         };
-        let stream = tokio::time::timeout(self.timeout, connecting)
-            .await
-            .map_err(|_| ConnectError::Timeout(self.timeout))??;
+        let stream =
+            tokio::time::timeout(self.timeout, connecting).await.map_err(|_| ConnectError::Timeout(self.timeout))??;
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
             Ok(TokioIo::new(stream))
         } else {

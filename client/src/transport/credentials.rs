@@ -164,15 +164,9 @@ impl Credentials {
     }
 
     /// Checks three PEM texts as of `now`. Total: any bytes give credentials or an error.
-    pub fn from_pem(
-        certificate: &[u8],
-        key: &[u8],
-        roots: &[u8],
-        now: SystemTime,
-    ) -> Result<Self, CredentialsError> {
+    pub fn from_pem(certificate: &[u8], key: &[u8], roots: &[u8], now: SystemTime) -> Result<Self, CredentialsError> {
         let seconds = unix_seconds(now);
-        let chain =
-            certificates(CredentialsFile::Certificate, certificate, CHAIN_CERTIFICATES_MAX)?;
+        let chain = certificates(CredentialsFile::Certificate, certificate, CHAIN_CERTIFICATES_MAX)?;
         let key = private_key(key)?;
         let (roots, roots_digest) = root_store(roots, seconds)?;
         let first = chain.first().ok_or(CredentialsError::Empty(CredentialsFile::Certificate))?;
@@ -183,13 +177,10 @@ impl Credentials {
         if seconds < leaf.not_before {
             return Err(CredentialsError::NotYetValid { not_before: leaf.not_before });
         }
-        let certified =
-            CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    CredentialsError::KeyOfAnotherCertificate
-                }
-                _ => CredentialsError::UnsupportedKey,
-            })?;
+        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => CredentialsError::KeyOfAnotherCertificate,
+            _ => CredentialsError::UnsupportedKey,
+        })?;
         check_chain(&certified, &roots, now)?;
         Ok(Self { leaf, certified: Arc::new(certified), roots, roots_digest })
     }
@@ -215,19 +206,13 @@ impl Credentials {
     }
 }
 
-fn check_chain(
-    certified: &CertifiedKey,
-    roots: &Arc<RootCertStore>,
-    now: SystemTime,
-) -> Result<(), CredentialsError> {
+fn check_chain(certified: &CertifiedKey, roots: &Arc<RootCertStore>, now: SystemTime) -> Result<(), CredentialsError> {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
         .build()
         .map_err(|_| CredentialsError::Empty(CredentialsFile::Roots))?;
-    let (leaf, intermediates) = certified
-        .cert
-        .split_first()
-        .ok_or(CredentialsError::Empty(CredentialsFile::Certificate))?;
+    let (leaf, intermediates) =
+        certified.cert.split_first().ok_or(CredentialsError::Empty(CredentialsFile::Certificate))?;
     verifier
         .verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since))
         .map(|_| ())
@@ -261,21 +246,14 @@ type Block = (SectionKind, Zeroizing<Vec<u8>>);
 
 /// The blocks of a file, in order. Every label is checked, because the PEM reader skips those it does not know: a
 /// truncated or foreign block must not pass unseen. Text outside of blocks (`openssl x509 -text`) is allowed.
-fn blocks(
-    file: CredentialsFile,
-    bytes: &[u8],
-    allowed: fn(&[u8]) -> bool,
-) -> Result<Vec<Block>, CredentialsError> {
+fn blocks(file: CredentialsFile, bytes: &[u8], allowed: fn(&[u8]) -> bool) -> Result<Vec<Block>, CredentialsError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(CredentialsError::TooLarge(file));
     }
     let mut labels = 0_usize;
     for line in bytes.split(|byte| *byte == b'\n' || *byte == b'\r') {
         if let Some(label) = line.strip_prefix(b"-----BEGIN ") {
-            let label = label
-                .trim_ascii_end()
-                .strip_suffix(b"-----")
-                .ok_or(CredentialsError::Damaged(file))?;
+            let label = label.trim_ascii_end().strip_suffix(b"-----").ok_or(CredentialsError::Damaged(file))?;
             if label == b"ENCRYPTED PRIVATE KEY" {
                 return Err(CredentialsError::EncryptedKey);
             }
@@ -287,9 +265,7 @@ fn blocks(
     }
     let mut rest = bytes;
     let mut found = Vec::new();
-    while let Some((kind, der)) =
-        pem::from_buf(&mut rest).map_err(|_| CredentialsError::Damaged(file))?
-    {
+    while let Some((kind, der)) = pem::from_buf(&mut rest).map_err(|_| CredentialsError::Damaged(file))? {
         found.push((kind, Zeroizing::new(der)));
     }
     if found.is_empty() && labels == 0 {
@@ -312,8 +288,7 @@ fn certificates(
 }
 
 fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, CredentialsError> {
-    let allowed =
-        |label: &[u8]| matches!(label, b"PRIVATE KEY" | b"EC PRIVATE KEY" | b"RSA PRIVATE KEY");
+    let allowed = |label: &[u8]| matches!(label, b"PRIVATE KEY" | b"EC PRIVATE KEY" | b"RSA PRIVATE KEY");
     let mut found = blocks(CredentialsFile::Key, bytes, allowed)?;
     let (kind, der) = found.pop().ok_or(CredentialsError::Empty(CredentialsFile::Key))?;
     if !found.is_empty() {
@@ -333,8 +308,8 @@ fn root_store(bytes: &[u8], now: i64) -> Result<(Arc<RootCertStore>, [u8; 32]), 
     let mut store = RootCertStore::empty();
     let mut fingerprints = Vec::new();
     for der in certificates(CredentialsFile::Roots, bytes, ROOTS_MAX)? {
-        let (rest, root) = x509_parser::parse_x509_certificate(&der)
-            .map_err(|_| CredentialsError::Damaged(CredentialsFile::Roots))?;
+        let (rest, root) =
+            x509_parser::parse_x509_certificate(&der).map_err(|_| CredentialsError::Damaged(CredentialsFile::Roots))?;
         if !rest.is_empty() {
             return Err(CredentialsError::Damaged(CredentialsFile::Roots));
         }

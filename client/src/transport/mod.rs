@@ -51,8 +51,7 @@ impl TlsVersions {
     /// As rustls takes them.
     pub fn as_rustls(self) -> &'static [&'static SupportedProtocolVersion] {
         static ONLY_13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
-        static FROM_12: [&SupportedProtocolVersion; 2] =
-            [&rustls::version::TLS13, &rustls::version::TLS12];
+        static FROM_12: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
         match self {
             Self::Only13 => &ONLY_13,
             Self::From12 => &FROM_12,
@@ -71,8 +70,6 @@ pub fn provider() -> Arc<CryptoProvider> {
 pub fn unix_seconds(at: SystemTime) -> i64 {
     match at.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        Err(before) => {
-            i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds)
-        }
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
     }
 }

@@ -84,26 +84,15 @@ fn what_does_not_fit_together_is_refused_with_its_reason() {
         ("TooLarge(Certificate)", &long, key, roots),
     ];
     for (reason, certificate, key, roots) in cases {
-        let error = Credentials::from_pem(
-            certificate.as_bytes(),
-            key.as_bytes(),
-            roots.as_bytes(),
-            SystemTime::now(),
-        )
-        .unwrap_err();
+        let error = Credentials::from_pem(certificate.as_bytes(), key.as_bytes(), roots.as_bytes(), SystemTime::now())
+            .unwrap_err();
         assert!(format!("{error:?}").contains(reason), "{reason}: {error:?}");
     }
     let twice = format!("{key}{key}");
-    let error = Credentials::from_pem(
-        certificate.as_bytes(),
-        twice.as_bytes(),
-        roots.as_bytes(),
-        SystemTime::now(),
-    );
+    let error = Credentials::from_pem(certificate.as_bytes(), twice.as_bytes(), roots.as_bytes(), SystemTime::now());
     assert!(matches!(error, Err(CredentialsError::TooManyBlocks(CredentialsFile::Key))));
     let later = SystemTime::now() + Duration::from_secs(20 * 365 * 24 * 3600);
-    let error =
-        Credentials::from_pem(certificate.as_bytes(), key.as_bytes(), roots.as_bytes(), later);
+    let error = Credentials::from_pem(certificate.as_bytes(), key.as_bytes(), roots.as_bytes(), later);
     assert!(matches!(error, Err(CredentialsError::RootsExpired)));
 }
 
@@ -129,11 +118,7 @@ fn every_prefix_and_every_flipped_bit_is_refused_or_harmless() {
     let directory = tempfile::tempdir().unwrap();
     let authority = authority(directory.path());
     let signed = authority.sign_unchecked(&leaf()).unwrap();
-    let files = [
-        signed.certificate_pem.as_bytes(),
-        signed.key_pem.as_bytes(),
-        authority.roots_pem().as_bytes(),
-    ];
+    let files = [signed.certificate_pem.as_bytes(), signed.key_pem.as_bytes(), authority.roots_pem().as_bytes()];
     let load = |index: usize, bytes: &[u8]| {
         let mut files = files;
         files[index] = bytes;
@@ -143,11 +128,7 @@ fn every_prefix_and_every_flipped_bit_is_refused_or_harmless() {
         // The last line break may go, and so may the marker's own end be checked only as far as the label.
         let needed = file.len() - b"\n".len();
         for length in 0..needed {
-            assert!(
-                load(index, &file[..length]).is_err(),
-                "file {index} cut at {length} of {}",
-                file.len()
-            );
+            assert!(load(index, &file[..length]).is_err(), "file {index} cut at {length} of {}", file.len());
         }
         let mut bytes = file.to_vec();
         for at in 0..bytes.len() {
@@ -155,11 +136,7 @@ fn every_prefix_and_every_flipped_bit_is_refused_or_harmless() {
             bytes[at] ^= bit;
             if let Ok(credentials) = load(index, &bytes) {
                 // Base64 and line breaks have some slack; what they hold must then be the same.
-                assert_eq!(
-                    credentials.leaf().fingerprint,
-                    signed.fingerprint,
-                    "file {index} byte {at}"
-                );
+                assert_eq!(credentials.leaf().fingerprint, signed.fingerprint, "file {index} byte {at}");
             }
             bytes[at] ^= bit;
         }
@@ -187,30 +164,19 @@ fn a_leaf_is_read_or_refused_whatever_the_bytes() {
     }
     bytes.push(0);
     assert_eq!(Leaf::from_der(&bytes), Err(LeafError::Encoding));
-    let two = UncheckedLeaf {
-        uris: vec!["spiffe://c/node/1".into(), "spiffe://c/node/2".into()],
-        ..self::leaf()
-    };
-    let der = CertificateDer::from_pem_slice(
-        authority.sign_unchecked(&two).unwrap().certificate_pem.as_bytes(),
-    );
+    let two = UncheckedLeaf { uris: vec!["spiffe://c/node/1".into(), "spiffe://c/node/2".into()], ..self::leaf() };
+    let der = CertificateDer::from_pem_slice(authority.sign_unchecked(&two).unwrap().certificate_pem.as_bytes());
     assert_eq!(Leaf::from_der(&der.unwrap()), Err(LeafError::ManyIdentities));
     let zero = UncheckedLeaf { uris: vec!["spiffe://c/node/0".into()], ..self::leaf() };
-    let der = CertificateDer::from_pem_slice(
-        authority.sign_unchecked(&zero).unwrap().certificate_pem.as_bytes(),
-    );
-    assert_eq!(
-        Leaf::from_der(&der.unwrap()),
-        Err(LeafError::Identity(ParseIdentityError::NodeNumber))
-    );
+    let der = CertificateDer::from_pem_slice(authority.sign_unchecked(&zero).unwrap().certificate_pem.as_bytes());
+    assert_eq!(Leaf::from_der(&der.unwrap()), Err(LeafError::Identity(ParseIdentityError::NodeNumber)));
 }
 
 #[tokio::test]
 async fn an_address_is_host_and_port_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let authority = authority(directory.path());
-    let credentials =
-        load(&authority.sign_unchecked(&leaf()).unwrap(), authority.roots_pem()).unwrap();
+    let credentials = load(&authority.sign_unchecked(&leaf()).unwrap(), authority.roots_pem()).unwrap();
     let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
     let make = |address: &str| {
         let target = Target { address: address.to_owned(), expected: ExpectedServer::AnyNode };
@@ -219,17 +185,7 @@ async fn an_address_is_host_and_port_and_nothing_else() {
     for address in ["127.0.0.1:1", "[::1]:1", "jardins.clinica.example:7443"] {
         make(address).unwrap();
     }
-    for address in [
-        "",
-        "host",
-        ":1",
-        "host:",
-        "host:65536",
-        "user@host:1",
-        "http://host:1",
-        "host:1/x",
-        "a b:1",
-    ] {
+    for address in ["", "host", ":1", "host:", "host:65536", "user@host:1", "http://host:1", "host:1/x", "a b:1"] {
         assert!(matches!(make(address), Err(ChannelError::Address)), "{address:?}");
     }
 }

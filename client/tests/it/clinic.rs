@@ -54,12 +54,7 @@ fn confirmed(changed: bool) -> Outcome {
 }
 
 fn rejected(code: u32) -> Outcome {
-    Outcome::Rejection(v1::Rejection {
-        code,
-        message: "because".into(),
-        help: "do so".into(),
-        ..Default::default()
-    })
+    Outcome::Rejection(v1::Rejection { code, message: "because".into(), help: "do so".into(), ..Default::default() })
 }
 
 impl Clinic {
@@ -112,30 +107,17 @@ impl Clinic {
                         confirmed(true)
                     }),
                 };
-                let outcome = v1::WriteOutcome {
-                    outcome: Some(outcome),
-                    index: state.outcomes.len() as u64 + 1,
-                };
+                let outcome = v1::WriteOutcome { outcome: Some(outcome), index: state.outcomes.len() as u64 + 1 };
                 state.outcomes.insert(header.request_id, outcome.clone());
                 outcome
             }
         };
-        if matches!(trouble, Trouble::LostAnswer) {
-            Err(Status::unavailable("lost"))
-        } else {
-            Ok(Some(outcome))
-        }
+        if matches!(trouble, Trouble::LostAnswer) { Err(Status::unavailable("lost")) } else { Ok(Some(outcome)) }
     }
 
     #[allow(clippy::result_large_err)]
     fn document(&self, id: &Bytes) -> Result<Bytes, Status> {
-        self.0
-            .lock()
-            .unwrap()
-            .objects
-            .get(id)
-            .cloned()
-            .ok_or_else(|| Status::not_found("no such object"))
+        self.0.lock().unwrap().objects.get(id).cloned().ok_or_else(|| Status::not_found("no such object"))
     }
 }
 
@@ -159,17 +141,13 @@ macro_rules! not_here {
 
 #[tonic::async_trait]
 impl v1::directory_service_server::DirectoryService for Clinic {
-    async fn register_unit(
-        &self,
-        request: Request<v1::RegisterUnitRequest>,
-    ) -> Answer<v1::RegisterUnitResponse> {
+    async fn register_unit(&self, request: Request<v1::RegisterUnitRequest>) -> Answer<v1::RegisterUnitResponse> {
         let request = request.into_inner();
         let unit = request.unit.unwrap();
-        let outcome =
-            self.write(request.header, &unit.id.clone(), unit.document.clone(), |state| {
-                state.units.push(unit);
-                None
-            })?;
+        let outcome = self.write(request.header, &unit.id.clone(), unit.document.clone(), |state| {
+            state.units.push(unit);
+            None
+        })?;
         Ok(Response::new(v1::RegisterUnitResponse { outcome }))
     }
     async fn register_practitioner(
@@ -184,17 +162,13 @@ impl v1::directory_service_server::DirectoryService for Clinic {
         })?;
         Ok(Response::new(v1::RegisterPractitionerResponse { outcome }))
     }
-    async fn register_room(
-        &self,
-        request: Request<v1::RegisterRoomRequest>,
-    ) -> Answer<v1::RegisterRoomResponse> {
+    async fn register_room(&self, request: Request<v1::RegisterRoomRequest>) -> Answer<v1::RegisterRoomResponse> {
         let request = request.into_inner();
         let room = request.room.unwrap();
-        let outcome =
-            self.write(request.header, &room.id.clone(), room.document.clone(), |state| {
-                state.rooms.push(room);
-                None
-            })?;
+        let outcome = self.write(request.header, &room.id.clone(), room.document.clone(), |state| {
+            state.rooms.push(room);
+            None
+        })?;
         Ok(Response::new(v1::RegisterRoomResponse { outcome }))
     }
     async fn list_units(&self, _: Request<v1::ListUnitsRequest>) -> Answer<v1::ListUnitsResponse> {
@@ -232,10 +206,7 @@ impl v1::patient_service_server::PatientService for Clinic {
         })?;
         Ok(Response::new(v1::RegisterPatientResponse { outcome }))
     }
-    async fn list_patients(
-        &self,
-        _: Request<v1::ListPatientsRequest>,
-    ) -> Answer<v1::ListPatientsResponse> {
+    async fn list_patients(&self, _: Request<v1::ListPatientsRequest>) -> Answer<v1::ListPatientsResponse> {
         let patients = self.0.lock().unwrap().patients.clone();
         Ok(Response::new(v1::ListPatientsResponse { patients, ..Default::default() }))
     }
@@ -248,28 +219,18 @@ impl v1::patient_service_server::PatientService for Clinic {
 
 #[tonic::async_trait]
 impl v1::record_service_server::RecordService for Clinic {
-    type ReadRecordsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::ReadRecordsResponse, Status>> + Send>>;
+    type ReadRecordsStream = Pin<Box<dyn Stream<Item = Result<v1::ReadRecordsResponse, Status>> + Send>>;
 
-    async fn add_record(
-        &self,
-        request: Request<v1::AddRecordRequest>,
-    ) -> Answer<v1::AddRecordResponse> {
+    async fn add_record(&self, request: Request<v1::AddRecordRequest>) -> Answer<v1::AddRecordResponse> {
         let it = request.into_inner();
         let outcome = self.write(it.header, &it.record_id, it.document, |_| None)?;
         Ok(Response::new(v1::AddRecordResponse { outcome }))
     }
-    async fn get_record(
-        &self,
-        request: Request<v1::GetRecordRequest>,
-    ) -> Answer<v1::GetRecordResponse> {
+    async fn get_record(&self, request: Request<v1::GetRecordRequest>) -> Answer<v1::GetRecordResponse> {
         let document = self.document(&request.into_inner().record_id)?;
         Ok(Response::new(v1::GetRecordResponse { document, ..Default::default() }))
     }
-    async fn read_records(
-        &self,
-        _: Request<v1::ReadRecordsRequest>,
-    ) -> Answer<Self::ReadRecordsStream> {
+    async fn read_records(&self, _: Request<v1::ReadRecordsRequest>) -> Answer<Self::ReadRecordsStream> {
         Err(Status::unimplemented("not in this node"))
     }
     not_here! {
@@ -280,18 +241,12 @@ impl v1::record_service_server::RecordService for Clinic {
 
 #[tonic::async_trait]
 impl v1::consent_service_server::ConsentService for Clinic {
-    async fn grant_consent(
-        &self,
-        request: Request<v1::GrantConsentRequest>,
-    ) -> Answer<v1::GrantConsentResponse> {
+    async fn grant_consent(&self, request: Request<v1::GrantConsentRequest>) -> Answer<v1::GrantConsentResponse> {
         let it = request.into_inner();
         let outcome = self.write(it.header, &it.consent_id, it.document, |_| None)?;
         Ok(Response::new(v1::GrantConsentResponse { outcome }))
     }
-    async fn get_consent(
-        &self,
-        request: Request<v1::GetConsentRequest>,
-    ) -> Answer<v1::GetConsentResponse> {
+    async fn get_consent(&self, request: Request<v1::GetConsentRequest>) -> Answer<v1::GetConsentResponse> {
         let document = self.document(&request.into_inner().consent_id)?;
         let consent = Some(v1::Consent { document, ..Default::default() });
         Ok(Response::new(v1::GetConsentResponse { as_of: None, consent }))
@@ -307,39 +262,34 @@ impl v1::agenda_service_server::AgendaService for Clinic {
     async fn book(&self, request: Request<v1::BookRequest>) -> Answer<v1::BookResponse> {
         let it = request.into_inner();
         let slot = it.slot.clone().unwrap();
-        let outcome = self.write(
-            it.header.clone(),
-            &it.appointment_id.clone(),
-            it.document.clone(),
-            |state| {
-                let taken = state.bookings.iter().find_map(|(other, theirs)| {
-                    if slot.start_ms >= theirs.end_ms || theirs.start_ms >= slot.end_ms {
-                        return None;
-                    }
-                    let (kind, id) = if slot.practitioner_id == theirs.practitioner_id {
-                        (v1::ResourceKind::Practitioner, &slot.practitioner_id)
-                    } else if slot.room_id == theirs.room_id {
-                        (v1::ResourceKind::Room, &slot.room_id)
-                    } else if it.patient_id == other.patient_id {
-                        (v1::ResourceKind::Patient, &it.patient_id)
-                    } else {
-                        return None;
-                    };
-                    Some(v1::Rejection {
-                        code: 1204,
-                        message: "the slot is taken".into(),
-                        help: "choose another time".into(),
-                        resource: Some(v1::Resource { kind: kind as i32, id: id.clone() }),
-                        holder_appointment_id: other.appointment_id.clone(),
-                        ..Default::default()
-                    })
-                });
-                if taken.is_none() {
-                    state.bookings.push((it, slot));
+        let outcome = self.write(it.header.clone(), &it.appointment_id.clone(), it.document.clone(), |state| {
+            let taken = state.bookings.iter().find_map(|(other, theirs)| {
+                if slot.start_ms >= theirs.end_ms || theirs.start_ms >= slot.end_ms {
+                    return None;
                 }
-                taken.map(Outcome::Rejection)
-            },
-        )?;
+                let (kind, id) = if slot.practitioner_id == theirs.practitioner_id {
+                    (v1::ResourceKind::Practitioner, &slot.practitioner_id)
+                } else if slot.room_id == theirs.room_id {
+                    (v1::ResourceKind::Room, &slot.room_id)
+                } else if it.patient_id == other.patient_id {
+                    (v1::ResourceKind::Patient, &it.patient_id)
+                } else {
+                    return None;
+                };
+                Some(v1::Rejection {
+                    code: 1204,
+                    message: "the slot is taken".into(),
+                    help: "choose another time".into(),
+                    resource: Some(v1::Resource { kind: kind as i32, id: id.clone() }),
+                    holder_appointment_id: other.appointment_id.clone(),
+                    ..Default::default()
+                })
+            });
+            if taken.is_none() {
+                state.bookings.push((it, slot));
+            }
+            taken.map(Outcome::Rejection)
+        })?;
         Ok(Response::new(v1::BookResponse { outcome }))
     }
     not_here! {
@@ -357,8 +307,7 @@ impl v1::change_service_server::ChangeService for Clinic {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
         let mut state = self.0.lock().unwrap();
         state.watched_from.push(request.into_inner().from_index);
-        let events =
-            state.streams.pop_front().ok_or_else(|| Status::unavailable("no more streams"))?;
+        let events = state.streams.pop_front().ok_or_else(|| Status::unavailable("no more streams"))?;
         let events = events.into_iter().map(|event| Ok(v1::WatchResponse { event: Some(event) }));
         Ok(Response::new(Box::pin(tokio_stream::iter(events))))
     }

@@ -51,22 +51,16 @@ async fn a_clinic_is_imported_once_read_back_and_books_nobody_twice() {
 
     let back = read_back(&cluster, directory.path(), LOCAL, &|_| {}).await.unwrap();
     assert!(back.holds() && back.consents == 40, "{back:?}");
-    let conflicts =
-        submit_conflicting(&cluster, &directory.path().join(CONFLICTING_FILE)).await.unwrap();
+    let conflicts = submit_conflicting(&cluster, &directory.path().join(CONFLICTING_FILE)).await.unwrap();
     assert!(conflicts.holds() && conflicts.submitted == 50, "{conflicts:?}");
     assert_eq!(conflicts.practitioner + conflicts.room + conflicts.patient, 50);
     // What is free is accepted, and that must show.
-    let free =
-        submit_conflicting(&cluster, &directory.path().join("appointments.ndjson")).await.unwrap();
+    let free = submit_conflicting(&cluster, &directory.path().join("appointments.ndjson")).await.unwrap();
     assert!(!free.holds() && free.accepted == 300);
 
     // One byte of one document on the node is another.
     let record: serde_json::Value = serde_json::from_str(
-        fs::read_to_string(directory.path().join("records.ndjson"))
-            .unwrap()
-            .lines()
-            .last()
-            .unwrap(),
+        fs::read_to_string(directory.path().join("records.ndjson")).unwrap().lines().last().unwrap(),
     )
     .unwrap();
     let id: plantao_client::Id = record["id"].as_str().unwrap().parse().unwrap();
@@ -94,11 +88,7 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
     let cluster = network.client("a", &[address], patient());
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    write(
-        path,
-        "organizations.ndjson",
-        &[br#"{"resourceType":"Organization","id":"centro","name":"Centro"}"#, b"\n"],
-    );
+    write(path, "organizations.ndjson", &[br#"{"resourceType":"Organization","id":"centro","name":"Centro"}"#, b"\n"]);
     let patient = |id: &str, name: &str| {
         format!(
             "{{\"resourceType\":\"Patient\",\"id\":\"{id}\",\"name\":[{{\"text\":\"{name}\"}}],\
@@ -107,8 +97,7 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
     };
     let long = vec![b'a'; (1 << 20) + 1];
     let (good, nul) = (patient("p-1", SECRET), patient("p-2", &format!("{SECRET}\\u0000")));
-    let (bidi, twice) =
-        (patient("p-3", &format!("{SECRET}\u{202e}")), patient("p-1", &format!("{SECRET} Outra")));
+    let (bidi, twice) = (patient("p-3", &format!("{SECRET}\u{202e}")), patient("p-1", &format!("{SECRET} Outra")));
     let bad_id = patient("p 4", SECRET);
     let foreign = good.replace("Organization/centro", "Organization/longe").replace("p-1", "p-5");
     let shape = good.replace("[{\"text\"", "{\"text\"").replace("}]", "}").replace("p-1", "p-6");
@@ -148,15 +137,21 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
         )
     };
     let huge = record("r-3", &format!(",\"valueString\":\"{}\"", "x".repeat(50 << 10)));
-    write(path, "records.ndjson", &[
-        record("r-1", "").as_bytes(), record("r-2", ",\"date\":\"ontem\"").as_bytes(), huge.as_bytes(),
-        record("r-4", "").replace("p-1", "p-404").as_bytes(),
-        record("r-5", "").replace("Observation", "Bundle").as_bytes(),
-        br#"{"resourceType":"Consent","id":"c-1","status":"draft","patient":{"reference":"Patient/p-1"}}"#, b"\n",
-    ]);
+    write(
+        path,
+        "records.ndjson",
+        &[
+            record("r-1", "").as_bytes(),
+            record("r-2", ",\"date\":\"ontem\"").as_bytes(),
+            huge.as_bytes(),
+            record("r-4", "").replace("p-1", "p-404").as_bytes(),
+            record("r-5", "").replace("Observation", "Bundle").as_bytes(),
+            br#"{"resourceType":"Consent","id":"c-1","status":"draft","patient":{"reference":"Patient/p-1"}}"#,
+            b"\n",
+        ],
+    );
     let report = Importer::new(&cluster).run(path, &|_| {}).await.unwrap();
-    let found: Vec<(String, u64)> =
-        report.issues.iter().map(|issue| (issue.file.clone(), issue.line)).collect();
+    let found: Vec<(String, u64)> = report.issues.iter().map(|issue| (issue.file.clone(), issue.line)).collect();
     let of = |file: &str, lines: &[u64]| -> Vec<(String, u64)> {
         lines.iter().map(|line| (file.to_owned(), *line)).collect()
     };
@@ -184,11 +179,7 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
         "status",
     ];
     for (issue, reason) in report.issues.iter().zip(reasons) {
-        assert_eq!(
-            (issue.what, issue.why.contains(reason)),
-            (IssueKind::Invalid, true),
-            "{issue:?}: {reason}"
-        );
+        assert_eq!((issue.what, issue.why.contains(reason)), (IssueKind::Invalid, true), "{issue:?}: {reason}");
         assert!(!issue.help.is_empty());
     }
     assert_eq!((report.patients.read, report.patients.new, report.patients.failed), (15, 2, 13));
@@ -204,15 +195,9 @@ async fn an_import_into_a_cluster_that_does_not_answer_stops_and_says_so() {
     synthetic::write(directory.path(), &SyntheticOptions::default()).unwrap();
     let cluster = Network::new().client("a", &[nobody().await], hasty());
     let report = Importer::new(&cluster).run(directory.path(), &|_| {}).await.unwrap();
-    assert!(
-        report.stopped.is_some() && !report.is_clean() && report.organizations.read == 0,
-        "{report:?}"
-    );
+    assert!(report.stopped.is_some() && !report.is_clean() && report.organizations.read == 0, "{report:?}");
     fs::remove_file(directory.path().join("organizations.ndjson")).unwrap();
     fs::create_dir(directory.path().join("organizations.ndjson")).unwrap();
     let report = Importer::new(&cluster).run(directory.path(), &|_| {}).await.unwrap();
-    assert!(
-        report.issues.iter().any(|issue| issue.line == 0 && issue.what == IssueKind::Failed),
-        "{report:?}"
-    );
+    assert!(report.issues.iter().any(|issue| issue.line == 0 && issue.what == IssueKind::Failed), "{report:?}");
 }

@@ -19,9 +19,6 @@ async fn each_kind_of_load_does_something_without_errors() {
         };
         let report = run(&cluster, &options).await.unwrap();
         assert!(report.ops > 0 && report.errors == 0 && report.unknown == 0, "{report:?}");
-        assert!(
-            report.p50 > 0.0 && report.p50 <= report.p99 && report.p999 <= report.max,
-            "{report:?}"
-        );
+        assert!(report.p50 > 0.0 && report.p50 <= report.p99 && report.p999 <= report.max, "{report:?}");
     }
 }

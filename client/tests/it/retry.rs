@@ -32,10 +32,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_header_and_done_once() {
     let cluster = scene.network.client("a", &[scene.address], patient());
     scene.clinic.trouble(&[Trouble::LostAnswer, Trouble::LostAnswer], None);
     let written = cluster.add_record(record(1)).await.unwrap();
-    assert!(
-        matches!(written, Written { changed: true, version: 1, attempts: 3, .. }),
-        "{written:?}"
-    );
+    assert!(matches!(written, Written { changed: true, version: 1, attempts: 3, .. }), "{written:?}");
     let seen = scene.clinic.seen();
     assert_eq!(seen.len(), 3);
     assert!(seen.iter().all(|id| *id == written.request_id.to_wire()));
@@ -48,10 +45,7 @@ async fn a_dead_node_is_left_for_the_next_one_and_not_asked_again() {
     let cluster = scene.network.client("a", &endpoints, patient());
     assert_eq!(cluster.add_record(record(1)).await.unwrap().attempts, 2);
     assert_eq!(cluster.add_record(record(2)).await.unwrap().attempts, 1);
-    assert_eq!(
-        cluster.only(&endpoints[1]).unwrap().add_record(record(3)).await.unwrap().attempts,
-        1
-    );
+    assert_eq!(cluster.only(&endpoints[1]).unwrap().add_record(record(3)).await.unwrap().attempts, 1);
     assert!(cluster.only("127.0.0.1:1").is_none());
 }
 
@@ -123,9 +117,6 @@ async fn a_node_that_cannot_is_left_for_others_and_each_is_asked_once() {
     assert_eq!(cluster.add_record(record(1)).await.unwrap().attempts, 2);
     other.trouble(&[], Some(Trouble::Sealed));
     let error = cluster.add_record(record(2)).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Unavailable(answer) if answer.message.contains("sealed")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Unavailable(answer) if answer.message.contains("sealed")), "{error}");
     assert_eq!((scene.clinic.seen().len(), other.seen().len()), (2, 1));
 }

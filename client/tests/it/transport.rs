@@ -4,9 +4,7 @@ use crate::clinic::Clinic;
 use plantao_client::identity::Slug;
 use plantao_client::pki::{Authority, Request};
 use plantao_client::retry::RetryPolicy;
-use plantao_client::transport::{
-    ALPN_H2, ClientTls, Credentials, CredentialsPaths, TlsVersions, provider,
-};
+use plantao_client::transport::{ALPN_H2, ClientTls, Credentials, CredentialsPaths, TlsVersions, provider};
 use plantao_client::{Cluster, ConnectOptions};
 use plantao_proto::public::v1;
 use rustls::ServerConfig;
@@ -26,26 +24,21 @@ impl Network {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cluster: Slug = "demo".parse().unwrap();
-        let authority =
-            Authority::create(&cluster, &directory.path().join("ca"), SystemTime::now()).unwrap();
+        let authority = Authority::create(&cluster, &directory.path().join("ca"), SystemTime::now()).unwrap();
         Self { directory, authority }
     }
 
     fn credentials(&self, identity: &str, name: &str) -> Credentials {
         let into = self.directory.path().join(name);
-        let request =
-            Request { identity: identity.parse().unwrap(), names: Vec::new(), lifetime: None };
+        let request = Request { identity: identity.parse().unwrap(), names: Vec::new(), lifetime: None };
         self.authority.issue(&request, &into, &name.parse().unwrap(), SystemTime::now()).unwrap();
         Credentials::load(&CredentialsPaths::in_directory(&into, name), SystemTime::now()).unwrap()
     }
 
     /// Serves `clinic` as node `id`; gives its address.
     pub async fn serve(&self, id: u64, clinic: &Clinic) -> String {
-        let credentials =
-            self.credentials(&format!("spiffe://demo/node/{id}"), &format!("node-{id}"));
-        let verifier = WebPkiClientVerifier::builder_with_provider(credentials.roots(), provider())
-            .build()
-            .unwrap();
+        let credentials = self.credentials(&format!("spiffe://demo/node/{id}"), &format!("node-{id}"));
+        let verifier = WebPkiClientVerifier::builder_with_provider(credentials.roots(), provider()).build().unwrap();
         let mut configuration = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(TlsVersions::Only13.as_rustls())
             .unwrap()
@@ -82,8 +75,7 @@ impl Network {
 
     /// A program that knows these endpoints.
     pub fn client(&self, name: &str, endpoints: &[String], retry: RetryPolicy) -> Cluster {
-        let credentials =
-            self.credentials(&format!("spiffe://demo/unit/rede/integration/{name}"), name);
+        let credentials = self.credentials(&format!("spiffe://demo/unit/rede/integration/{name}"), name);
         let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
         let options = ConnectOptions { retry, connections: 4, ..ConnectOptions::default() };
         Cluster::with_tls(&tls, endpoints, &tls, &[], &options).unwrap()

@@ -60,9 +60,7 @@ impl Occupancy {
     /// What a state means for the slot.
     pub const fn of(state: AppointmentState) -> Self {
         match state {
-            AppointmentState::Booked | AppointmentState::Arrived | AppointmentState::Closed => {
-                Self::Held
-            }
+            AppointmentState::Booked | AppointmentState::Arrived | AppointmentState::Closed => Self::Held,
             AppointmentState::Cancelled | AppointmentState::NoShow => Self::Freed,
         }
     }
@@ -123,20 +121,12 @@ pub fn appointment_key(id: AppointmentId) -> Vec<u8> {
 }
 
 /// A booking.
-pub fn appointment(
-    view: &dyn View,
-    id: AppointmentId,
-) -> Result<Option<AppointmentRow>, ViewFault> {
+pub fn appointment(view: &dyn View, id: AppointmentId) -> Result<Option<AppointmentRow>, ViewFault> {
     read(view, &appointment_key(id))
 }
 
 /// Key of a booking in an agenda.
-pub fn agenda_key(
-    of: AgendaOf,
-    occupancy: Occupancy,
-    start: ClusterTime,
-    id: AppointmentId,
-) -> Vec<u8> {
+pub fn agenda_key(of: AgendaOf, occupancy: Occupancy, start: ClusterTime, id: AppointmentId) -> Vec<u8> {
     let (kind, owner) = of.parts();
     key(prefix::AGENDA, &[&[kind], owner, &[occupancy.byte()], &start.to_key(), id.as_bytes()])
 }
@@ -145,13 +135,9 @@ pub fn agenda_key(
 /// starts earlier than that before it has ended.
 pub fn agenda_range(of: AgendaOf, occupancy: Occupancy, interval: Interval) -> KeyRange {
     let nil = AppointmentId::default();
-    let earliest = ClusterTime::saturating_from_millis(
-        interval.start.millis().saturating_sub(LENGTH_MS_MAX).saturating_add(1),
-    );
-    KeyRange {
-        from: agenda_key(of, occupancy, earliest, nil),
-        to: agenda_key(of, occupancy, interval.end, nil),
-    }
+    let earliest =
+        ClusterTime::saturating_from_millis(interval.start.millis().saturating_sub(LENGTH_MS_MAX).saturating_add(1));
+    KeyRange { from: agenda_key(of, occupancy, earliest, nil), to: agenda_key(of, occupancy, interval.end, nil) }
 }
 
 /// One booking in an agenda.
@@ -176,11 +162,7 @@ impl AgendaEntry {
         let place = key.len().checked_sub(24).ok_or_else(fault)?;
         let start = key.get(place..).and_then(<[u8]>::first_chunk::<8>).ok_or_else(fault)?;
         let AgendaIndexRow { end } = decode(key, value)?;
-        Ok(Self {
-            start: ClusterTime::from_key(*start),
-            appointment: AppointmentId::from_bytes(id),
-            end,
-        })
+        Ok(Self { start: ClusterTime::from_key(*start), appointment: AppointmentId::from_bytes(id), end })
     }
 }
 
@@ -222,8 +204,7 @@ pub fn agenda(
     entries
         .into_iter()
         .map(|entry| {
-            let row = appointment(view, entry.appointment)?
-                .ok_or(ViewFault::Row { prefix: prefix::AGENDA })?;
+            let row = appointment(view, entry.appointment)?.ok_or(ViewFault::Row { prefix: prefix::AGENDA })?;
             Ok((entry.appointment, row))
         })
         .collect()
@@ -246,8 +227,7 @@ pub fn agenda_entries(
     let mut entries = Vec::new();
     // Bookings that end before the interval are skipped, so a page may take several scans.
     while entries.len() < limit {
-        let found =
-            view.range(&range.from, &range.to, Order::Ascending, PAGE_ROWS_MAX.min(limit.max(64)))?;
+        let found = view.range(&range.from, &range.to, Order::Ascending, PAGE_ROWS_MAX.min(limit.max(64)))?;
         let Some((last, _)) = found.last() else { break };
         let next = range.clone().after(last);
         for (key, value) in &found {

@@ -143,11 +143,7 @@ pub fn patient_version_key(id: PatientId, version: u32) -> Vec<u8> {
 }
 
 /// One version of a patient, from 1.
-pub fn patient_version(
-    view: &dyn View,
-    id: PatientId,
-    version: u32,
-) -> Result<Option<PatientVersionRow>, ViewFault> {
+pub fn patient_version(view: &dyn View, id: PatientId, version: u32) -> Result<Option<PatientVersionRow>, ViewFault> {
     read(view, &patient_version_key(id, version))
 }
 
@@ -158,10 +154,7 @@ pub fn patients(
     limit: usize,
 ) -> Result<Vec<(PatientId, PatientRow)>, ViewFault> {
     let found = by_id(view, prefix::PATIENT, after.map(|id| *id.as_bytes()), limit)?;
-    found
-        .into_iter()
-        .map(|(id, key, value)| Ok((PatientId::from_bytes(id), decode(&key, &value)?)))
-        .collect()
+    found.into_iter().map(|(id, key, value)| Ok((PatientId::from_bytes(id), decode(&key, &value)?))).collect()
 }
 
 /// Key of the row by which a token finds a patient.
@@ -181,10 +174,7 @@ pub fn patients_by_token(
         range = range.after(&patient_token_key(token, after));
     }
     let found = view.range(&range.from, &range.to, Order::Ascending, limit.min(PAGE_ROWS_MAX))?;
-    found
-        .iter()
-        .map(|(key, value)| Ok((PatientId::from_bytes(last_id(key)?), decode(key, value)?)))
-        .collect()
+    found.iter().map(|(key, value)| Ok((PatientId::from_bytes(last_id(key)?), decode(key, value)?))).collect()
 }
 
 /// Key of a record's row.
@@ -203,20 +193,12 @@ pub fn record_version_key(id: RecordId, version: u32) -> Vec<u8> {
 }
 
 /// One version of a record, from 1.
-pub fn record_version(
-    view: &dyn View,
-    id: RecordId,
-    version: u32,
-) -> Result<Option<RecordVersionRow>, ViewFault> {
+pub fn record_version(view: &dyn View, id: RecordId, version: u32) -> Result<Option<RecordVersionRow>, ViewFault> {
     read(view, &record_version_key(id, version))
 }
 
 /// Key of the mark by which a patient's records are found in order of time.
-pub fn record_by_patient_key(
-    patient: PatientId,
-    authored_at: ClusterTime,
-    id: RecordId,
-) -> Vec<u8> {
+pub fn record_by_patient_key(patient: PatientId, authored_at: ClusterTime, id: RecordId) -> Vec<u8> {
     key(prefix::RECORD_BY_PATIENT, &[patient.as_bytes(), &authored_at.to_key(), id.as_bytes()])
 }
 
@@ -279,11 +261,7 @@ pub fn consent_version_key(id: ConsentId, version: u32) -> Vec<u8> {
 }
 
 /// One step of a consent, from 1.
-pub fn consent_version(
-    view: &dyn View,
-    id: ConsentId,
-    version: u32,
-) -> Result<Option<ConsentVersionRow>, ViewFault> {
+pub fn consent_version(view: &dyn View, id: ConsentId, version: u32) -> Result<Option<ConsentVersionRow>, ViewFault> {
     read(view, &consent_version_key(id, version))
 }
 

@@ -116,11 +116,7 @@ pub fn node(view: &dyn View, id: NodeId) -> Result<Option<NodeRow>, ViewFault> {
 }
 
 /// Nodes in order of their number, after `after`, at most `limit` (and [`PAGE_ROWS_MAX`]).
-pub fn nodes(
-    view: &dyn View,
-    after: Option<NodeId>,
-    limit: usize,
-) -> Result<Vec<(NodeId, NodeRow)>, ViewFault> {
+pub fn nodes(view: &dyn View, after: Option<NodeId>, limit: usize) -> Result<Vec<(NodeId, NodeRow)>, ViewFault> {
     let mut range = KeyRange::with_start(key(prefix::NODE, &[]));
     if let Some(after) = after {
         range = range.after(&node_key(after));
@@ -173,16 +169,9 @@ pub fn unit_by_slug(view: &dyn View, slug: &str) -> Result<Option<UnitId>, ViewF
 }
 
 /// Units in order of their id, after `after`, at most `limit` (and [`PAGE_ROWS_MAX`]).
-pub fn units(
-    view: &dyn View,
-    after: Option<UnitId>,
-    limit: usize,
-) -> Result<Vec<(UnitId, UnitRow)>, ViewFault> {
+pub fn units(view: &dyn View, after: Option<UnitId>, limit: usize) -> Result<Vec<(UnitId, UnitRow)>, ViewFault> {
     let found = by_id(view, prefix::UNIT, after.map(|id| *id.as_bytes()), limit)?;
-    found
-        .into_iter()
-        .map(|(id, key, value)| Ok((UnitId::from_bytes(id), decode(&key, &value)?)))
-        .collect()
+    found.into_iter().map(|(id, key, value)| Ok((UnitId::from_bytes(id), decode(&key, &value)?))).collect()
 }
 
 /// Key of a professional's row.
@@ -191,10 +180,7 @@ pub fn practitioner_key(id: PractitionerId) -> Vec<u8> {
 }
 
 /// A professional.
-pub fn practitioner(
-    view: &dyn View,
-    id: PractitionerId,
-) -> Result<Option<PractitionerRow>, ViewFault> {
+pub fn practitioner(view: &dyn View, id: PractitionerId) -> Result<Option<PractitionerRow>, ViewFault> {
     read(view, &practitioner_key(id))
 }
 
@@ -213,14 +199,9 @@ pub fn practitioners(
     let after = after.map(|id| *id.as_bytes());
     let found = match of {
         None => by_id(view, prefix::PRACTITIONER, after, limit)?,
-        Some(unit) => {
-            by_unit(view, prefix::PRACTITIONER_BY_UNIT, prefix::PRACTITIONER, unit, after, limit)?
-        }
+        Some(unit) => by_unit(view, prefix::PRACTITIONER_BY_UNIT, prefix::PRACTITIONER, unit, after, limit)?,
     };
-    found
-        .into_iter()
-        .map(|(id, key, value)| Ok((PractitionerId::from_bytes(id), decode(&key, &value)?)))
-        .collect()
+    found.into_iter().map(|(id, key, value)| Ok((PractitionerId::from_bytes(id), decode(&key, &value)?))).collect()
 }
 
 /// Key of a room's row.
@@ -250,21 +231,13 @@ pub fn rooms(
         None => by_id(view, prefix::ROOM, after, limit)?,
         Some(unit) => by_unit(view, prefix::ROOM_BY_UNIT, prefix::ROOM, unit, after, limit)?,
     };
-    found
-        .into_iter()
-        .map(|(id, key, value)| Ok((RoomId::from_bytes(id), decode(&key, &value)?)))
-        .collect()
+    found.into_iter().map(|(id, key, value)| Ok((RoomId::from_bytes(id), decode(&key, &value)?))).collect()
 }
 
 type Found = Vec<([u8; 16], Vec<u8>, Vec<u8>)>;
 
 /// Rows `prefix | id[16]` after one of them.
-pub(super) fn by_id(
-    view: &dyn View,
-    prefix: u8,
-    after: Option<[u8; 16]>,
-    limit: usize,
-) -> Result<Found, ViewFault> {
+pub(super) fn by_id(view: &dyn View, prefix: u8, after: Option<[u8; 16]>, limit: usize) -> Result<Found, ViewFault> {
     let mut range = KeyRange::with_start(key(prefix, &[]));
     if let Some(after) = after {
         range = range.after(&key(prefix, &[&after]));

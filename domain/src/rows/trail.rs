@@ -111,10 +111,7 @@ pub fn audit_key(place: AuditPlace) -> Vec<u8> {
 
 /// Key of the mark of an entry at its patient.
 pub fn audit_by_patient_key(patient: PatientId, place: AuditPlace) -> Vec<u8> {
-    key(
-        prefix::AUDIT_BY_PATIENT,
-        &[patient.as_bytes(), &place.index.to_be_bytes(), &place.ordinal.to_be_bytes()],
-    )
+    key(prefix::AUDIT_BY_PATIENT, &[patient.as_bytes(), &place.index.to_be_bytes(), &place.ordinal.to_be_bytes()])
 }
 
 fn place_of(key: &[u8]) -> Result<AuditPlace, ViewFault> {
@@ -225,8 +222,7 @@ pub fn audit_of_patient(
         .iter()
         .map(|(mark, _)| {
             let place = place_of(mark)?;
-            let entry =
-                read(view, &audit_key(place))?.ok_or(ViewFault::Row { prefix: prefix_of(mark) })?;
+            let entry = read(view, &audit_key(place))?.ok_or(ViewFault::Row { prefix: prefix_of(mark) })?;
             Ok((place, entry))
         })
         .collect()
@@ -244,8 +240,7 @@ pub struct AuditFilter {
 impl AuditFilter {
     /// Whether an entry is kept.
     pub fn keeps(&self, entry: &AuditEntry) -> bool {
-        self.module.is_none_or(|module| module == entry.module)
-            && self.unit.is_none_or(|unit| entry.unit == Some(unit))
+        self.module.is_none_or(|module| module == entry.module) && self.unit.is_none_or(|unit| entry.unit == Some(unit))
     }
 }
 
@@ -268,10 +263,7 @@ pub fn audit_scan(
 ) -> Result<AuditScan, ViewFault> {
     let rows_max = rows_max.min(PAGE_ROWS_MAX);
     let mut entries = audit(view, from, index_end, rows_max)?;
-    let next = entries
-        .last()
-        .filter(|_| entries.len() == rows_max)
-        .map(|(place, _)| AuditFrom::After(*place));
+    let next = entries.last().filter(|_| entries.len() == rows_max).map(|(place, _)| AuditFrom::After(*place));
     entries.retain(|(_, entry)| filter.keeps(entry));
     Ok(AuditScan { entries, next })
 }

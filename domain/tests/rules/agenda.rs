@@ -49,29 +49,16 @@ impl Naive {
         }
     }
 
-    fn obstacle(
-        &self,
-        own: AppointmentId,
-        patient: PatientId,
-        slot: &Slot,
-        encaixe: bool,
-    ) -> Option<Rejection> {
+    fn obstacle(&self, own: AppointmentId, patient: PatientId, slot: &Slot, encaixe: bool) -> Option<Rejection> {
         if (slot.room == room(3)) != (slot.unit == unit(2)) {
             return Some(Rejection::WrongUnit);
         }
-        let all = [
-            Resource::Practitioner(slot.practitioner),
-            Resource::Room(slot.room),
-            Resource::Patient(patient),
-        ];
+        let all = [Resource::Practitioner(slot.practitioner), Resource::Room(slot.room), Resource::Patient(patient)];
         let asked = if encaixe { &all[2..] } else { &all[..] };
         for resource in asked {
             let mut holders: Vec<_> = self.0.iter().filter(|b| b.id != own && b.holds()).collect();
             holders.retain(|b| b.occupies(*resource));
-            holders.retain(|b| {
-                b.slot.interval.start < slot.interval.end
-                    && slot.interval.start < b.slot.interval.end
-            });
+            holders.retain(|b| b.slot.interval.start < slot.interval.end && slot.interval.start < b.slot.interval.end);
             holders.sort_by_key(|b| (b.slot.interval.start, b.id));
             if let Some(first) = holders.first() {
                 return Some(Rejection::SlotTaken { resource: *resource, holder: first.id });
@@ -88,10 +75,7 @@ impl Naive {
                     return rejected(no);
                 }
                 if let Some(b) = self.0.iter().find(|b| b.id == *appointment) {
-                    let same = b.patient == *patient
-                        && b.slot == *slot
-                        && b.encaixe == encaixe
-                        && b.holds();
+                    let same = b.patient == *patient && b.slot == *slot && b.encaixe == encaixe && b.holds();
                     let exists = rejected(Rejection::Exists { what: What::Appointment });
                     return if same { confirmed(b.version, false) } else { exists };
                 }
@@ -99,14 +83,7 @@ impl Naive {
                     return rejected(no);
                 }
                 let (id, patient, slot) = (*appointment, *patient, *slot);
-                self.0.push(Booking {
-                    id,
-                    patient,
-                    slot,
-                    encaixe,
-                    state: State::Booked,
-                    version: 1,
-                });
+                self.0.push(Booking { id, patient, slot, encaixe, state: State::Booked, version: 1 });
                 confirmed(1, true)
             }
             Command::MoveAppointment { appointment, seen_version, slot, overlap } => {
@@ -167,16 +144,14 @@ impl Naive {
                     continue;
                 }
                 assert_ne!(a.patient, b.patient, "{a:?} {b:?}");
-                let shared =
-                    a.slot.practitioner == b.slot.practitioner || a.slot.room == b.slot.room;
+                let shared = a.slot.practitioner == b.slot.practitioner || a.slot.room == b.slot.room;
                 assert!(!shared || a.encaixe || b.encaixe, "{a:?} {b:?}");
             }
         }
     }
 
     fn listed(&self, of: AgendaOf, interval: Interval, show: AgendaShow) -> Vec<AppointmentId> {
-        let mut found: Vec<_> =
-            self.0.iter().filter(|b| b.slot.interval.overlaps(&interval)).collect();
+        let mut found: Vec<_> = self.0.iter().filter(|b| b.slot.interval.overlaps(&interval)).collect();
         found.retain(|b| show == AgendaShow::All || b.holds());
         found.retain(|b| match of {
             AgendaOf::Unit(id) => b.slot.unit == id,
@@ -244,18 +219,9 @@ proptest! {
 #[test]
 fn one_booking_ends_when_the_next_begins() {
     let mut world = World::new();
-    assert_eq!(
-        world.send(book(1, 1, slot(1, 1, 1, hours(9, 10)), Overlap::Refuse)),
-        confirmed(1, true)
-    );
-    assert_eq!(
-        world.send(book(2, 1, slot(1, 1, 1, hours(10, 11)), Overlap::Refuse)),
-        confirmed(1, true)
-    );
-    assert_eq!(
-        world.send(book(3, 1, slot(1, 1, 1, hours(8, 9)), Overlap::Refuse)),
-        confirmed(1, true)
-    );
+    assert_eq!(world.send(book(1, 1, slot(1, 1, 1, hours(9, 10)), Overlap::Refuse)), confirmed(1, true));
+    assert_eq!(world.send(book(2, 1, slot(1, 1, 1, hours(10, 11)), Overlap::Refuse)), confirmed(1, true));
+    assert_eq!(world.send(book(3, 1, slot(1, 1, 1, hours(8, 9)), Overlap::Refuse)), confirmed(1, true));
 }
 
 #[test]
@@ -265,16 +231,10 @@ fn a_refusal_names_what_is_taken_and_by_whom_across_units() {
     let taken = |resource| rejected(Rejection::SlotTaken { resource, holder: appointment(1) });
     let at_both = hours(9, 11);
     let answers = [
-        (
-            book(2, 2, slot(2, 1, 3, at_both), Overlap::Refuse),
-            Resource::Practitioner(practitioner(1)),
-        ),
+        (book(2, 2, slot(2, 1, 3, at_both), Overlap::Refuse), Resource::Practitioner(practitioner(1))),
         (book(2, 2, slot(1, 2, 1, at_both), Overlap::Refuse), Resource::Room(room(1))),
         (book(2, 1, slot(2, 3, 3, at_both), Overlap::Refuse), Resource::Patient(patient(1))),
-        (
-            book(2, 1, slot(1, 1, 1, at_both), Overlap::Refuse),
-            Resource::Practitioner(practitioner(1)),
-        ),
+        (book(2, 1, slot(1, 1, 1, at_both), Overlap::Refuse), Resource::Practitioner(practitioner(1))),
         (book(2, 1, slot(1, 1, 1, at_both), encaixe()), Resource::Patient(patient(1))),
     ];
     for (command, resource) in answers {
@@ -284,10 +244,7 @@ fn a_refusal_names_what_is_taken_and_by_whom_across_units() {
     // What overlaps an encaixe must be one too.
     let after = book(3, 3, slot(1, 1, 2, hours(10, 11)), Overlap::Refuse);
     let resource = Resource::Practitioner(practitioner(1));
-    assert_eq!(
-        world.send(after),
-        rejected(Rejection::SlotTaken { resource, holder: appointment(2) })
-    );
+    assert_eq!(world.send(after), rejected(Rejection::SlotTaken { resource, holder: appointment(2) }));
 }
 
 /// The search is one range per resource: a booking of full length that began a day before must still be found, and
@@ -304,10 +261,7 @@ fn the_longest_booking_and_the_busiest_day_are_seen() {
     for n in 10..210_u8 {
         let start = START + i64::from(n) * 60_000;
         let interval = Interval { start: time(start), end: time(start + 60_000) };
-        assert_eq!(
-            world.send(book(n, 1, slot(1, 1, 1, interval), Overlap::Refuse)),
-            confirmed(1, true)
-        );
+        assert_eq!(world.send(book(n, 1, slot(1, 1, 1, interval), Overlap::Refuse)), confirmed(1, true));
     }
     let minute = START + 209 * 60_000;
     let interval = Interval { start: time(minute), end: time(minute + HOUR) };

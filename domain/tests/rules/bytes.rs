@@ -6,9 +6,8 @@ use plantao_domain::codec::*;
 use plantao_domain::command::AppointmentState;
 use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::rows::{
-    AgendaIndexRow, AppointmentRow, ConsentRow, ConsentVersionRow, PatientRow, PatientTokenRow,
-    PatientVersionRow, PractitionerRow, RecordRow, RecordVersionRow, RoomRow, StoredOutcome,
-    TrailHead, UnitRow, prefix,
+    AgendaIndexRow, AppointmentRow, ConsentRow, ConsentVersionRow, PatientRow, PatientTokenRow, PatientVersionRow,
+    PractitionerRow, RecordRow, RecordVersionRow, RoomRow, StoredOutcome, TrailHead, UnitRow, prefix,
 };
 use plantao_domain::*;
 use proptest::prelude::*;
@@ -19,10 +18,7 @@ fn outcomes() -> Vec<Outcome> {
     let mut all = vec![
         confirmed(3, true),
         Outcome::Confirmed { version: 0, changed: true, node: Some(NodeId(300)) },
-        Outcome::ConfirmedWithConflict {
-            resource: Resource::Room(room(1)),
-            holder: appointment(2),
-        },
+        Outcome::ConfirmedWithConflict { resource: Resource::Room(room(1)), holder: appointment(2) },
     ];
     let rejections = [
         Denied,
@@ -94,12 +90,7 @@ fn rows_are_read_back_whole_or_refused() {
     for command in samples() {
         world.send(command);
     }
-    world.send(Command::CreateJoinToken {
-        token: tag(8),
-        not_after: time(world.now + HOUR),
-        keyed: true,
-        voter: true,
-    });
+    world.send(Command::CreateJoinToken { token: tag(8), not_after: time(world.now + HOUR), keyed: true, voter: true });
     fn check<T>(bytes: &[u8])
     where
         T: PartialEq + std::fmt::Debug + minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
@@ -153,10 +144,7 @@ fn the_leader_writes_its_time_in_place() {
     for millis in [ClusterTime::MIN.millis(), -1, 0, START, ClusterTime::MAX.millis()] {
         stamp(&mut bytes, time(millis)).unwrap();
         assert_eq!(stamped_at(&bytes), Ok(time(millis)));
-        assert_eq!(
-            decode_envelope(&bytes),
-            Ok(Envelope { proposed_at: time(millis), ..envelope.clone() })
-        );
+        assert_eq!(decode_envelope(&bytes), Ok(Envelope { proposed_at: time(millis), ..envelope.clone() }));
     }
     bytes[1..9].copy_from_slice(&i64::MAX.to_be_bytes());
     assert_eq!(decode_envelope(&bytes), Err(DecodeError::Time));
@@ -184,10 +172,8 @@ fn damaged_rows_are_faults() {
     }
     world.index += 4 - world.index % 4 - 1;
     let good = world.rows.rows().clone();
-    let fresh = [
-        register_patient(77, 1, vec![tag(5)]),
-        book(99, 1, slot(2, 1, 3, hours(3, 4)), command::Overlap::Refuse),
-    ];
+    let fresh =
+        [register_patient(77, 1, vec![tag(5)]), book(99, 1, slot(2, 1, 3, hours(3, 4)), command::Overlap::Refuse)];
     let commands: Vec<_> = samples().into_iter().chain(fresh).collect();
     let mut faults = std::collections::BTreeSet::new();
     for (key, value) in &good {
@@ -272,8 +258,7 @@ fn print() -> String {
         world.send(command);
     }
     for (key, value) in world.rows.rows() {
-        if key[0] != prefix::AUDIT && key[0] != prefix::OUTCOME && key[0] != prefix::OUTCOME_EXPIRY
-        {
+        if key[0] != prefix::AUDIT && key[0] != prefix::OUTCOME && key[0] != prefix::OUTCOME_EXPIRY {
             let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             line(&format!("row {key}"), value);
         }

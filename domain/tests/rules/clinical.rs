@@ -23,16 +23,9 @@ fn demographics_have_versions_and_a_repeated_registration_changes_nothing() {
     let exists = rejected(Rejection::Exists { what: What::Patient });
     assert_eq!(world.send(register_patient(9, 2, tokens.clone())), exists);
     assert_eq!(world.send(register_patient(9, 1, vec![tag(52)])), exists);
-    assert_eq!(
-        world.send(amend_patient(9, 2, vec![])),
-        rejected(Rejection::StaleVersion { current: 1 })
-    );
+    assert_eq!(world.send(amend_patient(9, 2, vec![])), rejected(Rejection::StaleVersion { current: 1 }));
     assert_eq!(world.send(amend_patient(9, 1, vec![tag(50), tag(53)])), confirmed(2, true));
-    assert_eq!(
-        world.send(register_patient(9, 1, tokens.clone())),
-        confirmed(2, false),
-        "an import again"
-    );
+    assert_eq!(world.send(register_patient(9, 1, tokens.clone())), confirmed(2, false), "an import again");
     let view = &world.rows;
     assert_eq!(rows::patient_version(view, patient(9), 1).unwrap().unwrap().tokens, tokens);
     assert_eq!(rows::patient_version(view, patient(9), 2).unwrap().unwrap().content, sealed("new"));
@@ -47,24 +40,14 @@ fn a_cpf_is_one_patient_s_and_a_telephone_a_family_s() {
     assert_eq!(world.send(register_patient(10, 1, vec![tag(60), tag(61)])), confirmed(1, true));
     let duplicate = rejected(Rejection::Duplicate { patient: patient(10), token: tag(60) });
     assert_eq!(world.send(register_patient(11, 2, vec![tag(60)])), duplicate);
-    assert_eq!(
-        world.send(register_patient(11, 2, vec![tag(62), tag(61), tag(60)])),
-        confirmed(1, true)
-    );
+    assert_eq!(world.send(register_patient(11, 2, vec![tag(62), tag(61), tag(60)])), confirmed(1, true));
     assert_eq!(world.send(amend_patient(11, 1, vec![tag(60)])), duplicate);
-    assert_eq!(
-        world.send(amend_patient(10, 1, vec![tag(60), tag(60)])),
-        confirmed(2, true),
-        "one's own"
-    );
+    assert_eq!(world.send(amend_patient(10, 1, vec![tag(60), tag(60)])), confirmed(2, true), "one's own");
     for n in 12..14 {
         assert_eq!(world.send(register_patient(n, 1, vec![NO_TOKEN, tag(61)])), confirmed(1, true));
     }
     let found = rows::patients_by_token(&world.rows, &tag(61), None, 9).unwrap();
-    assert_eq!(
-        found.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-        [patient(11), patient(12), patient(13)]
-    );
+    assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [patient(11), patient(12), patient(13)]);
     assert!(rows::patients_by_token(&world.rows, &NO_TOKEN, None, 9).unwrap().is_empty());
     // Who gave a CPF up leaves it free.
     assert_eq!(world.send(amend_patient(10, 2, vec![])), confirmed(3, true));
@@ -89,10 +72,7 @@ fn a_corrected_record_keeps_what_it_said_before() {
     let first = rows::record_version(&world.rows, record(1), 1).unwrap().unwrap();
     let second = rows::record_version(&world.rows, record(1), 2).unwrap().unwrap();
     assert_eq!((first.content, first.reason), (sealed("document"), None));
-    assert_eq!(
-        (second.content, second.reason, second.by),
-        (sealed("corrected"), Some(sealed("typo")), actor(1))
-    );
+    assert_eq!((second.content, second.reason, second.by), (sealed("corrected"), Some(sealed("typo")), actor(1)));
 }
 
 #[test]
@@ -105,9 +85,7 @@ fn records_are_paged_in_both_directions_and_by_time() {
     let page = |order, authored, limit| {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page =
-                rows::records_of_patient(&world.rows, patient(1), authored, order, after, limit)
-                    .unwrap();
+            let page = rows::records_of_patient(&world.rows, patient(1), authored, order, after, limit).unwrap();
             let Some((id, row)) = page.last() else { return all };
             after = Some(RecordCursor { authored_at: row.authored_at, record: *id });
             all.extend(page.iter().map(|(id, _)| id.as_bytes()[15]));

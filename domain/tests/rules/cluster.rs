@@ -54,8 +54,7 @@ fn a_token_lets_one_node_in_and_gives_no_more_than_it_says() {
     assert_eq!(world.send(redeem(1)), refused, "spent");
     assert_eq!(world.send(redeem(2)), joined(3));
     let nodes = rows::nodes(&world.rows, Some(NodeId(1)), 9).unwrap();
-    let rights: Vec<_> =
-        nodes.iter().map(|(id, n)| (id.0, n.description.keyed, n.description.voter)).collect();
+    let rights: Vec<_> = nodes.iter().map(|(id, n)| (id.0, n.description.keyed, n.description.voter)).collect();
     assert_eq!(rights, [(2, true, false), (3, false, true)]);
     assert_eq!(world.send(token(3, 1, true, true)), confirmed(0, true));
     world.now += 2 * HOUR;
@@ -98,8 +97,7 @@ fn the_directory_is_registered_once() {
         unit: unit(at),
         content: content.clone(),
     };
-    let chamber =
-        |n, at| Command::RegisterRoom { room: room(n), unit: unit(at), content: content.clone() };
+    let chamber = |n, at| Command::RegisterRoom { room: room(n), unit: unit(at), content: content.clone() };
     let exists = |what| rejected(Rejection::Exists { what });
     assert_eq!(world.send(register(1, "centro")), confirmed(1, false));
     assert_eq!(world.send(register(1, "outro")), exists(What::Unit));
@@ -116,9 +114,6 @@ fn the_directory_is_registered_once() {
     assert_eq!(rows::rooms(view, Some(unit(1)), None, 9).unwrap().len(), 2);
     assert_eq!(rows::rooms(view, None, Some(room(1)), 9).unwrap().len(), 2);
     assert_eq!(rows::practitioners(view, Some(unit(2)), None, 9).unwrap()[0].0, practitioner(3));
-    assert_eq!(
-        rows::practitioners(view, Some(unit(1)), Some(practitioner(1)), 9).unwrap()[0].0,
-        practitioner(2)
-    );
+    assert_eq!(rows::practitioners(view, Some(unit(1)), Some(practitioner(1)), 9).unwrap()[0].0, practitioner(2));
     assert_eq!(rows::patients(view, Some(patient(2)), 9).unwrap().len(), 2);
 }

@@ -7,29 +7,16 @@ use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::*;
 use std::collections::BTreeSet;
 
-const ALL_CODES: [u16; 19] = [
-    1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301,
-    1401, 1501, 1502,
-];
+const ALL_CODES: [u16; 19] =
+    [1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301, 1401, 1501, 1502];
 
 /// A refusal that is added here needs its number above, or this does not compile.
 fn is_listed(rejection: &Rejection) -> bool {
     use Rejection::*;
     match rejection {
-        Denied | Expired | RequestIdReused | LifetimeTooLong | Unknown { .. } | Exists { .. } => {
-            true
-        }
-        StaleVersion { .. }
-        | SlotTaken { .. }
-        | EmptyInterval
-        | IntervalTooLong
-        | TimeOutOfRange => true,
-        ReasonMissing
-        | NotAStep { .. }
-        | Revoked
-        | Invalid { .. }
-        | WrongClusterState
-        | TokenRefused => true,
+        Denied | Expired | RequestIdReused | LifetimeTooLong | Unknown { .. } | Exists { .. } => true,
+        StaleVersion { .. } | SlotTaken { .. } | EmptyInterval | IntervalTooLong | TimeOutOfRange => true,
+        ReasonMissing | NotAStep { .. } | Revoked | Invalid { .. } | WrongClusterState | TokenRefused => true,
         WrongUnit | Duplicate { .. } => true,
     }
 }
@@ -74,11 +61,8 @@ fn every_refusal_is_reached_and_changes_no_object() {
         }
         command
     };
-    let person = |n, at| Command::RegisterPractitioner {
-        practitioner: practitioner(n),
-        unit: unit(at),
-        content: sealed("x"),
-    };
+    let person =
+        |n, at| Command::RegisterPractitioner { practitioner: practitioner(n), unit: unit(at), content: sealed("x") };
     let mut beyond_slot = at(1, 2);
     beyond_slot.interval.end = beyond();
     let mut foreign_key = register_patient(7, 1, vec![]);
@@ -88,10 +72,7 @@ fn every_refusal_is_reached_and_changes_no_object() {
     let cases: Vec<(Command, Rejection)> = vec![
         (create_cluster(), WrongClusterState),
         (Command::RedeemJoinToken { token: tag(9), node: node_description("x") }, TokenRefused),
-        (
-            Command::RedeemJoinToken { token: tag(9), node: node_description("X") },
-            invalid(Field::Node),
-        ),
+        (Command::RedeemJoinToken { token: tag(9), node: node_description("X") }, invalid(Field::Node)),
         (person(9, 9), Unknown { what: What::Unit }),
         (person(0, 1), Exists { what: What::Practitioner }),
         (book(2, 9, at(1, 2), refuse()), Unknown { what: What::Patient }),
@@ -120,74 +101,42 @@ fn every_refusal_is_reached_and_changes_no_object() {
         (odd_record, invalid(Field::Kind)),
         (late_record, TimeOutOfRange),
         (
-            Command::AmendRecord {
-                record: record(9),
-                seen_version: 1,
-                reason: sealed("w"),
-                content: sealed(""),
-            },
+            Command::AmendRecord { record: record(9), seen_version: 1, reason: sealed("w"), content: sealed("") },
             Unknown { what: What::Record },
         ),
         (
-            Command::AmendRecord {
-                record: record(1),
-                seen_version: 1,
-                reason: sealed(""),
-                content: sealed(""),
-            },
+            Command::AmendRecord { record: record(1), seen_version: 1, reason: sealed(""), content: sealed("") },
             ReasonMissing,
         ),
         (
-            Command::AmendRecord {
-                record: record(1),
-                seen_version: 1,
-                reason: sealed("w"),
-                content: big(),
-            },
+            Command::AmendRecord { record: record(1), seen_version: 1, reason: sealed("w"), content: big() },
             invalid(Field::Content),
         ),
-        (
-            Command::RevokeConsent { consent: consent(2), seen_version: 2, reason: sealed("") },
-            Revoked,
-        ),
+        (Command::RevokeConsent { consent: consent(2), seen_version: 2, reason: sealed("") }, Revoked),
         (with_consent(&|purposes, _| purposes.clear()), invalid(Field::Purposes)),
         (with_consent(&|_, until| *until = Some(time(START))), invalid(Field::ValidUntil)),
         (register_patient(7, 1, vec![tag(1)]), Duplicate { patient: patient(1), token: tag(1) }),
         (register_patient(7, 1, vec![Tag::default(); 17]), invalid(Field::Tokens)),
         (foreign_key, invalid(Field::Content)),
         (
-            Command::RegisterUnit {
-                unit: UnitId::default(),
-                slug: "a".into(),
-                key: wrapped(1),
-                content: sealed(""),
-            },
+            Command::RegisterUnit { unit: UnitId::default(), slug: "a".into(), key: wrapped(1), content: sealed("") },
             invalid(Field::Id),
         ),
         (
-            Command::RegisterUnit {
-                unit: unit(7),
-                slug: "A".into(),
-                key: wrapped(1),
-                content: sealed(""),
-            },
+            Command::RegisterUnit { unit: unit(7), slug: "A".into(), key: wrapped(1), content: sealed("") },
             invalid(Field::Slug),
         ),
-        (
-            Command::NoteReads { node: NodeId(1), journal: journal(1), reads: vec![note(1); 257] },
-            invalid(Field::Reads),
-        ),
+        (Command::NoteReads { node: NodeId(1), journal: journal(1), reads: vec![note(1); 257] }, invalid(Field::Reads)),
         (Command::NoteRootHanded { node: NodeId(9) }, Unknown { what: What::Node }),
     ];
     let mut reached = BTreeSet::new();
-    let mut check =
-        |world: &mut World, before: &World, outcome: Outcome, expected: &Rejection, what: &str| {
-            assert_eq!(outcome, rejected(expected.clone()), "{what}");
-            assert!(is_listed(expected));
-            assert!(!expected.to_string().is_empty() && !expected.help().is_empty());
-            assert_eq!(world.objects(), before.objects(), "{what}");
-            reached.insert(expected.code());
-        };
+    let mut check = |world: &mut World, before: &World, outcome: Outcome, expected: &Rejection, what: &str| {
+        assert_eq!(outcome, rejected(expected.clone()), "{what}");
+        assert!(is_listed(expected));
+        assert!(!expected.to_string().is_empty() && !expected.help().is_empty());
+        assert_eq!(world.objects(), before.objects(), "{what}");
+        reached.insert(expected.code());
+    };
     let mut base = furnished();
     base.send(person(5, 1));
     for (mut command, expected) in cases {
@@ -209,10 +158,7 @@ fn every_refusal_is_reached_and_changes_no_object() {
         (&|e| e.actor = who(Role::Auditor, None), Denied),
         (&|e| e.actor = who(Role::Reception, Some(2)), Denied),
         (&|e| e.not_after = time(e.proposed_at.millis() - 1), Expired),
-        (
-            &|e| e.not_after = time(e.proposed_at.millis() + Envelope::LIFETIME_MS + 60_001),
-            LifetimeTooLong,
-        ),
+        (&|e| e.not_after = time(e.proposed_at.millis() + Envelope::LIFETIME_MS + 60_001), LifetimeTooLong),
         (&|e| e.not_after = beyond(), TimeOutOfRange),
         (&|e| e.request_id = RequestId::default(), Invalid { field: Field::Id }),
         (
@@ -254,14 +200,7 @@ fn rights_are_asked_for_each_deed_and_unit() {
     assert_eq!(world.send_as(who(Role::Clinician, Some(2)), add_record(9, 1, 1)), denied);
     assert_eq!(world.send_as(who(Role::Reception, Some(1)), add_record(9, 1, 1)), denied);
     let unknown = state(200, 1, AppointmentState::Arrived);
-    assert_eq!(
-        world.send_as(who(Role::Auditor, None), unknown.clone()),
-        denied,
-        "not even whether it exists"
-    );
+    assert_eq!(world.send_as(who(Role::Auditor, None), unknown.clone()), denied, "not even whether it exists");
     let what = What::Appointment;
-    assert_eq!(
-        world.send_as(who(Role::Reception, Some(1)), unknown),
-        rejected(Rejection::Unknown { what })
-    );
+    assert_eq!(world.send_as(who(Role::Reception, Some(1)), unknown), rejected(Rejection::Unknown { what }));
 }

@@ -79,9 +79,7 @@ proptest! {
 #[test]
 fn kept_answers_are_deleted_a_few_at_a_time() {
     let mut world = World::new();
-    let kept = |world: &World| {
-        world.rows.rows().keys().filter(|key| key[0] == rows::prefix::OUTCOME).count()
-    };
+    let kept = |world: &World| world.rows.rows().keys().filter(|key| key[0] == rows::prefix::OUTCOME).count();
     for n in 0..200_u8 {
         world.send(state(1 + n % 16, 1, command::AppointmentState::Arrived));
     }
@@ -94,8 +92,7 @@ fn kept_answers_are_deleted_a_few_at_a_time() {
         assert!(kept(&world) + 8 > was, "more than eight at once");
     }
     assert!(kept(&world) <= 101 + before.saturating_sub(25 * 8), "{} of {before}", kept(&world));
-    let expiries =
-        world.rows.rows().keys().filter(|key| key[0] == rows::prefix::OUTCOME_EXPIRY).count();
+    let expiries = world.rows.rows().keys().filter(|key| key[0] == rows::prefix::OUTCOME_EXPIRY).count();
     assert_eq!(expiries, kept(&world));
 }
 
@@ -105,22 +102,14 @@ fn a_copy_that_lives_longer_keeps_the_answer_longer() {
     let first = world.envelope(book(1, 1, slot(1, 1, 1, hours(9, 10)), Overlap::Refuse));
     assert_eq!(world.apply(&first).outcome, confirmed(1, true));
     world.now += LIFETIME - 1000;
-    let later = Envelope {
-        not_after: time(world.now + LIFETIME),
-        proposed_at: time(world.now),
-        ..first.clone()
-    };
+    let later = Envelope { not_after: time(world.now + LIFETIME), proposed_at: time(world.now), ..first.clone() };
     assert_eq!(world.apply(&later).outcome, confirmed(1, true));
     world.now += 5000;
     for _ in 0..20 {
         world.send(state(9, 1, command::AppointmentState::Arrived));
     }
     let again = Envelope { proposed_at: time(world.now), ..later };
-    assert_eq!(
-        world.apply(&again).outcome,
-        confirmed(1, true),
-        "not changed: false, as a new request would get"
-    );
+    assert_eq!(world.apply(&again).outcome, confirmed(1, true), "not changed: false, as a new request would get");
     let expired = Envelope { proposed_at: time(world.now), ..first };
     assert_eq!(world.apply(&expired).outcome, rejected(Rejection::Expired));
 }

@@ -68,16 +68,10 @@ fn a_changed_missing_or_swapped_entry_is_noticed() {
     assert_eq!(verify_chain(&changed, 0, [0; 32]), Err(ChainFault::Broken { sequence: 4 }));
     let mut missing = entries.clone();
     missing.remove(2);
-    assert_eq!(
-        verify_chain(&missing, 0, [0; 32]),
-        Err(ChainFault::Sequence { expected: 3, found: 4 })
-    );
+    assert_eq!(verify_chain(&missing, 0, [0; 32]), Err(ChainFault::Sequence { expected: 3, found: 4 }));
     let mut swapped = entries;
     swapped.swap(2, 3);
-    assert_eq!(
-        verify_chain(&swapped, 0, [0; 32]),
-        Err(ChainFault::Sequence { expected: 3, found: 4 })
-    );
+    assert_eq!(verify_chain(&swapped, 0, [0; 32]), Err(ChainFault::Sequence { expected: 3, found: 4 }));
 }
 
 #[test]
@@ -103,12 +97,8 @@ fn a_move_between_units_is_told_to_both() {
     let mut world = World::new();
     world.send(book(1, 1, slot(1, 1, 1, hours(9, 10)), Overlap::Refuse));
     let to = slot(2, 1, 3, hours(9, 10));
-    let command = Command::MoveAppointment {
-        appointment: appointment(1),
-        seen_version: 1,
-        slot: to,
-        overlap: Overlap::Refuse,
-    };
+    let command =
+        Command::MoveAppointment { appointment: appointment(1), seen_version: 1, slot: to, overlap: Overlap::Refuse };
     let envelope = world.envelope(command);
     let units: Vec<_> = world.apply(&envelope).audit.iter().map(|entry| entry.unit).collect();
     assert_eq!(units, [Some(unit(1)), Some(unit(2))]);

@@ -3,9 +3,7 @@
 
 use plantao_domain::audit::Object;
 use plantao_domain::cluster::NodeDescription;
-use plantao_domain::command::{
-    AppointmentState, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey,
-};
+use plantao_domain::command::{AppointmentState, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey};
 use plantao_domain::*;
 
 pub(crate) const HOUR: i64 = 3_600_000;
@@ -120,22 +118,11 @@ pub(crate) fn grant(n: u8, whom: u8, at: u8) -> Command {
 
 pub(crate) fn register_patient(n: u8, at: u8, tokens: Vec<Tag>) -> Command {
     let content = sealed("demographics");
-    Command::RegisterPatient {
-        patient: patient(n),
-        unit: unit(at),
-        key: wrapped(n),
-        tokens,
-        content,
-    }
+    Command::RegisterPatient { patient: patient(n), unit: unit(at), key: wrapped(n), tokens, content }
 }
 
 pub(crate) fn state(n: u8, seen_version: u32, state: AppointmentState) -> Command {
-    Command::ChangeAppointmentState {
-        appointment: appointment(n),
-        seen_version,
-        state,
-        reason: sealed(""),
-    }
+    Command::ChangeAppointmentState { appointment: appointment(n), seen_version, state, reason: sealed("") }
 }
 
 pub(crate) fn note(sequence: u64) -> ReadNote {
@@ -157,10 +144,7 @@ pub(crate) fn who(role: Role, at: Option<u8>) -> Actor {
 pub(crate) fn entitled(command: &Command) -> Actor {
     use Command::*;
     let role = match command {
-        CreateCluster { .. }
-        | RedeemJoinToken { .. }
-        | NoteRootHanded { .. }
-        | NoteReads { .. } => Role::Node,
+        CreateCluster { .. } | RedeemJoinToken { .. } | NoteRootHanded { .. } | NoteReads { .. } => Role::Node,
         CreateJoinToken { .. } => Role::Operator,
         RegisterUnit { .. } | RegisterPractitioner { .. } | RegisterRoom { .. } => Role::Manager,
         _ => Role::Clinician,
@@ -196,10 +180,7 @@ impl World {
         let mut world = Self::empty();
         for command in furniture() {
             let outcome = world.send(command.clone());
-            assert!(
-                matches!(outcome, Outcome::Confirmed { changed: true, .. }),
-                "{command:?}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Confirmed { changed: true, .. }), "{command:?}: {outcome:?}");
         }
         world
     }
@@ -240,12 +221,7 @@ impl World {
 
     /// Rows of objects, without answers, trail and journals.
     pub(crate) fn objects(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.rows
-            .rows()
-            .iter()
-            .filter(|(key, _)| key[0] < 0x60)
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
+        self.rows.rows().iter().filter(|(key, _)| key[0] < 0x60).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 }
 
@@ -253,25 +229,12 @@ fn furniture() -> Vec<Command> {
     let mut commands = vec![create_cluster()];
     for (n, slug) in [(1, "centro"), (2, "jardins")] {
         let content = sealed("unit");
-        commands.push(Command::RegisterUnit {
-            unit: unit(n),
-            slug: slug.into(),
-            key: wrapped(100 + n),
-            content,
-        });
+        commands.push(Command::RegisterUnit { unit: unit(n), slug: slug.into(), key: wrapped(100 + n), content });
     }
     for (n, at) in [(1, 1), (2, 1), (3, 2)] {
         let content = sealed("name");
-        commands.push(Command::RegisterRoom {
-            room: room(n),
-            unit: unit(at),
-            content: content.clone(),
-        });
-        commands.push(Command::RegisterPractitioner {
-            practitioner: practitioner(n),
-            unit: unit(at),
-            content,
-        });
+        commands.push(Command::RegisterRoom { room: room(n), unit: unit(at), content: content.clone() });
+        commands.push(Command::RegisterPractitioner { practitioner: practitioner(n), unit: unit(at), content });
     }
     for n in 1..=4 {
         commands.push(register_patient(n, 1 + n % 2, vec![tag(n), tag(200)]));
@@ -283,12 +246,10 @@ fn furniture() -> Vec<Command> {
 pub(crate) fn command_of(raw: [u8; 8]) -> Command {
     let [kind, a, b, c, d, e, f, g] = raw;
     let start = START + i64::from(d % 48) * HOUR / 2;
-    let length =
-        [HOUR / 2, HOUR, 2 * HOUR, 24 * HOUR, 0, 25 * HOUR, HOUR, HOUR][usize::from(e % 8)];
+    let length = [HOUR / 2, HOUR, 2 * HOUR, 24 * HOUR, 0, 25 * HOUR, HOUR, HOUR][usize::from(e % 8)];
     let interval = Interval { start: time(start), end: time(start + length) };
     let place = 1 + c % 3;
-    let slot =
-        slot(if g % 16 == 0 { 2 } else { 1 + u8::from(place == 3) }, 1 + b % 3, place, interval);
+    let slot = slot(if g % 16 == 0 { 2 } else { 1 + u8::from(place == 3) }, 1 + b % 3, place, interval);
     let overlap = match f % 5 {
         0 => encaixe(),
         1 if g % 8 == 0 => Overlap::Encaixe { reason: sealed("") },
@@ -297,12 +258,7 @@ pub(crate) fn command_of(raw: [u8; 8]) -> Command {
     let version = u32::from(1 + g % 3);
     match kind % 20 {
         0..=5 => book(a % 16, 1 + b / 3 % 4, slot, overlap),
-        6 | 7 => Command::MoveAppointment {
-            appointment: appointment(a % 16),
-            seen_version: version,
-            slot,
-            overlap,
-        },
+        6 | 7 => Command::MoveAppointment { appointment: appointment(a % 16), seen_version: version, slot, overlap },
         8..=10 => {
             use AppointmentState::*;
             let to = [Booked, Arrived, Closed, Cancelled, NoShow][usize::from(c % 5)];
@@ -316,11 +272,7 @@ pub(crate) fn command_of(raw: [u8; 8]) -> Command {
             content: sealed("corrected"),
         },
         13 => grant(a % 8, 1 + b % 5, 1 + c % 2),
-        14 => Command::RevokeConsent {
-            consent: consent(a % 8),
-            seen_version: version,
-            reason: sealed(""),
-        },
+        14 => Command::RevokeConsent { consent: consent(a % 8), seen_version: version, reason: sealed("") },
         15 => register_patient(a % 8, 1 + b % 2, vec![tag(c % 8), tag(d % 8)]),
         16 => Command::AmendPatient {
             patient: patient(a % 8),
@@ -333,12 +285,7 @@ pub(crate) fn command_of(raw: [u8; 8]) -> Command {
             journal: journal(1 + a % 2),
             reads: (0..b % 4).map(|n| note(u64::from(1 + c % 8 + n))).collect(),
         },
-        18 => Command::CreateJoinToken {
-            token: tag(a % 4),
-            not_after: time(START + HOUR),
-            keyed: true,
-            voter: false,
-        },
+        18 => Command::CreateJoinToken { token: tag(a % 4), not_after: time(START + HOUR), keyed: true, voter: false },
         _ => Command::RedeemJoinToken { token: tag(a % 4), node: node_description("novo") },
     }
 }
@@ -348,33 +295,14 @@ pub(crate) fn samples() -> Vec<Command> {
     let content = sealed("content");
     vec![
         create_cluster(),
-        Command::CreateJoinToken {
-            token: tag(9),
-            not_after: time(START + HOUR),
-            keyed: true,
-            voter: false,
-        },
+        Command::CreateJoinToken { token: tag(9), not_after: time(START + HOUR), keyed: true, voter: false },
         Command::RedeemJoinToken { token: tag(9), node: node_description("cofre") },
         Command::NoteRootHanded { node: NodeId(2) },
-        Command::RegisterUnit {
-            unit: unit(3),
-            slug: "moema".into(),
-            key: wrapped(103),
-            content: content.clone(),
-        },
-        Command::RegisterPractitioner {
-            practitioner: practitioner(4),
-            unit: unit(1),
-            content: content.clone(),
-        },
+        Command::RegisterUnit { unit: unit(3), slug: "moema".into(), key: wrapped(103), content: content.clone() },
+        Command::RegisterPractitioner { practitioner: practitioner(4), unit: unit(1), content: content.clone() },
         Command::RegisterRoom { room: room(4), unit: unit(2), content: content.clone() },
         register_patient(5, 1, vec![tag(5), tag(200)]),
-        Command::AmendPatient {
-            patient: patient(5),
-            seen_version: 1,
-            tokens: vec![tag(5)],
-            content: content.clone(),
-        },
+        Command::AmendPatient { patient: patient(5), seen_version: 1, tokens: vec![tag(5)], content: content.clone() },
         book(1, 1, slot(1, 1, 1, hours(1, 2)), encaixe()),
         Command::MoveAppointment {
             appointment: appointment(1),
@@ -384,12 +312,7 @@ pub(crate) fn samples() -> Vec<Command> {
         },
         state(1, 2, AppointmentState::Arrived),
         add_record(1, 1, 1),
-        Command::AmendRecord {
-            record: record(1),
-            seen_version: 1,
-            reason: sealed("why"),
-            content: content.clone(),
-        },
+        Command::AmendRecord { record: record(1), seen_version: 1, reason: sealed("why"), content: content.clone() },
         grant(1, 1, 1),
         Command::RevokeConsent { consent: consent(1), seen_version: 1, reason: sealed("") },
         Command::NoteReads { node: NodeId(1), journal: journal(1), reads: vec![note(1), note(2)] },

@@ -81,7 +81,11 @@ impl AdminServices {
             warn(2301, "this node's certificate expires within 14 days".to_string(), "plantao pki renew");
         }
         if let Some(failure) = &certificate.failure {
-            warn(2302, format!("the new certificate files are not used: {failure}"), "correct the files; the old ones serve on");
+            warn(
+                2302,
+                format!("the new certificate files are not used: {failure}"),
+                "correct the files; the old ones serve on",
+            );
         }
         for member in &status.members {
             let lag = member.matched.map(|matched| status.last_index.saturating_sub(matched));
@@ -96,11 +100,15 @@ impl AdminServices {
         warnings
     }
 
-    async fn may(&self, identity: &plantao_client::identity::Identity, action: Action) -> Result<plantao_domain::Actor, Error> {
-        let actor = self.gateway.actor(identity).or_else(|error| match error {
+    async fn may(
+        &self,
+        identity: &plantao_client::identity::Identity,
+        action: Action,
+    ) -> Result<plantao_domain::Actor, Error> {
+        let actor = self.gateway.actor(identity).map_err(|error| match error {
             // A unit's manager on a node that does not know the unit yet: no right follows from it here.
-            Error::UnknownUnit => Err(Error::Denied),
-            other => Err(other),
+            Error::UnknownUnit => Error::Denied,
+            other => other,
         })?;
         match decide(&actor, Module::Cluster, action, None) {
             Decision::Allowed => Ok(actor),
@@ -225,7 +233,9 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         }
         let now = self.gateway.clock().now().millis();
         let at = |ahead: Duration| {
-            ClusterTime::saturating_from_millis(now.saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX)))
+            ClusterTime::saturating_from_millis(
+                now.saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX)),
+            )
         };
         let bytes: [u8; 20] = random(&*self.entropy);
         let token = format!("plt-{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
@@ -258,4 +268,3 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         }
     }
 }
-

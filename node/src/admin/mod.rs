@@ -3,4 +3,4 @@
 mod cluster;
 pub(crate) mod convert;
 
-pub use cluster::{AdminServices, About};
+pub use cluster::{About, AdminServices};

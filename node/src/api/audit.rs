@@ -19,7 +19,8 @@ impl v1::audit_service_server::AuditService for PublicServices {
         let (actor, reading) = self.begin(&request, request.get_ref().read.as_ref()).await?;
         let message = request.get_ref();
         let size = convert::page_size(message.page_size).map_err(refuse)?;
-        let patient = convert::optional(&message.patient_id, |t| convert::patient_id("patient_id", t)).map_err(refuse)?;
+        let patient =
+            convert::optional(&message.patient_id, |t| convert::patient_id("patient_id", t)).map_err(refuse)?;
         let by = convert::optional(&message.actor_id, |t| convert::actor_id("actor_id", t)).map_err(refuse)?;
         let module = convert::module_filter(message.module).map_err(refuse)?;
         let unit = convert::optional(&message.unit_id, |t| convert::unit_id("unit_id", t)).map_err(refuse)?;

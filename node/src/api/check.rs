@@ -69,7 +69,8 @@ pub(super) fn cpf(field: &'static str, text: &str) -> Result<String, Error> {
 
 /// 8 to 15 digits, punctuation allowed.
 pub(super) fn phone(field: &'static str, text: &str) -> Result<String, Error> {
-    let fits = text.len() <= 32 && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '(' | ')' | ' ' | '.'));
+    let fits =
+        text.len() <= 32 && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '(' | ')' | ' ' | '.'));
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     if !fits || !(8..=15).contains(&digits.len()) {
         return Err(invalid(field, "is no telephone number: 8 to 15 digits"));
@@ -131,7 +132,8 @@ mod tests {
         for good in ["1981-01-25", "2000-02-29", ""] {
             assert!(date("d", good).is_ok(), "{good}");
         }
-        for bad in ["1981-13-01", "1900-02-29", "81-01-25", "1981-1-25", "1981-01-32", "0000-01-01", "1981-01-25T00:00"] {
+        for bad in ["1981-13-01", "1900-02-29", "81-01-25", "1981-1-25", "1981-01-32", "0000-01-01", "1981-01-25T00:00"]
+        {
             assert!(date("d", bad).is_err(), "{bad}");
         }
     }

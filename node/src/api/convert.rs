@@ -141,7 +141,8 @@ fn place(token: &[u8]) -> Checked<Option<(ClusterTime, [u8; 16])>> {
     if token.is_empty() {
         return Ok(None);
     }
-    let (Some(time), Some(id)) = (token.first_chunk::<8>(), token.get(8..).and_then(|id| <[u8; 16]>::try_from(id).ok()))
+    let (Some(time), Some(id)) =
+        (token.first_chunk::<8>(), token.get(8..).and_then(|id| <[u8; 16]>::try_from(id).ok()))
     else {
         return invalid("page.token", "is not one that was given");
     };
@@ -175,9 +176,10 @@ pub(crate) fn outcome(written: Written) -> Option<v1::WriteOutcome> {
     use v1::write_outcome::Outcome as Wire;
     let outcome = match written.outcome {
         Outcome::Confirmed { version, changed, .. } => Wire::Confirmed(v1::Confirmed { version, changed }),
-        Outcome::ConfirmedWithConflict { resource: held, holder } => {
-            Wire::Conflict(v1::Conflict { resource: Some(resource(held)), holder_appointment_id: wire(holder.as_bytes()) })
-        }
+        Outcome::ConfirmedWithConflict { resource: held, holder } => Wire::Conflict(v1::Conflict {
+            resource: Some(resource(held)),
+            holder_appointment_id: wire(holder.as_bytes()),
+        }),
         Outcome::Rejected(rejected) => Wire::Rejection(rejection(&rejected)),
     };
     Some(v1::WriteOutcome { outcome: Some(outcome), index: written.index })
@@ -347,10 +349,7 @@ fn slot(slot: Option<&v1::Slot>) -> Checked<command::Slot> {
         unit: unit_id("slot.unit_id", &slot.unit_id)?,
         practitioner: practitioner_id("slot.practitioner_id", &slot.practitioner_id)?,
         room: room_id("slot.room_id", &slot.room_id)?,
-        interval: Interval {
-            start: time("slot.start_ms", slot.start_ms)?,
-            end: time("slot.end_ms", slot.end_ms)?,
-        },
+        interval: Interval { start: time("slot.start_ms", slot.start_ms)?, end: time("slot.end_ms", slot.end_ms)? },
     })
 }
 

@@ -27,11 +27,7 @@ impl PublicServices {
     }
 
     /// Who calls, how fresh the answer must be, and what it then reflects.
-    async fn begin<T>(
-        &self,
-        request: &Request<T>,
-        read: Option<&v1::ReadOptions>,
-    ) -> Result<(Actor, Reading), Status> {
+    async fn begin<T>(&self, request: &Request<T>, read: Option<&v1::ReadOptions>) -> Result<(Actor, Reading), Status> {
         let identity = &caller(request)?.identity;
         let consistency = convert::consistency(read).map_err(refuse)?;
         let reading = self.0.settle(consistency).await.map_err(refuse)?;

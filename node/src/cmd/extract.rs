@@ -52,10 +52,11 @@ pub fn run(arguments: &Extract) -> anyhow::Result<()> {
     let key = storage_key(&config, &data, &identity)?;
     let seal = Arc::new(StorageSeal::new(key, identity.cluster, identity.node, &SystemEntropy));
     let snapshots = Snapshots::open(&data.snapshots(), seal.clone())?;
-    let options = StateOptions { dir: data.state(), owner: owner(&identity), engine: config.engine, seal: seal.clone() };
+    let options =
+        StateOptions { dir: data.state(), owner: owner(&identity), engine: config.engine, seal: seal.clone() };
     let state = rebuild::open(&options, &snapshots).context("the state cannot be opened")?.store;
-    let wal = Wal::open(&data, log_identity(&identity), seal, WalOptions::default())
-        .context("the log cannot be trusted")?;
+    let wal =
+        Wal::open(&data, log_identity(&identity), seal, WalOptions::default()).context("the log cannot be trusted")?;
     // The rows on disk may be older than the log: what is certainly committed is applied on top, in memory.
     let mut view = Overlay::new(&*state as &dyn View);
     replay(&wal, &*state, &mut view)?;
@@ -78,7 +79,8 @@ fn replay(wal: &Wal, state: &dyn StateStore, view: &mut Overlay<'_, dyn View + '
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut next = applied + 1;
     while next <= committed {
-        let entries = runtime.block_on(wal.read(next..committed + 1, Some(1 << 20))).context("the log cannot be read")?;
+        let entries =
+            runtime.block_on(wal.read(next..committed + 1, Some(1 << 20))).context("the log cannot be read")?;
         let Some(last) = entries.last() else { break };
         next = last.id.index + 1;
         for entry in &entries {

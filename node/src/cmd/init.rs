@@ -66,7 +66,8 @@ pub async fn run(arguments: &Init) -> anyhow::Result<()> {
     data.create().context("the data directory cannot be made")?;
     let lock = data.lock().context("the data directory is in use")?;
     ensure!(!data.identity().exists(), "{} is a node's directory already", config.data_dir.display());
-    let (root_secret, storage_secret) = (slot_secret(&config, root_source)?, slot_secret(&config, &config.storage_slot)?);
+    let (root_secret, storage_secret) =
+        (slot_secret(&config, root_source)?, slot_secret(&config, &config.storage_slot)?);
     let cost = passphrase_cost(&config)?;
 
     let identity = NodeIdentity {
@@ -82,7 +83,13 @@ pub async fn run(arguments: &Init) -> anyhow::Result<()> {
     let phrase = RecoveryPhrase::generate(&entropy);
     let recovery = Slot::seal_recovery(&keys.root, identity.cluster, &phrase, cost, &entropy)?;
     let storage = StorageKey::generate(&entropy);
-    SlotFile::new(&data.slots(), "storage").store(&Slot::seal_storage(&storage, place, &storage_secret, cost, &entropy)?)?;
+    SlotFile::new(&data.slots(), "storage").store(&Slot::seal_storage(
+        &storage,
+        place,
+        &storage_secret,
+        cost,
+        &entropy,
+    )?)?;
     SlotFile::new(&data.slots(), "root").store(&Slot::seal_root(&keys.root, place, &root_secret, cost, &entropy)?)?;
     write_phrase(&arguments.recovery_file, &phrase)?;
     let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &entropy));
@@ -91,8 +98,7 @@ pub async fn run(arguments: &Init) -> anyhow::Result<()> {
     drop(lock);
 
     let core = Core::open(&config, tls, clock.clone()).await?;
-    let member =
-        Member { name: config.name.clone(), peer_address: config.peer_address.clone(), keyed: true };
+    let member = Member { name: config.name.clone(), peer_address: config.peer_address.clone(), keyed: true };
     core.consensus.initialize(BTreeMap::from([(1, member)])).await.context("the Raft group cannot begin")?;
     let deadline = Instant::now() + BEGIN_TIME_MAX;
     core.consensus.wait_leader(deadline).await.context("the node did not become leader of itself")?;

@@ -104,7 +104,8 @@ fn examine(config: &ConfigArguments) -> anyhow::Result<Report> {
     checks.push(line);
 
     if let Some(snapshots) = snapshots {
-        let options = StateOptions { dir: data.state(), owner: owner(&identity), engine: config.engine, seal: seal.clone() };
+        let options =
+            StateOptions { dir: data.state(), owner: owner(&identity), engine: config.engine, seal: seal.clone() };
         let opened = rebuild::open(&options, &snapshots).context("the state cannot be opened");
         let state = opened.and_then(|opened| {
             if let Start::Rebuilt { reason, .. } = &opened.start {

@@ -85,7 +85,9 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
     let joined = match answer {
         Ok(Ok(response)) => response.into_inner(),
         Ok(Err(status)) => bail!("the network refused: {}", status.message()),
-        Err(_) => bail!("no answer from {} within {CALL_TIME_MAX:?}: the token may be spent; make a new one", arguments.peer),
+        Err(_) => {
+            bail!("no answer from {} within {CALL_TIME_MAX:?}: the token may be spent; make a new one", arguments.peer)
+        }
     };
     let identity = NodeIdentity {
         cluster: ClusterId::from_bytes(

@@ -155,9 +155,7 @@ fn value_of(value: &DeValue<'_>) -> Value {
             },
             None => Value::Wrong,
         },
-        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            Value::Wrong
-        }
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Value::Wrong,
     }
 }
 

@@ -4,8 +4,8 @@
 use std::io;
 
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
-    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use plantao_domain::ClusterId;
 use plantao_proto::peer::v1 as wire;
@@ -104,11 +104,7 @@ impl Affiliation {
     ///
     /// # Errors
     /// The first that does not fit.
-    pub fn check(
-        &self,
-        header: Option<&wire::PeerHeader>,
-        certified: Option<u64>,
-    ) -> Result<u64, HeaderError> {
+    pub fn check(&self, header: Option<&wire::PeerHeader>, certified: Option<u64>) -> Result<u64, HeaderError> {
         let header = header.ok_or(HeaderError::Missing)?;
         if header.cluster_id != self.cluster.as_bytes().as_slice() {
             return Err(HeaderError::Cluster);
@@ -135,21 +131,13 @@ pub(super) fn wire_log_id(id: &LogId) -> wire::EntryId {
     wire::EntryId { term: id.leader_id.term, leader_id: id.leader_id.node_id, index: id.index }
 }
 
-pub(super) fn vote(
-    vote: Option<wire::VoteState>,
-    field: &'static str,
-) -> Result<Vote, ConvertError> {
-    let wire::VoteState { term, node_id, committed } =
-        vote.ok_or(ConvertError::Missing { field })?;
+pub(super) fn vote(vote: Option<wire::VoteState>, field: &'static str) -> Result<Vote, ConvertError> {
+    let wire::VoteState { term, node_id, committed } = vote.ok_or(ConvertError::Missing { field })?;
     Ok(Vote { leader_id: LeaderId { term, node_id }, committed })
 }
 
 pub(super) fn wire_vote(vote: &Vote) -> wire::VoteState {
-    wire::VoteState {
-        term: vote.leader_id.term,
-        node_id: vote.leader_id.node_id,
-        committed: vote.committed,
-    }
+    wire::VoteState { term: vote.leader_id.term, node_id: vote.leader_id.node_id, committed: vote.committed }
 }
 
 pub(super) fn wire_entry(entry: &Entry) -> io::Result<wire::Entry> {
@@ -159,8 +147,8 @@ pub(super) fn wire_entry(entry: &Entry) -> io::Result<wire::Entry> {
 
 fn entry(entry: wire::Entry) -> Result<Entry, ConvertError> {
     let log_id = log_id(entry.id.ok_or(ConvertError::Missing { field: "entries.id" })?);
-    let payload = log_store::decode(&entry.payload)
-        .map_err(|source| ConvertError::Entry { index: log_id.index, source })?;
+    let payload =
+        log_store::decode(&entry.payload).map_err(|source| ConvertError::Entry { index: log_id.index, source })?;
     Ok(Entry { log_id, payload })
 }
 
@@ -181,9 +169,7 @@ pub(super) fn wire_append(
     }
 }
 
-pub(super) fn append(
-    request: wire::AppendRequest,
-) -> Result<AppendEntriesRequest<TypeConfig>, ConvertError> {
+pub(super) fn append(request: wire::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, ConvertError> {
     if request.entries.len() > ENTRIES_MAX {
         return Err(ConvertError::TooMany { count: request.entries.len() });
     }
@@ -195,10 +181,7 @@ pub(super) fn append(
     })
 }
 
-pub(super) fn wire_appended(
-    response: AppendEntriesResponse<TypeConfig>,
-    now_ms: i64,
-) -> wire::AppendResponse {
+pub(super) fn wire_appended(response: AppendEntriesResponse<TypeConfig>, now_ms: i64) -> wire::AppendResponse {
     use wire::append_response::{Partial, Result, Success};
     let result = match response {
         AppendEntriesResponse::Success => Result::Success(Success {}),
@@ -211,26 +194,17 @@ pub(super) fn wire_appended(
     wire::AppendResponse { result: Some(result), now_ms }
 }
 
-pub(super) fn appended(
-    response: wire::AppendResponse,
-) -> Result<AppendEntriesResponse<TypeConfig>, ConvertError> {
+pub(super) fn appended(response: wire::AppendResponse) -> Result<AppendEntriesResponse<TypeConfig>, ConvertError> {
     use wire::append_response::Result;
     Ok(match response.result.ok_or(ConvertError::Missing { field: "result" })? {
         Result::Success(_) => AppendEntriesResponse::Success,
-        Result::Partial(partial) => {
-            AppendEntriesResponse::PartialSuccess(partial.matched.map(log_id))
-        }
+        Result::Partial(partial) => AppendEntriesResponse::PartialSuccess(partial.matched.map(log_id)),
         Result::Conflict(_) => AppendEntriesResponse::Conflict,
-        Result::HigherVote(higher) => {
-            AppendEntriesResponse::HigherVote(vote(Some(higher), "higher_vote")?)
-        }
+        Result::HigherVote(higher) => AppendEntriesResponse::HigherVote(vote(Some(higher), "higher_vote")?),
     })
 }
 
-pub(super) fn wire_vote_request(
-    request: &VoteRequest<TypeConfig>,
-    header: wire::PeerHeader,
-) -> wire::VoteRequest {
+pub(super) fn wire_vote_request(request: &VoteRequest<TypeConfig>, header: wire::PeerHeader) -> wire::VoteRequest {
     wire::VoteRequest {
         header: Some(header),
         vote: Some(wire_vote(&request.vote)),
@@ -239,9 +213,7 @@ pub(super) fn wire_vote_request(
     }
 }
 
-pub(super) fn vote_request(
-    request: wire::VoteRequest,
-) -> Result<VoteRequest<TypeConfig>, ConvertError> {
+pub(super) fn vote_request(request: wire::VoteRequest) -> Result<VoteRequest<TypeConfig>, ConvertError> {
     let mut converted = VoteRequest::new(vote(request.vote, "vote")?, request.last.map(log_id));
     converted.leadership_transfer = request.leadership_transfer;
     Ok(converted)
@@ -255,9 +227,7 @@ pub(super) fn wire_voted(response: &VoteResponse<TypeConfig>) -> wire::VoteRespo
     }
 }
 
-pub(super) fn voted(
-    response: wire::VoteResponse,
-) -> Result<VoteResponse<TypeConfig>, ConvertError> {
+pub(super) fn voted(response: wire::VoteResponse) -> Result<VoteResponse<TypeConfig>, ConvertError> {
     let granted_by = vote(response.vote, "vote")?;
     Ok(VoteResponse::new(granted_by, response.last.map(log_id), response.granted))
 }
@@ -281,9 +251,7 @@ pub(super) fn transfer(
     Ok(TransferLeaderRequest::new(from, request.to_node_id, request.last.map(log_id)))
 }
 
-pub(super) fn wire_transferred(
-    response: TransferLeaderResponse<TypeConfig>,
-) -> wire::TransferLeaderResponse {
+pub(super) fn wire_transferred(response: TransferLeaderResponse<TypeConfig>) -> wire::TransferLeaderResponse {
     use wire::transfer_leader_response::{LogNotFlushed, Result, VoteChanged};
     let result = match response {
         Ok(()) => Result::Accepted(true),
@@ -293,10 +261,7 @@ pub(super) fn wire_transferred(
         }
         Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
             let expected = expected.as_ref().map(wire_log_id);
-            Result::LogNotFlushed(LogNotFlushed {
-                expected,
-                actual: actual.as_ref().map(wire_log_id),
-            })
+            Result::LogNotFlushed(LogNotFlushed { expected, actual: actual.as_ref().map(wire_log_id) })
         }
     };
     wire::TransferLeaderResponse { result: Some(result) }
@@ -319,15 +284,11 @@ pub(super) fn transferred(
     })
 }
 
-pub(super) fn wire_installed(
-    response: &SnapshotResponse<TypeConfig>,
-) -> wire::InstallSnapshotResponse {
+pub(super) fn wire_installed(response: &SnapshotResponse<TypeConfig>) -> wire::InstallSnapshotResponse {
     wire::InstallSnapshotResponse { vote: Some(wire_vote(&response.vote)) }
 }
 
-pub(super) fn installed(
-    response: wire::InstallSnapshotResponse,
-) -> Result<SnapshotResponse<TypeConfig>, ConvertError> {
+pub(super) fn installed(response: wire::InstallSnapshotResponse) -> Result<SnapshotResponse<TypeConfig>, ConvertError> {
     Ok(SnapshotResponse::new(vote(response.vote, "vote")?))
 }
 
@@ -337,15 +298,11 @@ const RETRY_AFTER_MS: u64 = 50;
 pub(crate) fn wire_proposed(result: Result<Applied, ProposeError>) -> wire::ProposeResponse {
     use wire::propose_response as answer;
     let result = match result {
-        Ok(Applied { outcome, index }) => {
-            answer::Result::Applied(answer::Applied { outcome, index })
-        }
+        Ok(Applied { outcome, index }) => answer::Result::Applied(answer::Applied { outcome, index }),
         Err(ProposeError::NotLeader { leader }) => {
             answer::Result::NotLeader(answer::NotLeader { leader_id: leader.unwrap_or(0) })
         }
-        Err(ProposeError::Busy) => {
-            answer::Result::Busy(answer::Busy { retry_after_ms: RETRY_AFTER_MS })
-        }
+        Err(ProposeError::Busy) => answer::Result::Busy(answer::Busy { retry_after_ms: RETRY_AFTER_MS }),
         // Malformed ones are refused with a status before; this arm only has to be no lie.
         Err(error @ (ProposeError::Unknown | ProposeError::Malformed(_))) => {
             answer::Result::Unknown(answer::Unknown { reason: error.to_string() })
@@ -358,12 +315,8 @@ pub(crate) fn wire_proposed(result: Result<Applied, ProposeError>) -> wire::Prop
 pub(super) fn proposed(response: wire::ProposeResponse) -> Result<Applied, ProposeError> {
     use wire::propose_response::Result;
     match response.result {
-        Some(Result::Applied(applied)) => {
-            Ok(Applied { outcome: applied.outcome, index: applied.index })
-        }
-        Some(Result::NotLeader(not)) => {
-            Err(ProposeError::NotLeader { leader: number(not.leader_id) })
-        }
+        Some(Result::Applied(applied)) => Ok(Applied { outcome: applied.outcome, index: applied.index }),
+        Some(Result::NotLeader(not)) => Err(ProposeError::NotLeader { leader: number(not.leader_id) }),
         Some(Result::Busy(_)) => Err(ProposeError::Busy),
         Some(Result::Unknown(_)) | None => Err(ProposeError::Unknown),
     }
@@ -458,21 +411,15 @@ mod tests {
             assert_eq!(voted(wire_voted(&response)).unwrap(), response);
         }
         assert!(
-            !voted(wire::VoteResponse {
-                vote: Some(wire_vote(&Vote::new(1, 1))),
-                ..Default::default()
-            })
-            .unwrap()
-            .vote_granted
+            !voted(wire::VoteResponse { vote: Some(wire_vote(&Vote::new(1, 1))), ..Default::default() })
+                .unwrap()
+                .vote_granted
         );
         let request = TransferLeaderRequest::new(Vote::new_committed(2, 1), 3, Some(id(1, 2, 3)));
         assert_eq!(transfer(wire_transfer(&request, us().header(3))).unwrap(), request);
         for response in [
             Ok(()),
-            Err(TransferLeaderError::VoteChanged {
-                expected: Vote::new(1, 1),
-                actual: Vote::new(2, 2),
-            }),
+            Err(TransferLeaderError::VoteChanged { expected: Vote::new(1, 1), actual: Vote::new(2, 2) }),
             Err(TransferLeaderError::LogNotFlushed { expected: Some(id(1, 2, 3)), actual: None }),
         ] {
             assert_eq!(transferred(wire_transferred(response.clone())).unwrap(), response);
@@ -493,10 +440,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             read(&bytes);
         }
-        assert!(matches!(
-            append(wire::AppendRequest::default()),
-            Err(ConvertError::Missing { field: "vote" })
-        ));
+        assert!(matches!(append(wire::AppendRequest::default()), Err(ConvertError::Missing { field: "vote" })));
         let many = vec![wire::Entry::default(); ENTRIES_MAX + 1];
         let request = wire::AppendRequest { entries: many, ..on_the_wire(&sample()) };
         assert!(matches!(append(request), Err(ConvertError::TooMany { .. })));
@@ -511,17 +455,10 @@ mod tests {
         assert_eq!(us().check(Some(&header), Some(3)), Err(HeaderError::NotYou { claimed: 2 }));
         assert_eq!(us().check(Some(&header), None), Err(HeaderError::NotYou { claimed: 2 }));
         let wrong = caller.header(3);
-        assert_eq!(
-            us().check(Some(&wrong), Some(2)),
-            Err(HeaderError::NotMe { wanted: 3, node: 1 })
-        );
+        assert_eq!(us().check(Some(&wrong), Some(2)), Err(HeaderError::NotMe { wanted: 3, node: 1 }));
         let old = Affiliation { incarnation: 2, ..caller }.header(1);
-        assert_eq!(
-            us().check(Some(&old), Some(2)),
-            Err(HeaderError::Incarnation { theirs: 2, ours: 3 })
-        );
-        for cluster_id in [Bytes::new(), Bytes::from_static(&[7; 15]), Bytes::from_static(&[8; 16])]
-        {
+        assert_eq!(us().check(Some(&old), Some(2)), Err(HeaderError::Incarnation { theirs: 2, ours: 3 }));
+        for cluster_id in [Bytes::new(), Bytes::from_static(&[7; 15]), Bytes::from_static(&[8; 16])] {
             let other = wire::PeerHeader { cluster_id, ..header.clone() };
             assert_eq!(us().check(Some(&other), Some(2)), Err(HeaderError::Cluster));
         }

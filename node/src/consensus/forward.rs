@@ -108,12 +108,7 @@ enum Failure {
 
 impl Forwarder {
     /// For the node `us`. `entropy` spreads retries.
-    pub fn new(
-        consensus: Consensus,
-        us: Affiliation,
-        channels: PeerChannels,
-        entropy: SharedEntropy,
-    ) -> Self {
+    pub fn new(consensus: Consensus, us: Affiliation, channels: PeerChannels, entropy: SharedEntropy) -> Self {
         let way = Way { consensus, us, channels, cut: Arc::default() };
         let rounds = ReadRounds::start({
             let way = way.clone();
@@ -135,11 +130,7 @@ impl Forwarder {
     ///
     /// # Errors
     /// See [`ForwardError`].
-    pub async fn propose(
-        &self,
-        envelope: Bytes,
-        deadline: Instant,
-    ) -> Result<Applied, ForwardError> {
+    pub async fn propose(&self, envelope: Bytes, deadline: Instant) -> Result<Applied, ForwardError> {
         // Here, because from a node in between the refusal comes back as one of many.
         check(&envelope).map_err(ForwardError::Malformed)?;
         let question = Question::Propose(envelope);
@@ -223,25 +214,16 @@ impl Forwarder {
             Ok(Answer::Applied(applied)) => Ok(applied),
             Err(Failure::Proposal(error)) => Err(error),
             Err(Failure::Lost { maybe: false }) => Err(ProposeError::NotLeader { leader: None }),
-            Ok(Answer::Index(_)) | Err(Failure::Read(_) | Failure::Lost { maybe: true }) => {
-                Err(ProposeError::Unknown)
-            }
+            Ok(Answer::Index(_)) | Err(Failure::Read(_) | Failure::Lost { maybe: true }) => Err(ProposeError::Unknown),
         }
     }
 
     /// A read question of node `from` that came here after `hops` nodes in between.
-    pub async fn serve_read(
-        &self,
-        from: u64,
-        hops: u32,
-        deadline: Instant,
-    ) -> Result<u64, ReadError> {
+    pub async fn serve_read(&self, from: u64, hops: u32, deadline: Instant) -> Result<u64, ReadError> {
         match self.way.pass_on(from, &Question::Read, hops, deadline).await {
             Ok(Answer::Index(index)) => Ok(index),
             Err(Failure::Read(error)) => Err(error),
-            Ok(Answer::Applied(_)) | Err(Failure::Proposal(_) | Failure::Lost { .. }) => {
-                Err(ReadError::Unreachable)
-            }
+            Ok(Answer::Applied(_)) | Err(Failure::Proposal(_) | Failure::Lost { .. }) => Err(ReadError::Unreachable),
         }
     }
 }
@@ -251,9 +233,7 @@ impl Way {
         match self.ask(&Question::Read, deadline).await {
             Ok(Answer::Index(index)) => Ok(index),
             Err(Failure::Read(error)) => Err(error),
-            Ok(Answer::Applied(_)) | Err(Failure::Proposal(_) | Failure::Lost { .. }) => {
-                Err(ReadError::Unreachable)
-            }
+            Ok(Answer::Applied(_)) | Err(Failure::Proposal(_) | Failure::Lost { .. }) => Err(ReadError::Unreachable),
         }
     }
 
@@ -311,13 +291,7 @@ impl Way {
     }
 
     /// What others ask: answered here, or passed on once.
-    async fn pass_on(
-        &self,
-        from: u64,
-        question: &Question,
-        hops: u32,
-        deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    async fn pass_on(&self, from: u64, question: &Question, hops: u32, deadline: Instant) -> Result<Answer, Failure> {
         let answer = self.here(question, deadline).await;
         let leader = match &answer {
             Err(Failure::Proposal(ProposeError::NotLeader { leader }))
@@ -358,13 +332,7 @@ impl Way {
         Some(ForwardServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    async fn call(
-        &self,
-        node: u64,
-        question: &Question,
-        hops: u32,
-        deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    async fn call(&self, node: u64, question: &Question, hops: u32, deadline: Instant) -> Result<Answer, Failure> {
         let mut client = self.client(node).ok_or(Failure::Lost { maybe: false })?;
         let header = Some(self.us.header(node));
         let left = deadline.saturating_duration_since(Instant::now());
@@ -375,8 +343,7 @@ impl Way {
                 let mut request = Request::new(wire::ProposeRequest { header, envelope, hops });
                 request.set_timeout(left);
                 let response = timeout_at(deadline, client.propose(request)).await;
-                let response =
-                    response.map_err(|_| Failure::Lost { maybe: true })?.map_err(lost)?;
+                let response = response.map_err(|_| Failure::Lost { maybe: true })?.map_err(lost)?;
                 let answer = convert::proposed(response.into_inner());
                 answer.map(Answer::Applied).map_err(Failure::Proposal)
             }
@@ -384,8 +351,7 @@ impl Way {
                 let mut request = Request::new(wire::ReadIndexRequest { header, hops });
                 request.set_timeout(left);
                 let response = timeout_at(deadline, client.read_index(request)).await;
-                let response =
-                    response.map_err(|_| Failure::Lost { maybe: true })?.map_err(lost)?;
+                let response = response.map_err(|_| Failure::Lost { maybe: true })?.map_err(lost)?;
                 let answer = convert::read(response.into_inner());
                 answer.map(Answer::Index).map_err(Failure::Read)
             }

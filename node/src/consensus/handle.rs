@@ -37,8 +37,7 @@ pub const IN_FLIGHT_MAX: usize = 4096;
 /// How long openraft may take to end its tasks before the process goes on without it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Written =
-    Result<openraft::raft::ClientWriteResponse<TypeConfig>, ClientWriteError<TypeConfig>>;
+type Written = Result<openraft::raft::ClientWriteResponse<TypeConfig>, ClientWriteError<TypeConfig>>;
 
 /// What a node's Raft group is made of. `log` and `network` are openraft's traits; the app passes the types of this folder.
 pub struct Parts<L, N> {
@@ -153,8 +152,7 @@ impl Consensus {
         N: RaftNetworkFactory<TypeConfig>,
         N::Network: NetSnapshot<TypeConfig, SnapshotData = Arc<VerifiedSnapshot>>,
     {
-        let (machine, applier) =
-            StateMachine::start(parts.store, parts.snapshots).map_err(StartError::Thread)?;
+        let (machine, applier) = StateMachine::start(parts.store, parts.snapshots).map_err(StartError::Thread)?;
         let config = profile::config(&parts.cluster_name, parts.timers, parts.preference, parts.snapshot_entries);
         let raft = Raft::new(parts.node, config, parts.network, parts.log, machine)
             .await
@@ -184,9 +182,9 @@ impl Consensus {
     pub async fn initialize(&self, voters: BTreeMap<u64, Member>) -> Result<(), StartError> {
         match self.0.raft.initialize(voters).await {
             Ok(()) => Ok(()),
-            Err(RaftError::APIError(
-                InitializeError::NotAllowed(_) | InitializeError::NotInMembers(_),
-            )) => Err(StartError::NotEmpty),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_) | InitializeError::NotInMembers(_))) => {
+                Err(StartError::NotEmpty)
+            }
             Err(RaftError::Fatal(fatal)) => Err(StartError::Raft(Box::new(fatal))),
         }
     }
@@ -251,13 +249,8 @@ impl Consensus {
     ///
     /// # Errors
     /// See [`ProposeError`]; `Unknown` also when `deadline` passes.
-    pub async fn propose(
-        &self,
-        envelope: Bytes,
-        deadline: Instant,
-    ) -> Result<Applied, ProposeError> {
-        let permit =
-            Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ProposeError::Busy)?;
+    pub async fn propose(&self, envelope: Bytes, deadline: Instant) -> Result<Applied, ProposeError> {
+        let permit = Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ProposeError::Busy)?;
         check(&envelope).map_err(ProposeError::Malformed)?;
         if let Err(forward) = self.0.raft.as_leader() {
             return Err(ProposeError::NotLeader { leader: forward.leader_id });
@@ -269,11 +262,7 @@ impl Consensus {
         let proposal = Proposal { payload: payload.freeze() };
         // From here on the core may have it, whatever goes wrong.
         timeout_at(deadline, async {
-            self.0
-                .raft
-                .client_write_ff(proposal, Some(responder))
-                .await
-                .map_err(|_| ProposeError::Unknown)?;
+            self.0.raft.client_write_ff(proposal, Some(responder)).await.map_err(|_| ProposeError::Unknown)?;
             match answer.wait().await {
                 Some(Ok(response)) => Ok(response.data),
                 // openraft answers so before it appends, and `LogEntryDiscarded` after.
@@ -325,19 +314,12 @@ impl Consensus {
     ///
     /// # Errors
     /// It has not when `deadline` comes, or it stopped.
-    pub async fn wait_applied(
-        &self,
-        index: u64,
-        deadline: Instant,
-    ) -> Result<Progress, NotApplied> {
+    pub async fn wait_applied(&self, index: u64, deadline: Instant) -> Result<Progress, NotApplied> {
         let mut progress = self.watch_progress();
-        let reached =
-            timeout_at(deadline, progress.wait_for(|progress| progress.index >= index)).await;
+        let reached = timeout_at(deadline, progress.wait_for(|progress| progress.index >= index)).await;
         match reached {
             Ok(Ok(reached)) => Ok(*reached),
-            Ok(Err(_)) | Err(_) => {
-                Err(NotApplied { applied: self.progress().index, wanted: index })
-            }
+            Ok(Err(_)) | Err(_) => Err(NotApplied { applied: self.progress().index, wanted: index }),
         }
     }
 

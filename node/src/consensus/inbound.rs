@@ -68,11 +68,7 @@ impl Consensus {
     ///
     /// # Errors
     /// See [`InboundError`].
-    pub async fn on_vote(
-        &self,
-        from: u64,
-        request: wire::VoteRequest,
-    ) -> Result<wire::VoteResponse, InboundError> {
+    pub async fn on_vote(&self, from: u64, request: wire::VoteRequest) -> Result<wire::VoteResponse, InboundError> {
         let request = convert::vote_request(request)?;
         own(from, &request.vote)?;
         Ok(convert::wire_voted(&stopped(self.0.raft.vote(request).await)?))
@@ -82,11 +78,7 @@ impl Consensus {
     ///
     /// # Errors
     /// See [`InboundError`].
-    pub async fn on_pre_vote(
-        &self,
-        from: u64,
-        request: wire::VoteRequest,
-    ) -> Result<wire::VoteResponse, InboundError> {
+    pub async fn on_pre_vote(&self, from: u64, request: wire::VoteRequest) -> Result<wire::VoteResponse, InboundError> {
         let request = convert::vote_request(request)?;
         own(from, &request.vote)?;
         Ok(convert::wire_voted(&stopped(self.0.raft.pre_vote(request).await)?))
@@ -111,11 +103,7 @@ impl Consensus {
     ///
     /// # Errors
     /// See [`InboundError`].
-    pub fn check_snapshot(
-        &self,
-        from: u64,
-        vote: Option<wire::VoteState>,
-    ) -> Result<(), InboundError> {
+    pub fn check_snapshot(&self, from: u64, vote: Option<wire::VoteState>) -> Result<(), InboundError> {
         own(from, &convert::vote(vote, "vote")?)
     }
 

@@ -48,17 +48,12 @@ fn judge(voters: usize, offsets: &[(u64, i64)], skew_max: Duration) -> Verdict {
     let majority = voters / 2 + 1;
     let allowed = i64::try_from(skew_max.as_millis()).unwrap_or(i64::MAX);
     let known: Vec<i64> = offsets.iter().map(|(_, offset)| *offset).chain([0]).collect();
-    let agreeing = |with: i64| {
-        known
-            .iter()
-            .filter(|offset| offset.saturating_sub(with).saturating_abs() <= allowed)
-            .count()
-    };
+    let agreeing =
+        |with: i64| known.iter().filter(|offset| offset.saturating_sub(with).saturating_abs() <= allowed).count();
     if known.len() < majority || agreeing(0) >= majority {
         return Verdict::Agrees;
     }
-    let better: Vec<u64> =
-        offsets.iter().filter(|(_, at)| agreeing(*at) >= majority).map(|(id, _)| *id).collect();
+    let better: Vec<u64> = offsets.iter().filter(|(_, at)| agreeing(*at) >= majority).map(|(id, _)| *id).collect();
     let mut of: Vec<i64> = if better.is_empty() {
         known
     } else {
@@ -67,11 +62,7 @@ fn judge(voters: usize, offsets: &[(u64, i64)], skew_max: Duration) -> Verdict {
     of.sort_unstable();
     // The lower middle one: of two clocks that disagree, the slower.
     let offset_ms = of.get((of.len() - 1) / 2).copied().unwrap_or(0);
-    if better.is_empty() {
-        Verdict::Disputed { offset_ms }
-    } else {
-        Verdict::Off { offset_ms, better }
-    }
+    if better.is_empty() { Verdict::Disputed { offset_ms } } else { Verdict::Off { offset_ms, better } }
 }
 
 fn offsets(status: &Status) -> Vec<(u64, i64)> {
@@ -97,10 +88,7 @@ pub struct LeaderTasks {
 
 impl LeaderTasks {
     /// `skew_max` is how far clocks may be apart ([`SKEW_MAX`]). The receiver holds a warning while one stands.
-    pub fn new(
-        consensus: Consensus,
-        skew_max: Duration,
-    ) -> (Self, watch::Receiver<Option<ClockWarning>>) {
+    pub fn new(consensus: Consensus, skew_max: Duration) -> (Self, watch::Receiver<Option<ClockWarning>>) {
         let (warning, warnings) = watch::channel(None);
         (Self { consensus, skew_max, warning }, warnings)
     }
@@ -121,9 +109,7 @@ impl LeaderTasks {
             let verdict = judge(voters, &offsets(&status), self.skew_max);
             self.warn(match verdict {
                 Verdict::Agrees => None,
-                Verdict::Off { offset_ms, .. } | Verdict::Disputed { offset_ms } => {
-                    Some(ClockWarning { offset_ms })
-                }
+                Verdict::Off { offset_ms, .. } | Verdict::Disputed { offset_ms } => Some(ClockWarning { offset_ms }),
             });
             let able: Vec<u64> = self.consensus.candidates(&status).collect();
             let Some(to) = successor(&status, &verdict, &able) else {
@@ -183,10 +169,7 @@ mod tests {
         assert_eq!(judge(3, &[(2, 4_900), (3, -4_900)]), Verdict::Agrees);
         assert_eq!(judge(3, &[(2, 100), (3, 60_000)]), Verdict::Agrees, "the other one is off");
         assert_eq!(judge(3, &[]), Verdict::Agrees, "nobody can tell");
-        assert_eq!(
-            judge(3, &[(2, -60_000), (3, -61_000)]),
-            Verdict::Off { offset_ms: -61_000, better: vec![2, 3] }
-        );
+        assert_eq!(judge(3, &[(2, -60_000), (3, -61_000)]), Verdict::Off { offset_ms: -61_000, better: vec![2, 3] });
         // Two against each other: neither is a majority; the slower counts.
         assert_eq!(judge(3, &[(2, -60_000)]), Verdict::Disputed { offset_ms: -60_000 });
         assert_eq!(judge(3, &[(2, 60_000)]), Verdict::Disputed { offset_ms: 0 });

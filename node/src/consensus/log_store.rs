@@ -130,24 +130,18 @@ fn ballot(vote: &Vote) -> Ballot {
 }
 
 fn vote(ballot: Ballot) -> Vote {
-    Vote {
-        leader_id: LeaderId { term: ballot.term, node_id: ballot.node },
-        committed: ballot.committed,
-    }
+    Vote { leader_id: LeaderId { term: ballot.term, node_id: ballot.node }, committed: ballot.committed }
 }
 
 fn failed(error: WalError) -> io::Error {
     match error {
-        WalError::Sealed { .. } | WalError::Unreadable { .. } => {
-            io::Error::new(io::ErrorKind::InvalidData, error)
-        }
+        WalError::Sealed { .. } | WalError::Unreadable { .. } => io::Error::new(io::ErrorKind::InvalidData, error),
         error => io::Error::other(error),
     }
 }
 
 fn decode_entry(entry: LogEntry) -> io::Result<Entry> {
-    let payload = decode(&entry.payload)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let payload = decode(&entry.payload).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(Entry { log_id: log_id(entry.id), payload })
 }
 
@@ -189,10 +183,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     /// In pieces: the default loads a whole backlog into memory before the first entry is applied.
-    async fn entries_stream<R>(
-        &mut self,
-        range: R,
-    ) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
@@ -214,10 +205,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
         let state = self.wal.state();
-        Ok(LogState {
-            last_purged_log_id: state.purged.map(log_id),
-            last_log_id: state.last.map(log_id),
-        })
+        Ok(LogState { last_purged_log_id: state.purged.map(log_id), last_log_id: state.last.map(log_id) })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -246,12 +234,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries = entries
             .into_iter()
-            .map(|entry| {
-                Ok(LogEntry { id: entry_id(&entry.log_id), payload: encode(&entry.payload)? })
-            })
+            .map(|entry| Ok(LogEntry { id: entry_id(&entry.log_id), payload: encode(&entry.payload)? }))
             .collect::<io::Result<Vec<_>>>()?;
-        let flushed =
-            move |outcome: Result<(), WalError>| callback.io_completed(outcome.map_err(failed));
+        let flushed = move |outcome: Result<(), WalError>| callback.io_completed(outcome.map_err(failed));
         self.wal.append(entries, flushed).await.map_err(failed)
     }
 
@@ -337,10 +322,7 @@ mod tests {
 
         async fn build_snapshot(&mut self) -> io::Result<Snapshot<()>> {
             let mut state = self.0.lock().unwrap();
-            let meta = SnapshotMeta {
-                last_log_id: state.applied,
-                last_membership: state.membership.clone(),
-            };
+            let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
             state.snapshot = Some(meta.clone());
             Ok(Snapshot { meta, snapshot: () })
         }
@@ -349,9 +331,7 @@ mod tests {
     struct Builder;
 
     impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for Builder {
-        async fn build(
-            &self,
-        ) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<TypeConfig>> {
+        async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<TypeConfig>> {
             let directory = tempfile::tempdir().unwrap();
             let wal = testing::create(directory.path());
             Ok((directory, LogStore::new(wal), Machine::default()))
@@ -405,14 +385,8 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(
-            decode(&Bytes::from_static(&[2, 0])),
-            Err(DecodeEntryError::Version { version: 2 })
-        ));
-        assert!(matches!(
-            decode(&Bytes::from_static(&[1, 9])),
-            Err(DecodeEntryError::Kind { kind: 9 })
-        ));
+        assert!(matches!(decode(&Bytes::from_static(&[2, 0])), Err(DecodeEntryError::Version { version: 2 })));
+        assert!(matches!(decode(&Bytes::from_static(&[1, 9])), Err(DecodeEntryError::Kind { kind: 9 })));
         assert!(matches!(decode(&Bytes::from_static(&[1, 0, 0])), Err(DecodeEntryError::NotBlank)));
     }
 
@@ -423,16 +397,14 @@ mod tests {
         let mut store = LogStore::new(testing::create(directory.path()));
         let payload = EntryPayload::Normal(Proposal { payload: vec![7; 60 * 1024].into() });
         let leader_id = LeaderId { term: 1, node_id: 1 };
-        let entries = (0..100)
-            .map(|index| Entry { log_id: LogId { leader_id, index }, payload: payload.clone() });
+        let entries = (0..100).map(|index| Entry { log_id: LogId { leader_id, index }, payload: payload.clone() });
         store.append(entries, IOFlushed::noop()).await.unwrap();
 
         let piece = store.limited_get_log_entries(3, 90).await.unwrap();
         assert_eq!(piece.first().unwrap().log_id.index, 3);
         assert_eq!(piece.len(), READ_BYTES_MAX / (60 * 1024 + 2));
         let stream = store.entries_stream(3..90).await;
-        let indexes: Vec<u64> =
-            stream.map_ok(|entry| entry.log_id.index).try_collect().await.unwrap();
+        let indexes: Vec<u64> = stream.map_ok(|entry| entry.log_id.index).try_collect().await.unwrap();
         assert_eq!(indexes, (3..90).collect::<Vec<_>>());
     }
 }

@@ -157,14 +157,9 @@ impl Consensus {
 
     /// Voters that could take over now, the best first.
     pub(super) fn candidates(&self, status: &Status) -> impl Iterator<Item = u64> + use<> {
-        let mut able: Vec<&MemberStatus> = status
-            .members
-            .iter()
-            .filter(|member| self.check_candidate(status, member.id).is_ok())
-            .collect();
-        able.sort_by_key(|member| {
-            (!member.member.keyed, std::cmp::Reverse(member.matched), member.id)
-        });
+        let mut able: Vec<&MemberStatus> =
+            status.members.iter().filter(|member| self.check_candidate(status, member.id).is_ok()).collect();
+        able.sort_by_key(|member| (!member.member.keyed, std::cmp::Reverse(member.matched), member.id));
         able.into_iter().map(|member| member.id).collect::<Vec<_>>().into_iter()
     }
 
@@ -186,12 +181,7 @@ impl Consensus {
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn add_learner(
-        &self,
-        node: u64,
-        member: Member,
-        deadline: Instant,
-    ) -> Result<(), ChangeError> {
+    pub async fn add_learner(&self, node: u64, member: Member, deadline: Instant) -> Result<(), ChangeError> {
         let _one = self.begin_change()?;
         if let Some(known) = self.status().member(node) {
             return if known.member == member { Ok(()) } else { Err(ChangeError::Taken { node }) };
@@ -255,23 +245,18 @@ impl Consensus {
         Ok(guard)
     }
 
-    async fn change(
-        &self,
-        members: ChangeMembers<u64, Member>,
-        deadline: Instant,
-    ) -> Result<(), ChangeError> {
+    async fn change(&self, members: ChangeMembers<u64, Member>, deadline: Instant) -> Result<(), ChangeError> {
         let changed = timeout_at(deadline, self.0.raft.change_membership(members, false)).await;
         match changed {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(RaftError::APIError(error))) => Err(match error {
-                ClientWriteError::ForwardToLeader(forward) => {
-                    ChangeError::NotLeader { leader: forward.leader_id }
+                ClientWriteError::ForwardToLeader(forward) => ChangeError::NotLeader { leader: forward.leader_id },
+                ClientWriteError::ChangeMembershipError(ChangeMembershipError::LearnerNotFound(missing)) => {
+                    ChangeError::NotMember { node: missing.node_id }
                 }
-                ClientWriteError::ChangeMembershipError(
-                    ChangeMembershipError::LearnerNotFound(missing),
-                ) => ChangeError::NotMember { node: missing.node_id },
-                ClientWriteError::ChangeMembershipError(_)
-                | ClientWriteError::PreconditionFailed(_) => ChangeError::InProgress,
+                ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
+                    ChangeError::InProgress
+                }
                 ClientWriteError::LogEntryDiscarded(_) => ChangeError::Unknown,
             }),
             Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(ChangeError::Unknown),

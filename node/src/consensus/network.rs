@@ -17,8 +17,8 @@ use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError
 use openraft::network::v2::RaftNetworkV2;
 use openraft::network::{RPCOption, RaftNetworkFactory};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
 };
 use plantao_client::transport::MESSAGE_BYTES_MAX;
 use plantao_proto::peer::v1 as wire;
@@ -63,13 +63,7 @@ impl Network {
     }
 
     fn peer(&self, target: u64, member: &Member, lane: Lane) -> Peer {
-        Peer {
-            network: self.clone(),
-            target,
-            address: member.peer_address.clone(),
-            lane,
-            bytes_max: FIRST_BYTES,
-        }
+        Peer { network: self.clone(), target, address: member.peer_address.clone(), lane, bytes_max: FIRST_BYTES }
     }
 }
 
@@ -124,11 +118,8 @@ async fn answer<T>(
 impl Peer {
     /// Votes and transfers are small and urgent, whichever lane openraft made the caller for.
     fn client(&self, lane: Lane) -> Result<RaftClient, RPCError<TypeConfig>> {
-        let channel = self
-            .network
-            .channels
-            .channel(self.target, &self.address, lane)
-            .map_err(|error| unreachable(&error))?;
+        let channel =
+            self.network.channels.channel(self.target, &self.address, lane).map_err(|error| unreachable(&error))?;
         Ok(RaftServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
@@ -144,8 +135,7 @@ impl Peer {
         let mut entries = Vec::with_capacity(request.entries.len());
         let mut bytes = 0;
         for entry in &request.entries {
-            let entry = convert::wire_entry(entry)
-                .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+            let entry = convert::wire_entry(entry).map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
             if !entries.is_empty() && bytes + entry.payload.len() > self.bytes_max {
                 break;
             }
@@ -270,10 +260,7 @@ impl Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client(Lane::Snapshot)?;
         let description = Bytes::copy_from_slice(snapshot.id());
-        let question = wire::SnapshotProgressRequest {
-            header: Some(self.header()),
-            description: description.clone(),
-        };
+        let question = wire::SnapshotProgressRequest { header: Some(self.header()), description: description.clone() };
         let progress = answer(ENTRIES_DEADLINE, client.snapshot_progress(question)).await?;
         let first_part = progress.next_part.min(u64::from(snapshot.parts()));
         let header = wire::SnapshotHeader {
@@ -294,9 +281,7 @@ impl Peer {
         // Ended already: the call took the queue with it, and a closed queue ends the reader.
         let read = reading.await;
         match (installed, read) {
-            (Ok(response), _) => {
-                convert::installed(response.into_inner()).map_err(|error| malformed(&error))
-            }
+            (Ok(response), _) => convert::installed(response.into_inner()).map_err(|error| malformed(&error)),
             // Why it was not sent says more than that the other side saw no end.
             (Err(_), Ok(Err(unsent))) => Err(unreachable(&unsent)),
             (Err(status), _) => Err(unreachable(&status)),
@@ -325,10 +310,7 @@ async fn send_parts(
         parts.send_timeout(part, SNAPSHOT_STALL).await.map_err(|_| SendError::Stalled)
     };
     let first = u32::try_from(header.first_part).unwrap_or(u32::MAX);
-    let end = wire::SnapshotEnd {
-        parts: u64::from(snapshot.parts()),
-        digest: header.description.clone(),
-    };
+    let end = wire::SnapshotEnd { parts: u64::from(snapshot.parts()), digest: header.description.clone() };
     send(Part::Header(header)).await?;
     let mut reader = snapshot.reader(first).map_err(SendError::Read)?;
     while let Some((number, rows)) = reader.next_part().map_err(SendError::Read)? {

@@ -63,12 +63,7 @@ pub(crate) const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 ///
 /// # Panics
 /// Never: a test validates each combination.
-pub(crate) fn config(
-    cluster_name: &str,
-    timers: Timers,
-    preference: Preference,
-    snapshot_entries: u64,
-) -> Arc<Config> {
+pub(crate) fn config(cluster_name: &str, timers: Timers, preference: Preference, snapshot_entries: u64) -> Arc<Config> {
     Arc::new(
         unchecked(cluster_name, timers, preference, snapshot_entries)
             .validate()
@@ -77,12 +72,7 @@ pub(crate) fn config(
 }
 
 /// `snapshot_entries`: a snapshot costs one pass over all rows, and a start replays at most so many entries.
-fn unchecked(
-    cluster_name: &str,
-    timers: Timers,
-    preference: Preference,
-    snapshot_entries: u64,
-) -> Config {
+fn unchecked(cluster_name: &str, timers: Timers, preference: Preference, snapshot_entries: u64) -> Config {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (min, max) = (millis(timers.election_min()), millis(timers.election_max()));
     Config {
@@ -132,8 +122,7 @@ mod tests {
         for (timers, [heartbeat, min, late, max]) in
             [(Timers::Wan, [250, 800, 1000, 1200]), (Timers::Lan, [100, 400, 500, 600])]
         {
-            for (preference, min) in [(Preference::Preferred, min), (Preference::LastResort, late)]
-            {
+            for (preference, min) in [(Preference::Preferred, min), (Preference::LastResort, late)] {
                 let config = unchecked("rede", timers, preference, 20_000).validate().unwrap();
                 assert_eq!(config.cluster_name, "rede");
                 assert_eq!(config.heartbeat_interval, heartbeat);
@@ -151,10 +140,7 @@ mod tests {
                 assert_eq!(config.max_in_snapshot_log_to_keep, 10_000);
                 assert_eq!(config.replication_lag_threshold, 40_000);
                 assert_eq!(config.api_batch_linger_ms, 0);
-                assert_eq!(
-                    config.broadcast_submitted_on_append, None,
-                    "streaming waits for its simulation"
-                );
+                assert_eq!(config.broadcast_submitted_on_append, None, "streaming waits for its simulation");
                 assert!(config.enable_tick && config.enable_heartbeat && config.enable_elect);
             }
         }

@@ -95,10 +95,7 @@ impl Drop for ReadRounds {
     }
 }
 
-async fn run(
-    ask: impl Fn() -> BoxFuture<'static, Index>,
-    mut waiting: mpsc::Receiver<oneshot::Sender<Index>>,
-) {
+async fn run(ask: impl Fn() -> BoxFuture<'static, Index>, mut waiting: mpsc::Receiver<oneshot::Sender<Index>>) {
     let mut rounds = FuturesUnordered::new();
     loop {
         let mut readers = Vec::new();
@@ -131,9 +128,7 @@ async fn confirm(raft: &Raft<StateMachine>, round_max: Duration) -> Index {
         Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
             Err(ReadError::NotLeader { leader: forward.leader_id })
         }
-        Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
-            Err(ReadError::NoQuorum)
-        }
+        Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => Err(ReadError::NoQuorum),
         Ok(Err(RaftError::Fatal(_))) => Err(ReadError::Stopped),
     }
 }
@@ -187,10 +182,6 @@ mod tests {
         for reader in late {
             assert!(reader.await.unwrap().unwrap() >= ROUNDS_MAX as u64);
         }
-        assert_eq!(
-            asked.load(Ordering::SeqCst),
-            ROUNDS_MAX as u64 + 1,
-            "a hundred share one round"
-        );
+        assert_eq!(asked.load(Ordering::SeqCst), ROUNDS_MAX as u64 + 1, "a hundred share one round");
     }
 }

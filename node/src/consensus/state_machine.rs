@@ -20,8 +20,7 @@ use plantao_domain::{ClusterTime, Overlay, ViewFault, codec, digest};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::types::{
-    Applied, Entry, EntryPayload, LeaderId, LogId, Snapshot, SnapshotMeta, StoredMembership,
-    TypeConfig,
+    Applied, Entry, EntryPayload, LeaderId, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig,
 };
 use crate::storage::snapshot::{self, Snapshots, VerifiedSnapshot};
 use crate::storage::state::{self, Batch, EntryId, Frozen, StateMeta, StateStore};
@@ -144,26 +143,17 @@ impl StateMachine {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(
-        store: Arc<dyn StateStore>,
-        snapshots: Arc<Snapshots>,
-    ) -> io::Result<(Self, Applier)> {
+    pub fn start(store: Arc<dyn StateStore>, snapshots: Arc<Snapshots>) -> io::Result<(Self, Applier)> {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let (published, progress) = watch::channel(Progress::of(&store.meta()));
-        let worker =
-            Worker { store: Arc::clone(&store), snapshots: Arc::clone(&snapshots), published };
-        let thread = std::thread::Builder::new()
-            .name("applier".to_owned())
-            .spawn(move || worker.run(queue))?;
+        let worker = Worker { store: Arc::clone(&store), snapshots: Arc::clone(&snapshots), published };
+        let thread = std::thread::Builder::new().name("applier".to_owned()).spawn(move || worker.run(queue))?;
         let applier = Applier { progress, thread: Arc::new(Mutex::new(Some(thread))) };
         Ok((Self { jobs, store, snapshots }, applier))
     }
 }
 
-async fn ask<T>(
-    jobs: &mpsc::Sender<Job>,
-    job: impl FnOnce(Reply<T>) -> Job,
-) -> Result<T, ApplyError> {
+async fn ask<T>(jobs: &mpsc::Sender<Job>, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, ApplyError> {
     let (reply, answer) = oneshot::channel();
     jobs.send(job(reply)).await.map_err(|_| ApplyError::Stopped)?;
     answer.await.map_err(|_| ApplyError::Stopped)?
@@ -181,9 +171,7 @@ impl Worker {
             // Whoever asked may be gone; what was done stays done.
             match job {
                 Job::Apply(group, reply) => drop(reply.send(self.apply(group))),
-                Job::Freeze(reply) => {
-                    drop(reply.send(self.store.freeze().map_err(ApplyError::State)))
-                }
+                Job::Freeze(reply) => drop(reply.send(self.store.freeze().map_err(ApplyError::State))),
                 Job::Build(reply) => drop(reply.send(self.build())),
                 Job::Install(snapshot, reply) => drop(reply.send(self.install(&snapshot))),
             }
@@ -231,8 +219,8 @@ impl Worker {
                 }
                 EntryPayload::Normal(normal) => {
                     proposal = normal.payload;
-                    let mut envelope = codec::decode_envelope(&proposal)
-                        .map_err(|source| ApplyError::Entry { index, source })?;
+                    let mut envelope =
+                        codec::decode_envelope(&proposal).map_err(|source| ApplyError::Entry { index, source })?;
                     // Cluster time never goes back, whichever leader stamped it.
                     last_time = last_time.max(envelope.proposed_at.millis());
                     envelope.proposed_at = ClusterTime::saturating_from_millis(last_time);
@@ -308,15 +296,10 @@ fn stored_membership(bytes: &[u8]) -> Result<StoredMembership, ApplyError> {
 
 /// What openraft must know of a snapshot.
 pub(super) fn snapshot_meta(meta: &StateMeta) -> Result<SnapshotMeta, ApplyError> {
-    Ok(SnapshotMeta {
-        last_log_id: meta.applied.map(log_id),
-        last_membership: stored_membership(&meta.membership)?,
-    })
+    Ok(SnapshotMeta { last_log_id: meta.applied.map(log_id), last_membership: stored_membership(&meta.membership)? })
 }
 
-fn described(
-    snapshot: Arc<VerifiedSnapshot>,
-) -> Result<Snapshot<Arc<VerifiedSnapshot>>, ApplyError> {
+fn described(snapshot: Arc<VerifiedSnapshot>) -> Result<Snapshot<Arc<VerifiedSnapshot>>, ApplyError> {
     Ok(Snapshot { meta: snapshot_meta(snapshot.meta())?, snapshot })
 }
 
@@ -359,17 +342,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
     }
 
-    async fn install_snapshot(
-        &mut self,
-        _meta: &SnapshotMeta,
-        snapshot: Arc<VerifiedSnapshot>,
-    ) -> io::Result<()> {
+    async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: Arc<VerifiedSnapshot>) -> io::Result<()> {
         Ok(ask(&self.jobs, |reply| Job::Install(snapshot, reply)).await?)
     }
 
-    async fn get_current_snapshot(
-        &mut self,
-    ) -> io::Result<Option<Snapshot<Arc<VerifiedSnapshot>>>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<Arc<VerifiedSnapshot>>>> {
         Ok(self.snapshots.current().map(described).transpose()?)
     }
 }

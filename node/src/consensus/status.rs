@@ -84,11 +84,7 @@ impl Status {
             member: member.clone(),
             voter: voters.contains(id),
             matched: metrics.replication.as_ref().and_then(|replication| {
-                if *id == metrics.id {
-                    metrics.last_log_index
-                } else {
-                    Some(index(replication.get(id)?))
-                }
+                if *id == metrics.id { metrics.last_log_index } else { Some(index(replication.get(id)?)) }
             }),
             silent_for: if *id == metrics.id { None } else { silent_for(id) },
             clock: clocks.get(*id),
@@ -112,8 +108,7 @@ impl Status {
             quorum_silent_for: metrics.last_quorum_acked.map(|acked| acked.elapsed()),
             members: members.collect(),
             changing: membership.get_joint_config().len() > 1
-                || metrics.membership_config.log_id()
-                    != metrics.committed_membership_config.log_id(),
+                || metrics.membership_config.log_id() != metrics.committed_membership_config.log_id(),
             running: metrics.running_state.is_ok(),
         }
     }

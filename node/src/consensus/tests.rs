@@ -30,10 +30,7 @@ const MIXED: [EngineKind; 3] = [EngineKind::Fjall, EngineKind::Fjall, EngineKind
 struct Stores(EngineKind);
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, Applier)> for Stores {
-    async fn build(
-        &self,
-    ) -> Result<((TempDir, Applier), LogStore, StateMachine), openraft::StorageError<TypeConfig>>
-    {
+    async fn build(&self) -> Result<((TempDir, Applier), LogStore, StateMachine), openraft::StorageError<TypeConfig>> {
         let directory = tempfile::tempdir().unwrap();
         let place = Place::new(directory.path(), self.0);
         let (store, _) = place.open();
@@ -129,8 +126,7 @@ async fn a_node_that_was_away_too_long_gets_a_snapshot() {
 async fn leadership_goes_to_a_voter_that_can_take_it_and_to_no_other() {
     let mut cluster = Cluster::start(&MIXED).await;
     let leader = cluster.leader().await;
-    let [first, second] = [1, 2, 3].into_iter().filter(|id| *id != leader).collect::<Vec<_>>()[..]
-    else {
+    let [first, second] = [1, 2, 3].into_iter().filter(|id| *id != leader).collect::<Vec<_>>()[..] else {
         panic!("three nodes");
     };
     let handle = |cluster: &Cluster, node: u64| cluster.nodes[&node].consensus.clone();
@@ -168,10 +164,7 @@ async fn a_keyless_leader_hands_over_to_a_keyed_one() {
     let leader = cluster.leader().await;
     if leader != 3 {
         let consensus = &cluster.nodes[&leader].consensus;
-        eventually("node 3 to be ready", || {
-            consensus.candidates(&consensus.status()).any(|node| node == 3)
-        })
-        .await;
+        eventually("node 3 to be ready", || consensus.candidates(&consensus.status()).any(|node| node == 3)).await;
         consensus.transfer_leader(3, deadline()).await.unwrap();
     }
     let keyless = &cluster.nodes[&3].consensus;
@@ -231,11 +224,7 @@ async fn what_cannot_be_applied_is_refused_before_it_is_proposed() {
         for node in cluster.nodes.values() {
             let refused = node.forwarder.propose(bytes.clone().into(), deadline()).await;
             // A leader elsewhere answers with a status, which says as surely that nothing was proposed.
-            assert!(
-                matches!(refused, Err(ForwardError::Malformed(_))),
-                "{} bytes: {refused:?}",
-                bytes.len()
-            );
+            assert!(matches!(refused, Err(ForwardError::Malformed(_))), "{} bytes: {refused:?}", bytes.len());
         }
     }
     assert_eq!(cluster.write(2, 2).await, before + 1, "nothing entered the log");
@@ -272,11 +261,7 @@ async fn calls_of_another_cluster_incarnation_or_node_are_refused() {
     let good = us(2).header(1);
     let refused = [
         (None, 2, Code::InvalidArgument),
-        (
-            Some(wire::PeerHeader { cluster_id: vec![8; 16].into(), ..good.clone() }),
-            2,
-            Code::FailedPrecondition,
-        ),
+        (Some(wire::PeerHeader { cluster_id: vec![8; 16].into(), ..good.clone() }), 2, Code::FailedPrecondition),
         (Some(wire::PeerHeader { incarnation: 2, ..good.clone() }), 2, Code::FailedPrecondition),
         (Some(us(2).header(3)), 2, Code::FailedPrecondition),
         (Some(us(3).header(1)), 3, Code::PermissionDenied),

@@ -66,18 +66,10 @@ impl KeyError {
     /// What a person can do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Sealed => {
-                "give the node its root slot's passphrase, key file or credential and restart it"
-            }
-            Self::OtherRoot { .. } => {
-                "use the root slot of this cluster; `plantaod inspect` names the root key's id"
-            }
-            Self::UnknownEpoch(_) | Self::NoClusterKeys => {
-                "wait until the node has caught up with the log, then retry"
-            }
-            Self::Unwrap { .. } => {
-                "run `plantaod verify`: a key's row is damaged or in the wrong place"
-            }
+            Self::Sealed => "give the node its root slot's passphrase, key file or credential and restart it",
+            Self::OtherRoot { .. } => "use the root slot of this cluster; `plantaod inspect` names the root key's id",
+            Self::UnknownEpoch(_) | Self::NoClusterKeys => "wait until the node has caught up with the log, then retry",
+            Self::Unwrap { .. } => "run `plantaod verify`: a key's row is damaged or in the wrong place",
             Self::NotDigits => "send the CPF or telephone number as digits only",
         }
     }
@@ -189,11 +181,7 @@ impl Keyring {
     }
 
     /// Opens a data key, which must be `owner`'s. One that was used lately costs a read lock and a look-up.
-    pub fn data_key(
-        &self,
-        owner: KeyOwner,
-        wrapped: &WrappedKey,
-    ) -> Result<Arc<DataKey>, KeyError> {
+    pub fn data_key(&self, owner: KeyOwner, wrapped: &WrappedKey) -> Result<Arc<DataKey>, KeyError> {
         let shard = self.shard(wrapped.key_id);
         if let Some(key) = read(shard).get(owner, wrapped.key_id) {
             return Ok(key);
@@ -214,11 +202,7 @@ impl Keyring {
             if levels.root.is_none() {
                 return Err(KeyError::Sealed);
             }
-            *levels
-                .epoch_frames
-                .last_key_value()
-                .ok_or(KeyError::UnknownEpoch(super::keys::FIRST_EPOCH))?
-                .0
+            *levels.epoch_frames.last_key_value().ok_or(KeyError::UnknownEpoch(super::keys::FIRST_EPOCH))?.0
         };
         let epoch = self.epoch(newest)?;
         let key = Arc::new(DataKey::generate(&*self.entropy));
@@ -232,10 +216,8 @@ impl Keyring {
     pub fn new_epoch(&self) -> Result<(u32, Sealed), KeyError> {
         let levels = read(&self.levels);
         let root = levels.root.as_ref().ok_or(KeyError::Sealed)?;
-        let number = levels
-            .epoch_frames
-            .last_key_value()
-            .map_or(super::keys::FIRST_EPOCH, |(n, _)| n.saturating_add(1));
+        let number =
+            levels.epoch_frames.last_key_value().map_or(super::keys::FIRST_EPOCH, |(n, _)| n.saturating_add(1));
         let key = EpochKey::generate(number, &*self.entropy);
         Ok((number, root.wrap_epoch(self.cluster, &key, &*self.entropy)))
     }
@@ -246,12 +228,7 @@ impl Keyring {
     }
 
     /// [`open()`], for symmetry.
-    pub fn open(
-        &self,
-        key: &DataKey,
-        context: &Context<'_>,
-        frame: &Sealed,
-    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    pub fn open(&self, key: &DataKey, context: &Context<'_>, frame: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         open(key, context, &frame.0)
     }
 
@@ -264,10 +241,7 @@ impl Keyring {
     /// The token by which a patient is found: HMAC-SHA-256 of the term and its digits under the cluster's search key.
     /// `digits` are normalised by the caller: 1 to 15 ASCII digits.
     pub fn search_token(&self, term: SearchTerm, digits: &str) -> Result<Tag, KeyError> {
-        if digits.is_empty()
-            || digits.len() > DIGITS_MAX
-            || !digits.bytes().all(|byte| byte.is_ascii_digit())
-        {
+        if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(KeyError::NotDigits);
         }
         let mac = self.cluster_mac(ClusterKeyName::Search)?;
@@ -313,8 +287,7 @@ impl Keyring {
             .epoch(wrapped.epoch)?
             .unwrap(self.cluster, owner, &wrapped)
             .map_err(|source| KeyError::Unwrap { key: wrapped.key_id, source })?;
-        let mac =
-            Arc::new(Hmac::new_from_slice(key.identity()).expect("HMAC takes a key of any length"));
+        let mac = Arc::new(Hmac::new_from_slice(key.identity()).expect("HMAC takes a key of any length"));
         let mut levels = write(&self.levels);
         let place = levels.cluster_key_mut(name);
         // Another wrapped key may have been installed meanwhile; its own opening follows.
@@ -382,9 +355,7 @@ impl Shard {
         while !self.keys.contains_key(&id) && self.keys.len() >= keys_max {
             let Some(oldest) = self.ring.pop_front() else { break };
             match self.keys.get(&oldest) {
-                Some(recent) if recent.used.swap(false, Ordering::Relaxed) => {
-                    self.ring.push_back(oldest)
-                }
+                Some(recent) if recent.used.swap(false, Ordering::Relaxed) => self.ring.push_back(oldest),
                 _ => {
                     self.keys.remove(&oldest);
                 }

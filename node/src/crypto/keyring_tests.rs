@@ -75,18 +75,13 @@ fn only_so_many_keys_stay_open_and_the_others_open_again() {
     let new = NewCluster::generate(CLUSTER, &SystemEntropy);
     let node = keyring(&new, 2 * SHARDS);
     node.unseal(copy(&new.root)).unwrap();
-    let all: Vec<_> =
-        (0..200).map(|i| (patient(i), node.new_data_key(patient(i)).unwrap())).collect();
-    let held =
-        |node: &Keyring| node.recent.iter().map(|shard| read(shard).keys.len()).sum::<usize>();
+    let all: Vec<_> = (0..200).map(|i| (patient(i), node.new_data_key(patient(i)).unwrap())).collect();
+    let held = |node: &Keyring| node.recent.iter().map(|shard| read(shard).keys.len()).sum::<usize>();
     assert!(held(&node) <= 2 * SHARDS, "{}", held(&node));
     for (owner, (key, wrapped)) in &all {
         assert_eq!(node.data_key(*owner, wrapped).unwrap().id(), key.id());
         let again = node.data_key(*owner, wrapped).unwrap();
-        assert!(
-            Arc::ptr_eq(&again, &node.data_key(*owner, wrapped).unwrap()),
-            "the newest key stays open"
-        );
+        assert!(Arc::ptr_eq(&again, &node.data_key(*owner, wrapped).unwrap()), "the newest key stays open");
     }
     assert!(held(&node) <= 2 * SHARDS);
     for shard in &node.recent {
@@ -124,10 +119,7 @@ fn a_node_that_knows_no_cluster_keys_yet_says_so() {
 
 #[test]
 fn tags_and_tokens_differ_by_content_term_and_cluster() {
-    let (new, other) = (
-        NewCluster::generate(CLUSTER, &SystemEntropy),
-        NewCluster::generate(CLUSTER, &SystemEntropy),
-    );
+    let (new, other) = (NewCluster::generate(CLUSTER, &SystemEntropy), NewCluster::generate(CLUSTER, &SystemEntropy));
     let (node, foreign) = (keyring(&new, 100), keyring(&other, 100));
     node.unseal(copy(&new.root)).unwrap();
     foreign.unseal(copy(&other.root)).unwrap();

@@ -74,12 +74,7 @@ impl RootKey {
     }
 
     /// Unwraps the key of epoch `number`.
-    pub fn unwrap_epoch(
-        &self,
-        cluster: ClusterId,
-        number: u32,
-        frame: &Sealed,
-    ) -> Result<EpochKey, UnwrapError> {
+    pub fn unwrap_epoch(&self, cluster: ClusterId, number: u32, frame: &Sealed) -> Result<EpochKey, UnwrapError> {
         let key = unwrap(&self.0, &epoch_context(cluster, &number.to_be_bytes()), frame)?;
         Ok(EpochKey { number, key })
     }
@@ -118,25 +113,14 @@ impl EpochKey {
     }
 
     /// Wraps a data key of `owner` for the replicated state.
-    pub fn wrap(
-        &self,
-        cluster: ClusterId,
-        owner: KeyOwner,
-        key: &DataKey,
-        entropy: &dyn Entropy,
-    ) -> WrappedKey {
+    pub fn wrap(&self, cluster: ClusterId, owner: KeyOwner, key: &DataKey, entropy: &dyn Entropy) -> WrappedKey {
         let key_id = key.id();
         let context = data_key_context(cluster, owner, &key_id, self.number);
         WrappedKey { key_id, epoch: self.number, frame: wrap(&self.key, &context, key, entropy) }
     }
 
     /// Unwraps a data key, which must be `owner`'s.
-    pub fn unwrap(
-        &self,
-        cluster: ClusterId,
-        owner: KeyOwner,
-        wrapped: &WrappedKey,
-    ) -> Result<DataKey, UnwrapError> {
+    pub fn unwrap(&self, cluster: ClusterId, owner: KeyOwner, wrapped: &WrappedKey) -> Result<DataKey, UnwrapError> {
         if wrapped.epoch != self.number {
             return Err(UnwrapError::OtherEpoch { epoch: self.number, found: wrapped.epoch });
         }
@@ -196,10 +180,8 @@ impl NewCluster {
         let root = RootKey::generate(entropy);
         let epoch = EpochKey::generate(FIRST_EPOCH, entropy);
         let epoch_key = root.wrap_epoch(cluster, &epoch, entropy);
-        let search_key =
-            epoch.wrap(cluster, KeyOwner::Search, &DataKey::generate(entropy), entropy);
-        let tag_key =
-            epoch.wrap(cluster, KeyOwner::ContentTag, &DataKey::generate(entropy), entropy);
+        let search_key = epoch.wrap(cluster, KeyOwner::Search, &DataKey::generate(entropy), entropy);
+        let tag_key = epoch.wrap(cluster, KeyOwner::ContentTag, &DataKey::generate(entropy), entropy);
         Self { root, epoch_key, search_key, tag_key }
     }
 }
@@ -215,12 +197,7 @@ fn epoch_context<'a>(cluster: ClusterId, number: &'a [u8; 4]) -> Context<'a> {
     }
 }
 
-fn data_key_context(
-    cluster: ClusterId,
-    owner: KeyOwner,
-    key_id: &KeyId,
-    epoch: u32,
-) -> Context<'_> {
+fn data_key_context(cluster: ClusterId, owner: KeyOwner, key_id: &KeyId, epoch: u32) -> Context<'_> {
     Context {
         cluster,
         owner: owner.into(),

@@ -36,9 +36,7 @@ fn keys_unwrap_under_their_own_level_number_and_owner_only() {
     let renumbered = WrappedKey { epoch: 4, ..wrapped.clone() };
     let expected = UnwrapError::OtherEpoch { epoch: 3, found: 4 };
     assert_eq!(epoch.unwrap(CLUSTER, patient(1), &renumbered).err(), Some(expected));
-    assert!(is_refused(
-        EpochKey::generate(4, ENTROPY).unwrap(CLUSTER, patient(1), &renumbered).err()
-    ));
+    assert!(is_refused(EpochKey::generate(4, ENTROPY).unwrap(CLUSTER, patient(1), &renumbered).err()));
     let renamed = WrappedKey { key_id: KeyId::from_bytes([9; 16]), ..wrapped };
     assert!(is_refused(epoch.unwrap(CLUSTER, patient(1), &renamed).err()));
 }
@@ -56,10 +54,7 @@ fn a_sound_frame_with_another_key_or_no_key_inside_is_refused() {
     assert_eq!(epoch.unwrap(CLUSTER, patient(1), &wrapped).err(), Some(expected));
     let frame = Sealed(seal(&epoch.key, &context, b"short", &[1; 32]));
     let wrapped = WrappedKey { key_id, epoch: 1, frame };
-    assert_eq!(
-        epoch.unwrap(CLUSTER, patient(1), &wrapped).err(),
-        Some(UnwrapError::Length { bytes: 5 })
-    );
+    assert_eq!(epoch.unwrap(CLUSTER, patient(1), &wrapped).err(), Some(UnwrapError::Length { bytes: 5 }));
 }
 
 /// A fire took both units. Left are the paper and what the off-site node replicated: every record must read back.
@@ -76,8 +71,7 @@ fn from_the_paper_and_the_replicated_bytes_alone_a_record_reads_back() {
     };
     let (paper, recovery_slot, epoch_key, search_key, tag_key, wrapped, frame, tag) = {
         let phrase = RecoveryPhrase::generate(ENTROPY);
-        let NewCluster { root, epoch_key, search_key, tag_key } =
-            NewCluster::generate(CLUSTER, ENTROPY);
+        let NewCluster { root, epoch_key, search_key, tag_key } = NewCluster::generate(CLUSTER, ENTROPY);
         let cost = PassphraseCost::cheap_for_tests();
         let slot = Slot::seal_recovery(&root, CLUSTER, &phrase, cost, ENTROPY).unwrap().encode();
         let unit = Keyring::sealed(CLUSTER, Arc::new(SystemEntropy));

@@ -21,8 +21,7 @@ pub enum CloseError {
 pub fn close_to_others() -> Result<(), CloseError> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(|errno| CloseError::CoreLimit(errno.into()))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|errno| CloseError::Dumpable(errno.into()))
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| CloseError::Dumpable(errno.into()))
 }
 
 #[cfg(test)]

@@ -60,8 +60,7 @@ impl RecoveryPhrase {
         let mut bits = Zeroizing::new([0_u8; SYMBOL_COUNT * 5 / 8]);
         bits[..RANDOM_BYTES].copy_from_slice(&self.0);
         bits[RANDOM_BYTES..].copy_from_slice(&check(&self.0));
-        let mut text =
-            Zeroizing::new(String::with_capacity(SYMBOL_COUNT + SYMBOL_COUNT / GROUP_SYMBOLS));
+        let mut text = Zeroizing::new(String::with_capacity(SYMBOL_COUNT + SYMBOL_COUNT / GROUP_SYMBOLS));
         for position in 0..SYMBOL_COUNT {
             if position > 0 && position % GROUP_SYMBOLS == 0 {
                 text.push('-');
@@ -70,8 +69,7 @@ impl RecoveryPhrase {
                 let bit = position * 5 + i;
                 symbol << 1 | usize::from(bits[bit / 8] >> (7 - bit % 8) & 1)
             });
-            write!(text, "{}", char::from(SYMBOLS[symbol]))
-                .expect("writing to a string cannot fail");
+            write!(text, "{}", char::from(SYMBOLS[symbol])).expect("writing to a string cannot fail");
         }
         text
     }
@@ -81,9 +79,7 @@ impl RecoveryPhrase {
         let mut bits = Zeroizing::new([0_u8; SYMBOL_COUNT * 5 / 8]);
         let mut count = 0_usize;
         let mut bad_group = None;
-        for character in
-            text.chars().take(TEXT_BYTES_MAX).filter(|c| !c.is_whitespace() && !is_hyphen(*c))
-        {
+        for character in text.chars().take(TEXT_BYTES_MAX).filter(|c| !c.is_whitespace() && !is_hyphen(*c)) {
             match symbol_value(character) {
                 Some(value) if count < SYMBOL_COUNT => {
                     for i in 0..5 {
@@ -163,9 +159,7 @@ mod tests {
         let text = RecoveryPhrase::generate(&SystemEntropy).to_text();
         let symbols: Vec<char> = text.chars().filter(|c| *c != '-').collect();
         for position in 0..SYMBOL_COUNT {
-            for other in
-                SYMBOLS.iter().map(|byte| char::from(*byte)).filter(|c| *c != symbols[position])
-            {
+            for other in SYMBOLS.iter().map(|byte| char::from(*byte)).filter(|c| *c != symbols[position]) {
                 let mut typed = symbols.clone();
                 typed[position] = other;
                 let typed: String = typed.into_iter().collect();
@@ -184,17 +178,11 @@ mod tests {
     fn missing_doubled_and_impossible_symbols_are_named() {
         let text = RecoveryPhrase::generate(&SystemEntropy).to_text();
         assert_eq!(RecoveryPhrase::parse("").err(), Some(PhraseError::Length { found: 0 }));
-        assert_eq!(
-            RecoveryPhrase::parse(&text[5..]).err(),
-            Some(PhraseError::Length { found: 28 })
-        );
+        assert_eq!(RecoveryPhrase::parse(&text[5..]).err(), Some(PhraseError::Length { found: 28 }));
         let doubled = format!("{}{}", &text[..5], &*text);
         assert_eq!(RecoveryPhrase::parse(&doubled).err(), Some(PhraseError::Length { found: 36 }));
         let mut impossible = text.to_string();
         impossible.replace_range(12..13, "U");
-        assert_eq!(
-            RecoveryPhrase::parse(&impossible).err(),
-            Some(PhraseError::Symbol { group: 3 })
-        );
+        assert_eq!(RecoveryPhrase::parse(&impossible).err(), Some(PhraseError::Symbol { group: 3 }));
     }
 }

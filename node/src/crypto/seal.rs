@@ -254,8 +254,7 @@ impl DataKey {
 /// The frame is [`OVERHEAD_BYTES`] longer than the plaintext, which is padded first if the kind asks for it. Plaintexts
 /// are bounded by the caller ([`PLAINTEXT_BYTES_MAX`]).
 pub fn seal(key: &DataKey, context: &Context<'_>, plaintext: &[u8], uniq: &[u8; 32]) -> Vec<u8> {
-    let padded_bytes =
-        if context.kind.is_padded() { padded_bytes(plaintext.len()) } else { plaintext.len() };
+    let padded_bytes = if context.kind.is_padded() { padded_bytes(plaintext.len()) } else { plaintext.len() };
     let mut frame = Vec::with_capacity(padded_bytes + OVERHEAD_BYTES);
     frame.extend_from_slice(&MAGIC);
     frame.push(ALGORITHM);
@@ -284,11 +283,7 @@ pub fn seal(key: &DataKey, context: &Context<'_>, plaintext: &[u8], uniq: &[u8; 
 }
 
 /// Opens `frame`, which must have been sealed under `key` and bound to exactly `context`.
-pub fn open(
-    key: &DataKey,
-    context: &Context<'_>,
-    frame: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+pub fn open(key: &DataKey, context: &Context<'_>, frame: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let parts = Parts::split(frame)?;
     if parts.kind != context.kind {
         return Err(OpenError::OtherKind { expected: context.kind, found: parts.kind });
@@ -475,19 +470,14 @@ impl Bound {
     }
 
     fn set_commitment(&mut self, commitment: &[u8; COMMITMENT_BYTES]) {
-        let all =
-            if self.spilled.is_empty() { &mut self.inline[..] } else { &mut self.spilled[..] };
+        let all = if self.spilled.is_empty() { &mut self.inline[..] } else { &mut self.spilled[..] };
         all[HEADER_BYTES..CONTEXT_AT].copy_from_slice(commitment);
     }
 
     /// SHA-256 of header and context, without the commitment between them.
     fn digest(&self) -> [u8; 32] {
         let all = self.aad();
-        Sha256::new()
-            .chain_update(&all[..HEADER_BYTES])
-            .chain_update(&all[CONTEXT_AT..])
-            .finalize()
-            .into()
+        Sha256::new().chain_update(&all[..HEADER_BYTES]).chain_update(&all[CONTEXT_AT..]).finalize().into()
     }
 
     fn aad(&self) -> &[u8] {

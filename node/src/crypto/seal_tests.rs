@@ -28,10 +28,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2), "whole bytes: {text}");
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 /// The published vectors: blocks fenced by "```plt1-vector", lines of `name = value`.
@@ -74,10 +71,7 @@ fn the_published_vectors_are_what_sealing_gives() {
     assert!(vectors.len() >= 6, "each sort of owner is published: {}", vectors.len());
     for vector in vectors {
         let material: [u8; 32] = unhex(&vector["key"]).try_into().unwrap();
-        let key = DataKey::from_material(
-            Zeroizing::new(material),
-            vector["key version"].parse().unwrap(),
-        );
+        let key = DataKey::from_material(Zeroizing::new(material), vector["key version"].parse().unwrap());
         assert_eq!(hex(key.id().as_bytes()), vector["key id"]);
         assert_eq!(hex(&*key.identity), vector["key.id"]);
         let object = unhex(&vector["object id"]);
@@ -132,8 +126,7 @@ fn a_frame_is_what_the_drawing_says() {
     let commitment = hmac(&enc, &[&first, b"plt1 seal", &digest, &[2]]);
     let aad = [header.as_slice(), &commitment, &context].concat();
     let cipher = Aes256Gcm::new_from_slice(&first).unwrap();
-    let ciphertext =
-        cipher.encrypt(&Nonce::default(), Payload { msg: b"value", aad: &aad }).unwrap();
+    let ciphertext = cipher.encrypt(&Nonce::default(), Payload { msg: b"value", aad: &aad }).unwrap();
     assert_eq!(hex(&frame), hex(&[header, commitment, ciphertext].concat()));
 }
 
@@ -190,15 +183,10 @@ fn a_moved_frame_is_refused() {
 /// Fields are length-prefixed, so bytes cannot move from one to its neighbour.
 #[test]
 fn no_two_contexts_have_one_form() {
-    let forms: Vec<Vec<u8>> =
-        [b"".as_slice(), &[0], &[0, 0], &[7; 300], &[7; 65_534], &[7; 65_535], &[7; 65_536]]
-            .into_iter()
-            .map(|object| {
-                Bound::new(&[0; HEADER_BYTES], &Context { object, ..context(Kind::StateRow) })
-                    .aad()
-                    .to_vec()
-            })
-            .collect();
+    let forms: Vec<Vec<u8>> = [b"".as_slice(), &[0], &[0, 0], &[7; 300], &[7; 65_534], &[7; 65_535], &[7; 65_536]]
+        .into_iter()
+        .map(|object| Bound::new(&[0; HEADER_BYTES], &Context { object, ..context(Kind::StateRow) }).aad().to_vec())
+        .collect();
     for (i, form) in forms.iter().enumerate() {
         for other in &forms[i + 1..] {
             assert!(!form.starts_with(other) && !other.starts_with(form));
@@ -319,9 +307,7 @@ fn seal_cost_is_printed() {
     for kind in [Kind::StateRow, Kind::Record] {
         let context = context(kind);
         let frame = seal(&key, &context, &plaintext, &[2; 32]);
-        time(&format!("seal 256 B as {kind:?}"), &mut || {
-            drop(seal(&key, &context, &plaintext, &[2; 32]))
-        });
+        time(&format!("seal 256 B as {kind:?}"), &mut || drop(seal(&key, &context, &plaintext, &[2; 32])));
         time(&format!("open 256 B as {kind:?}"), &mut || drop(open(&key, &context, &frame)));
     }
     let source = UniqSource::new(&SystemEntropy);
@@ -331,9 +317,7 @@ fn seal_cost_is_printed() {
     time("uniq from the operating system", &mut || {
         std::hint::black_box(random::<32>(&SystemEntropy));
     });
-    time("data key from its material", &mut || {
-        drop(DataKey::from_material(Zeroizing::new([1; 32]), 1))
-    });
+    time("data key from its material", &mut || drop(DataKey::from_material(Zeroizing::new([1; 32]), 1)));
 }
 
 /// Prints the blocks of `docs/formats.md`, for when a kind is added; `the_published_vectors…` is what checks them.
@@ -357,20 +341,11 @@ fn vectors_are_printed() {
     ];
     for (i, (kind, owner, object, version, plaintext)) in cases.into_iter().enumerate() {
         let key = DataKey::from_material(Zeroizing::new(material), 1);
-        let context =
-            Context { owner, object, object_version: version, kind, schema: 1, ..context(kind) };
+        let context = Context { owner, object, object_version: version, kind, schema: 1, ..context(kind) };
         let uniq = [u8::try_from(i).unwrap() + 1; 32];
         println!("```plt1-vector\nkey            = {}\nkey version    = 1", hex(&material));
-        println!(
-            "key id         = {}\nkey.id         = {}",
-            hex(key.id().as_bytes()),
-            hex(&*key.identity)
-        );
-        println!(
-            "uniq           = {}\ncluster id     = {}",
-            hex(&uniq),
-            hex(context.cluster.as_bytes())
-        );
+        println!("key id         = {}\nkey.id         = {}", hex(key.id().as_bytes()), hex(&*key.identity));
+        println!("uniq           = {}\ncluster id     = {}", hex(&uniq), hex(context.cluster.as_bytes()));
         println!(
             "owner          = {}",
             match owner {
@@ -383,11 +358,7 @@ fn vectors_are_printed() {
             }
         );
         println!("object id      = {}\nobject version = {version}", hex(object));
-        println!(
-            "kind           = {}\nschema         = 1\nplaintext      = {}",
-            kind as u8,
-            hex(plaintext)
-        );
+        println!("kind           = {}\nschema         = 1\nplaintext      = {}", kind as u8, hex(plaintext));
         println!("frame          = {}\n```", hex(&seal(&key, &context, plaintext, &uniq)));
     }
 }

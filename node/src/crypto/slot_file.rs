@@ -82,16 +82,10 @@ impl SlotFileError {
     /// What a person can do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Missing { .. } => {
-                "a unit gets its slots from `plantaod init` or `join`; restore the slots directory"
-            }
-            Self::NoneSound { .. } => {
-                "restore the slots directory, or join the node anew under a fresh id"
-            }
+            Self::Missing { .. } => "a unit gets its slots from `plantaod init` or `join`; restore the slots directory",
+            Self::NoneSound { .. } => "restore the slots directory, or join the node anew under a fresh id",
             Self::Read { .. } => "check the disk and the directory's owner and mode (700)",
-            Self::Write { .. } => {
-                "check the disk's free space and the directory's owner and mode (700)"
-            }
+            Self::Write { .. } => "check the disk's free space and the directory's owner and mode (700)",
         }
     }
 }
@@ -106,10 +100,7 @@ enum Copy {
 impl SlotFile {
     /// `name` is a plain word such as `root` or `storage`.
     pub fn new(directory: &Path, name: &str) -> Self {
-        Self {
-            first: directory.join(format!("{name}.slot")),
-            second: directory.join(format!("{name}.slot2")),
-        }
+        Self { first: directory.join(format!("{name}.slot")), second: directory.join(format!("{name}.slot2")) }
     }
 
     /// Where the first copy is.
@@ -127,13 +118,11 @@ impl SlotFile {
     pub fn store(&self, slot: &Slot) -> Result<(), SlotFileError> {
         let bytes = slot.encode();
         if let Some(directory) = self.first.parent() {
-            create_dir_durably(directory)
-                .map_err(|source| SlotFileError::Write { path: directory.into(), source })?;
+            create_dir_durably(directory).map_err(|source| SlotFileError::Write { path: directory.into(), source })?;
         }
         // A sound first copy of an older slot stays in place until the second one is durable.
         for path in [&self.second, &self.first] {
-            write_durably(path, &bytes)
-                .map_err(|source| SlotFileError::Write { path: path.clone(), source })?;
+            write_durably(path, &bytes).map_err(|source| SlotFileError::Write { path: path.clone(), source })?;
         }
         Ok(())
     }
@@ -143,25 +132,18 @@ impl SlotFile {
         let path = || self.first.clone();
         let loaded = |slot, other| Ok(LoadedSlot { slot, other });
         match (read_copy(&self.first), read_copy(&self.second)) {
-            (Copy::Sound(first), Copy::Sound(second)) if first == second => {
-                loaded(first, OtherCopy::Same)
-            }
+            (Copy::Sound(first), Copy::Sound(second)) if first == second => loaded(first, OtherCopy::Same),
             (Copy::Sound(first), Copy::Sound(second)) => {
-                let newer =
-                    if second.place().serial > first.place().serial { second } else { first };
+                let newer = if second.place().serial > first.place().serial { second } else { first };
                 loaded(newer, OtherCopy::Older)
             }
-            (Copy::Sound(slot), Copy::Missing) | (Copy::Missing, Copy::Sound(slot)) => {
-                loaded(slot, OtherCopy::Missing)
-            }
+            (Copy::Sound(slot), Copy::Missing) | (Copy::Missing, Copy::Sound(slot)) => loaded(slot, OtherCopy::Missing),
             (Copy::Sound(slot), _) | (_, Copy::Sound(slot)) => loaded(slot, OtherCopy::Damaged),
             (Copy::Missing, Copy::Missing) => Err(SlotFileError::Missing { path: path() }),
             (Copy::Unsound(source), _) | (_, Copy::Unsound(source)) => {
                 Err(SlotFileError::NoneSound { path: path(), source })
             }
-            (Copy::Unread(source), _) | (_, Copy::Unread(source)) => {
-                Err(SlotFileError::Read { path: path(), source })
-            }
+            (Copy::Unread(source), _) | (_, Copy::Unread(source)) => Err(SlotFileError::Read { path: path(), source }),
         }
     }
 }

@@ -14,8 +14,7 @@ fn slot(serial: u64) -> Slot {
     let place = SlotPlace { cluster: ClusterId::from_bytes([1; 16]), node: NodeId(1), serial };
     let secret = SlotSecret::Key(Zeroizing::new([1; 32]));
     let root = RootKey::generate(&SystemEntropy);
-    Slot::seal_root(&root, place, &secret, PassphraseCost::cheap_for_tests(), &SystemEntropy)
-        .unwrap()
+    Slot::seal_root(&root, place, &secret, PassphraseCost::cheap_for_tests(), &SystemEntropy).unwrap()
 }
 
 fn loaded(file: &SlotFile) -> (u64, OtherCopy) {

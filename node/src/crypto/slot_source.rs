@@ -106,17 +106,13 @@ pub enum SourceError {
         path: PathBuf,
     },
     /// The process was not started with credentials.
-    #[error(
-        "credential {name} is configured, but systemd gave this process no credentials directory"
-    )]
+    #[error("credential {name} is configured, but systemd gave this process no credentials directory")]
     NoCredentials {
         /// The credential.
         name: String,
     },
     /// A name that could lead elsewhere.
-    #[error(
-        "a credential's name has letters, digits, dots, hyphens and underscores, and does not begin with a dot"
-    )]
+    #[error("a credential's name has letters, digits, dots, hyphens and underscores, and does not begin with a dot")]
     CredentialName,
 }
 
@@ -124,25 +120,15 @@ impl SourceError {
     /// What a person can do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Read { .. } => {
-                "check that the medium is mounted and that the daemon's user owns the file"
-            }
-            Self::InsideDataDir { .. } => {
-                "move the file to another medium and change the path in the configuration"
-            }
+            Self::Read { .. } => "check that the medium is mounted and that the daemon's user owns the file",
+            Self::InsideDataDir { .. } => "move the file to another medium and change the path in the configuration",
             Self::NotAFile { .. } => "give the path of the file itself",
-            Self::Exposed { .. } => {
-                "run `chmod 600` on the file and make the daemon's user its owner"
-            }
+            Self::Exposed { .. } => "run `chmod 600` on the file and make the daemon's user its owner",
             Self::TooLarge { .. } | Self::NotAKey { .. } | Self::NotRandom { .. } => {
                 "make a new key: `openssl rand -hex 32 > FILE`; the slot must then be made anew"
             }
-            Self::NotAPassphrase { .. } => {
-                "write the passphrase, of 12 characters or more, as the file's only line"
-            }
-            Self::NoCredentials { .. } => {
-                "add `LoadCredential=` to the unit file and start the daemon by systemd"
-            }
+            Self::NotAPassphrase { .. } => "write the passphrase, of 12 characters or more, as the file's only line",
+            Self::NoCredentials { .. } => "add `LoadCredential=` to the unit file and start the daemon by systemd",
             Self::CredentialName => "use the name given in the unit file's `LoadCredential=`",
         }
     }
@@ -153,9 +139,7 @@ impl SlotSource {
     pub fn read(&self, rules: SourceRules<'_>) -> Result<SlotSecret, SourceError> {
         match self {
             Self::PassphraseFile(path) => read_passphrase(path, rules),
-            Self::KeyFile(path) => {
-                read_secret(path, rules, 0o077).and_then(|bytes| key(path, &bytes))
-            }
+            Self::KeyFile(path) => read_secret(path, rules, 0o077).and_then(|bytes| key(path, &bytes)),
             Self::Credential(name) => {
                 let path = credential_path(name, rules)?;
                 // systemd may grant the service's user access by an ACL, whose mask shows as the group's bits.
@@ -189,11 +173,7 @@ fn read_passphrase(path: &Path, rules: SourceRules<'_>) -> Result<SlotSecret, So
 }
 
 /// The file is judged by its open handle, so that what was checked is what is read.
-fn read_secret(
-    path: &Path,
-    rules: SourceRules<'_>,
-    mode_refused: u32,
-) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+fn read_secret(path: &Path, rules: SourceRules<'_>, mode_refused: u32) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     let failed = |source| SourceError::Read { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(failed)?;
     // A data directory that does not exist yet holds nothing.
@@ -204,8 +184,7 @@ fn read_secret(
     }
     // Without NONBLOCK, opening a named pipe would wait for its writer.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let flags =
-        i32::try_from(flags.bits()).map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+    let flags = i32::try_from(flags.bits()).map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(&real).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {

@@ -38,18 +38,14 @@ impl Media {
     }
 
     fn read(&self, source: &SlotSource) -> Result<SlotSecret, SourceError> {
-        source
-            .read(SourceRules { data_dir: &self.data_dir(), credentials_dir: Some(&self.medium()) })
+        source.read(SourceRules { data_dir: &self.data_dir(), credentials_dir: Some(&self.medium()) })
     }
 
     fn refusal(&self, source: &SlotSource) -> SourceError {
         let error = self.read(source).err().expect("it must be refused");
         assert!(!error.help().is_empty());
         let text = format!("{error} {error:?}");
-        assert!(
-            !text.contains("0123456789") && !text.contains("3031323334"),
-            "the secret is in a refusal: {text}"
-        );
+        assert!(!text.contains("0123456789") && !text.contains("3031323334"), "the secret is in a refusal: {text}");
         error
     }
 }
@@ -125,21 +121,12 @@ fn a_secret_open_to_others_is_refused() {
     for mode in [0o640, 0o604, 0o620, 0o602, 0o644, 0o666] {
         let path = media.file("key", &KEY, mode);
         let error = media.refusal(&SlotSource::KeyFile(path));
-        assert!(
-            matches!(error, SourceError::Exposed { mode: found, .. } if found == mode),
-            "{error}"
-        );
+        assert!(matches!(error, SourceError::Exposed { mode: found, .. } if found == mode), "{error}");
     }
     media.file("centro", &KEY, 0o440);
-    assert!(
-        is_key(media.read(&SlotSource::Credential("centro".into()))),
-        "systemd's ACL shows as the group's bits"
-    );
+    assert!(is_key(media.read(&SlotSource::Credential("centro".into()))), "systemd's ACL shows as the group's bits");
     media.file("aberto", &KEY, 0o444);
-    assert!(matches!(
-        media.refusal(&SlotSource::Credential("aberto".into())),
-        SourceError::Exposed { .. }
-    ));
+    assert!(matches!(media.refusal(&SlotSource::Credential("aberto".into())), SourceError::Exposed { .. }));
 }
 
 #[test]
@@ -171,19 +158,11 @@ fn a_passphrase_is_one_line_of_twelve_characters_or_more() {
     ] {
         let path = media.file("phrase", content.as_bytes(), 0o600);
         let secret = media.read(&SlotSource::PassphraseFile(path));
-        assert!(
-            matches!(secret, Ok(SlotSecret::Passphrase(text)) if *text == expected),
-            "{content:?}"
-        );
+        assert!(matches!(secret, Ok(SlotSecret::Passphrase(text)) if *text == expected), "{content:?}");
     }
-    for content in [
-        b"".as_slice(),
-        b"\n",
-        b"short",
-        b"twelve chars\nand a second line",
-        b"nul\0nul\0nul\0nul",
-        &[0xff; 20],
-    ] {
+    for content in
+        [b"".as_slice(), b"\n", b"short", b"twelve chars\nand a second line", b"nul\0nul\0nul\0nul", &[0xff; 20]]
+    {
         let path = media.file("phrase", content, 0o600);
         let error = media.refusal(&SlotSource::PassphraseFile(path));
         assert!(matches!(error, SourceError::NotAPassphrase { .. }), "{content:?}: {error}");
@@ -193,18 +172,7 @@ fn a_passphrase_is_one_line_of_twelve_characters_or_more() {
 #[test]
 fn a_credentials_name_leads_nowhere_else() {
     let media = Media::new();
-    for name in [
-        "",
-        ".",
-        "..",
-        "../medium/key",
-        "a/b",
-        "/etc/passwd",
-        ".hidden",
-        "nul\0",
-        "é",
-        &"a".repeat(256),
-    ] {
+    for name in ["", ".", "..", "../medium/key", "a/b", "/etc/passwd", ".hidden", "nul\0", "é", &"a".repeat(256)] {
         let error = media.refusal(&SlotSource::Credential(name.to_owned()));
         assert!(matches!(error, SourceError::CredentialName), "{name:?}: {error}");
     }
@@ -219,22 +187,12 @@ fn a_source_is_configured_by_one_of_three_words() {
     struct Configuration {
         root_slot: SlotSource,
     }
-    let parse = |text: &str| {
-        toml::from_str::<Configuration>(text).map(|configuration| configuration.root_slot).ok()
-    };
-    assert_eq!(
-        parse("root_slot = { key_file = \"/media/k\" }"),
-        Some(SlotSource::KeyFile("/media/k".into()))
-    );
+    let parse = |text: &str| toml::from_str::<Configuration>(text).map(|configuration| configuration.root_slot).ok();
+    assert_eq!(parse("root_slot = { key_file = \"/media/k\" }"), Some(SlotSource::KeyFile("/media/k".into())));
     let expected = SlotSource::PassphraseFile("/run/p".into());
     assert_eq!(parse("root_slot = { passphrase_file = \"/run/p\" }"), Some(expected));
-    assert_eq!(
-        parse("root_slot = { credential = \"centro\" }"),
-        Some(SlotSource::Credential("centro".into()))
-    );
-    for bad in
-        ["root_slot = { passphrase = \"secret\" }", "root_slot = {}", "root_slot = \"secret\""]
-    {
+    assert_eq!(parse("root_slot = { credential = \"centro\" }"), Some(SlotSource::Credential("centro".into())));
+    for bad in ["root_slot = { passphrase = \"secret\" }", "root_slot = {}", "root_slot = \"secret\""] {
         assert_eq!(parse(bad), None, "{bad}");
     }
     assert_eq!(parse("root_slot = { key_file = \"/a\", credential = \"b\" }"), None);

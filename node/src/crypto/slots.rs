@@ -48,9 +48,7 @@ pub enum SlotPurpose {
 
 impl SlotPurpose {
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Root, Self::Storage, Self::Recovery]
-            .into_iter()
-            .find(|purpose| *purpose as u8 == code)
+        [Self::Root, Self::Storage, Self::Recovery].into_iter().find(|purpose| *purpose as u8 == code)
     }
 
     fn kind(self) -> Kind {
@@ -76,9 +74,7 @@ pub enum SecretKind {
 
 impl SecretKind {
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Passphrase, Self::Key, Self::RecoveryPhrase]
-            .into_iter()
-            .find(|kind| *kind as u8 == code)
+        [Self::Passphrase, Self::Key, Self::RecoveryPhrase].into_iter().find(|kind| *kind as u8 == code)
     }
 }
 
@@ -107,9 +103,7 @@ impl PassphraseCost {
     /// More memory than the default: `None` below 64 MiB and above 1 GiB.
     pub fn with_memory_kib(memory_kib: u32) -> Option<Self> {
         let default = Self::default();
-        (default.memory_kib..=MEMORY_KIB_MAX)
-            .contains(&memory_kib)
-            .then_some(Self { memory_kib, ..default })
+        (default.memory_kib..=MEMORY_KIB_MAX).contains(&memory_kib).then_some(Self { memory_kib, ..default })
     }
 
     /// Whether a slot may ask for this much: a slot is input, and must not make a node spend its memory.
@@ -196,22 +190,14 @@ impl SlotError {
             Self::Damaged(_) => {
                 "restore the slot's file from its second copy, or make a new slot with the recovery phrase"
             }
-            Self::UnknownVersion(_) => {
-                "run the version of plantaod that made the slot, or a later one"
-            }
-            Self::WrongSecret => {
-                "check the passphrase, key file or credential; three typing errors are no harm"
-            }
-            Self::OtherSecretKind { .. } => {
-                "name the source the slot was made with in the configuration"
-            }
+            Self::UnknownVersion(_) => "run the version of plantaod that made the slot, or a later one",
+            Self::WrongSecret => "check the passphrase, key file or credential; three typing errors are no harm",
+            Self::OtherSecretKind { .. } => "name the source the slot was made with in the configuration",
             Self::OtherCluster { .. } | Self::OtherNode { .. } => {
                 "do not copy slots between directories: join the node anew and it makes its own"
             }
             Self::OtherPurpose { .. } => "check whether the slot files were renamed or swapped",
-            Self::Stretch(_) => {
-                "free memory: opening the slot takes as much as its parameters say, 64 MiB by default"
-            }
+            Self::Stretch(_) => "free memory: opening the slot takes as much as its parameters say, 64 MiB by default",
         }
     }
 }
@@ -283,33 +269,19 @@ impl Slot {
     }
 
     /// Unwraps the root key of a unit.
-    pub fn open_root(
-        &self,
-        cluster: ClusterId,
-        node: NodeId,
-        secret: &SlotSecret,
-    ) -> Result<RootKey, SlotError> {
+    pub fn open_root(&self, cluster: ClusterId, node: NodeId, secret: &SlotSecret) -> Result<RootKey, SlotError> {
         self.expect(SlotPurpose::Root, cluster, node)?;
         Ok(RootKey::from_bytes(&*self.open(Secret::of(secret))?))
     }
 
     /// Unwraps a node's storage key.
-    pub fn open_storage(
-        &self,
-        cluster: ClusterId,
-        node: NodeId,
-        secret: &SlotSecret,
-    ) -> Result<StorageKey, SlotError> {
+    pub fn open_storage(&self, cluster: ClusterId, node: NodeId, secret: &SlotSecret) -> Result<StorageKey, SlotError> {
         self.expect(SlotPurpose::Storage, cluster, node)?;
         Ok(StorageKey::from_bytes(&*self.open(Secret::of(secret))?))
     }
 
     /// Unwraps the root key with the paper passphrase.
-    pub fn open_recovery(
-        &self,
-        cluster: ClusterId,
-        phrase: &RecoveryPhrase,
-    ) -> Result<RootKey, SlotError> {
+    pub fn open_recovery(&self, cluster: ClusterId, phrase: &RecoveryPhrase) -> Result<RootKey, SlotError> {
         self.expect(SlotPurpose::Recovery, cluster, NodeId(0))?;
         let secret = Secret { kind: SecretKind::RecoveryPhrase, bytes: phrase.bytes() };
         Ok(RootKey::from_bytes(&*self.open(secret)?))
@@ -356,11 +328,7 @@ impl Slot {
         // The digest covers a later version's slot as well, which may have another length.
         if *digest != *blake3::hash(body).as_bytes() {
             let right_length = bytes.len() == SLOT_BYTES;
-            return Err(damaged(if right_length {
-                SlotDamage::Digest
-            } else {
-                SlotDamage::Length(bytes.len())
-            }));
+            return Err(damaged(if right_length { SlotDamage::Digest } else { SlotDamage::Length(bytes.len()) }));
         }
         match body.get(4) {
             Some(&VERSION) => {}
@@ -398,17 +366,11 @@ impl Slot {
         let SlotPlace { cluster, node, serial } = place;
         let salt = random(entropy);
         let head = Head { purpose, secret: secret.kind, cost, salt, cluster, node, serial };
-        let frame =
-            seal(&head.wrapping_key(secret)?, &head.context(&head.encode()), key, &random(entropy));
+        let frame = seal(&head.wrapping_key(secret)?, &head.context(&head.encode()), key, &random(entropy));
         Ok(Self { head, frame })
     }
 
-    fn expect(
-        &self,
-        purpose: SlotPurpose,
-        cluster: ClusterId,
-        node: NodeId,
-    ) -> Result<(), SlotError> {
+    fn expect(&self, purpose: SlotPurpose, cluster: ClusterId, node: NodeId) -> Result<(), SlotError> {
         let head = &self.head;
         if head.purpose != purpose {
             return Err(SlotError::OtherPurpose { expected: purpose, found: head.purpose });
@@ -424,18 +386,14 @@ impl Slot {
 
     fn open(&self, secret: Secret<'_>) -> Result<Zeroizing<[u8; KEY_BYTES]>, SlotError> {
         if secret.kind != self.head.secret {
-            return Err(SlotError::OtherSecretKind {
-                expected: self.head.secret,
-                given: secret.kind,
-            });
+            return Err(SlotError::OtherSecretKind { expected: self.head.secret, given: secret.kind });
         }
         let wrapping_key = self.head.wrapping_key(secret)?;
-        let plaintext =
-            match open(&wrapping_key, &self.head.context(&self.head.encode()), &self.frame) {
-                Ok(plaintext) => plaintext,
-                Err(OpenError::OtherKey { .. }) => return Err(SlotError::WrongSecret),
-                Err(_) => return Err(SlotError::Damaged(SlotDamage::Key)),
-            };
+        let plaintext = match open(&wrapping_key, &self.head.context(&self.head.encode()), &self.frame) {
+            Ok(plaintext) => plaintext,
+            Err(OpenError::OtherKey { .. }) => return Err(SlotError::WrongSecret),
+            Err(_) => return Err(SlotError::Damaged(SlotDamage::Key)),
+        };
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         if plaintext.len() != KEY_BYTES {
             return Err(SlotError::Damaged(SlotDamage::Key));
@@ -455,9 +413,7 @@ struct Secret<'a> {
 impl<'a> Secret<'a> {
     fn of(secret: &'a SlotSecret) -> Self {
         match secret {
-            SlotSecret::Passphrase(text) => {
-                Self { kind: SecretKind::Passphrase, bytes: text.as_bytes() }
-            }
+            SlotSecret::Passphrase(text) => Self { kind: SecretKind::Passphrase, bytes: text.as_bytes() },
             SlotSecret::Key(bytes) => Self { kind: SecretKind::Key, bytes: &**bytes },
         }
     }
@@ -486,20 +442,12 @@ impl Head {
 
     fn decode(bytes: &[u8; HEAD_BYTES]) -> Option<Self> {
         let array = |at: usize| -> Option<[u8; 16]> { bytes.get(at..)?.first_chunk().copied() };
-        let number = |at: usize| -> Option<u32> {
-            Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-        };
-        let long = |at: usize| -> Option<u64> {
-            Some(u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
-        };
+        let number = |at: usize| -> Option<u32> { Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?)) };
+        let long = |at: usize| -> Option<u64> { Some(u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?)) };
         let head = Self {
             purpose: SlotPurpose::from_code(bytes[5])?,
             secret: SecretKind::from_code(bytes[6])?,
-            cost: PassphraseCost {
-                memory_kib: number(8)?,
-                passes: number(12)?,
-                lanes: number(16)?,
-            },
+            cost: PassphraseCost { memory_kib: number(8)?, passes: number(12)?, lanes: number(16)? },
             salt: array(20)?,
             cluster: ClusterId::from_bytes(array(36)?),
             node: NodeId(long(52)?),
@@ -515,14 +463,7 @@ impl Head {
             SlotPurpose::Root | SlotPurpose::Storage => Owner::Node(self.node),
         };
         let kind = self.purpose.kind();
-        Context {
-            cluster: self.cluster,
-            owner,
-            object: head,
-            object_version: self.serial,
-            kind,
-            schema: SCHEMA,
-        }
+        Context { cluster: self.cluster, owner, object: head, object_version: self.serial, kind, schema: SCHEMA }
     }
 
     fn wrapping_key(&self, secret: Secret<'_>) -> Result<DataKey, SlotError> {
@@ -534,8 +475,7 @@ impl Head {
                 .expect("32 bytes are asked for"),
             SecretKind::Passphrase | SecretKind::RecoveryPhrase => {
                 let PassphraseCost { memory_kib, passes, lanes } = self.cost;
-                let parameters =
-                    Params::new(memory_kib, passes, lanes, Some(32)).map_err(SlotError::Stretch)?;
+                let parameters = Params::new(memory_kib, passes, lanes, Some(32)).map_err(SlotError::Stretch)?;
                 Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
                     .hash_password_into(secret.bytes, &self.salt, &mut *material)
                     .map_err(SlotError::Stretch)?;

@@ -51,12 +51,8 @@ fn a_wrong_secret_and_a_damaged_slot_are_told_apart() {
     let slot = root_slot(&root, &right);
     let wrong = passphrase("correct horse batterz");
     assert_eq!(slot.open_root(CLUSTER, NODE, &wrong).err(), Some(SlotError::WrongSecret));
-    assert_eq!(
-        root_slot(&root, &key(1)).open_root(CLUSTER, NODE, &key(2)).err(),
-        Some(SlotError::WrongSecret)
-    );
-    let kinds =
-        SlotError::OtherSecretKind { expected: SecretKind::Passphrase, given: SecretKind::Key };
+    assert_eq!(root_slot(&root, &key(1)).open_root(CLUSTER, NODE, &key(2)).err(), Some(SlotError::WrongSecret));
+    let kinds = SlotError::OtherSecretKind { expected: SecretKind::Passphrase, given: SecretKind::Key };
     assert_eq!(slot.open_root(CLUSTER, NODE, &key(1)).err(), Some(kinds));
 
     let bytes = slot.encode();
@@ -66,8 +62,7 @@ fn a_wrong_secret_and_a_damaged_slot_are_told_apart() {
         let error = Slot::decode(&flipped).err().unwrap();
         assert!(matches!(error, SlotError::Damaged(_)), "bit {bit}: {error}");
         // The same flip with a digest that matches must not give the key either.
-        let opened = Slot::decode(&with_digest(flipped))
-            .and_then(|slot| slot.open_root(CLUSTER, NODE, &right));
+        let opened = Slot::decode(&with_digest(flipped)).and_then(|slot| slot.open_root(CLUSTER, NODE, &right));
         assert!(opened.is_err() || bit / 8 >= bytes.len() - DIGEST_BYTES, "bit {bit}");
     }
     for length in 0..bytes.len() {
@@ -75,10 +70,7 @@ fn a_wrong_secret_and_a_damaged_slot_are_told_apart() {
         assert_eq!(error, SlotError::Damaged(SlotDamage::Length(length)), "{length}");
     }
     let longer = [bytes.as_slice(), &[0]].concat();
-    assert_eq!(
-        Slot::decode(&longer).err(),
-        Some(SlotError::Damaged(SlotDamage::Length(SLOT_BYTES + 1)))
-    );
+    assert_eq!(Slot::decode(&longer).err(), Some(SlotError::Damaged(SlotDamage::Length(SLOT_BYTES + 1))));
 }
 
 #[test]
@@ -91,8 +83,7 @@ fn a_slot_of_another_place_is_refused_by_name() {
     assert_eq!(slot.open_root(other, NODE, &secret).err(), Some(expected));
     let expected = SlotError::OtherNode { expected: NodeId(3), found: NODE };
     assert_eq!(slot.open_root(CLUSTER, NodeId(3), &secret).err(), Some(expected));
-    let expected =
-        SlotError::OtherPurpose { expected: SlotPurpose::Storage, found: SlotPurpose::Root };
+    let expected = SlotError::OtherPurpose { expected: SlotPurpose::Storage, found: SlotPurpose::Root };
     assert_eq!(slot.open_storage(CLUSTER, NODE, &secret).err(), Some(expected));
     let mut later = slot.encode();
     later[4] = 2;
@@ -102,15 +93,11 @@ fn a_slot_of_another_place_is_refused_by_name() {
 /// A slot is input: it must not make a node spend all its memory.
 #[test]
 fn unbearable_parameters_are_refused_before_any_work() {
-    let bytes =
-        root_slot(&RootKey::generate(ENTROPY), &passphrase("correct horse battery")).encode();
+    let bytes = root_slot(&RootKey::generate(ENTROPY), &passphrase("correct horse battery")).encode();
     for (at, value) in [(8, MEMORY_KIB_MAX + 1), (8, u32::MAX), (12, 65), (16, 65)] {
         let mut altered = bytes.clone();
         altered[at..at + 4].copy_from_slice(&value.to_be_bytes());
-        assert_eq!(
-            Slot::decode(&with_digest(altered)).err(),
-            Some(SlotError::Damaged(SlotDamage::Head))
-        );
+        assert_eq!(Slot::decode(&with_digest(altered)).err(), Some(SlotError::Damaged(SlotDamage::Head)));
     }
     let mut none = bytes;
     none[8..20].fill(0);
@@ -128,8 +115,7 @@ fn the_recovery_slot_opens_with_its_phrase_on_any_node() {
     let slot = Slot::decode(&slot.encode()).unwrap();
     assert_eq!(slot.open_recovery(CLUSTER, &phrase).unwrap().id(), root.id());
     assert_eq!(slot.open_recovery(CLUSTER, &other).err(), Some(SlotError::WrongSecret));
-    let expected =
-        SlotError::OtherPurpose { expected: SlotPurpose::Root, found: SlotPurpose::Recovery };
+    let expected = SlotError::OtherPurpose { expected: SlotPurpose::Root, found: SlotPurpose::Recovery };
     assert_eq!(slot.open_root(CLUSTER, NodeId(0), &key(1)).err(), Some(expected));
 }
 

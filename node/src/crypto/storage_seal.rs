@@ -40,15 +40,8 @@ impl StorageSeal {
         seal_frame(self.key.data_key(), &self.context(kind, object, version), plaintext, &uniq)
     }
 
-    fn open_at(
-        &self,
-        kind: Kind,
-        object: &[u8],
-        version: u64,
-        sealed: &[u8],
-    ) -> Result<Vec<u8>, OpenError> {
-        let mut plaintext =
-            open(self.key.data_key(), &self.context(kind, object, version), sealed)?;
+    fn open_at(&self, kind: Kind, object: &[u8], version: u64, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let mut plaintext = open(self.key.data_key(), &self.context(kind, object, version), sealed)?;
         // The storage layer holds these bytes in ordinary buffers, as it does before sealing them.
         Ok(std::mem::take(&mut *plaintext))
     }
@@ -65,8 +58,7 @@ impl PayloadSeal for StorageSeal {
     }
 
     fn open(&self, index: u64, sealed: &[u8]) -> Result<Vec<u8>, seal::OpenError> {
-        self.open_at(Kind::LogPayload, &index.to_be_bytes(), 0, sealed)
-            .map_err(|_| seal::OpenError::Rejected)
+        self.open_at(Kind::LogPayload, &index.to_be_bytes(), 0, sealed).map_err(|_| seal::OpenError::Rejected)
     }
 }
 
@@ -124,10 +116,7 @@ mod tests {
         assert_eq!(RowSeal::open(&storage, b"patient/1", &row).unwrap(), b"value");
         assert_eq!(PayloadSeal::open(&storage, 8, &payload), Err(seal::OpenError::Rejected));
         assert_eq!(RowSeal::open(&storage, b"patient/2", &row), Err(row_seal::OpenError));
-        assert_eq!(
-            RowSeal::open(&storage, &7_u64.to_be_bytes(), &payload),
-            Err(row_seal::OpenError)
-        );
+        assert_eq!(RowSeal::open(&storage, &7_u64.to_be_bytes(), &payload), Err(row_seal::OpenError));
         for other in [sealing(2, 1, 1), sealing(1, 2, 1), sealing(1, 1, 2)] {
             assert_eq!(RowSeal::open(&other, b"patient/1", &row), Err(row_seal::OpenError));
             assert_eq!(PayloadSeal::open(&other, 7, &payload), Err(seal::OpenError::Rejected));
@@ -137,8 +126,7 @@ mod tests {
     #[test]
     fn the_same_row_written_twice_gives_different_frames_and_both_open() {
         let storage = sealing(1, 1, 1);
-        let (first, second) =
-            (RowSeal::seal(&storage, b"k", b"v"), RowSeal::seal(&storage, b"k", b"v"));
+        let (first, second) = (RowSeal::seal(&storage, b"k", b"v"), RowSeal::seal(&storage, b"k", b"v"));
         assert_ne!(first, second);
         assert_eq!(RowSeal::open(&storage, b"k", &first), RowSeal::open(&storage, b"k", &second));
         assert!(first.len() <= 1 + 256, "the log promises its engine at most 256 bytes more");

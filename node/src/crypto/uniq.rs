@@ -46,11 +46,8 @@ mod tests {
     fn no_uniq_comes_twice_from_threads_that_share_a_source() {
         let source = UniqSource::new(&SystemEntropy);
         let all: Vec<[u8; 32]> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| (0..5_000).map(|_| source.next(b"same")).collect::<Vec<_>>())
-                })
-                .collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..5_000).map(|_| source.next(b"same")).collect::<Vec<_>>())).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 20_000);

@@ -114,7 +114,8 @@ impl<'a> Archive<'a> {
         loop {
             let page = rows::records_of_patient(self.view, patient, None, Order::Ascending, after, PAGE)?;
             for (id, row) in &page {
-                let kept = rows::record_version(self.view, *id, row.version)?.context("a record's version is missing")?;
+                let kept =
+                    rows::record_version(self.view, *id, row.version)?.context("a record's version is missing")?;
                 let bytes = self.open(patient, id.as_bytes(), row.version, Kind::Record, &kept.content)?;
                 write(Document {
                     folder: "records",
@@ -134,7 +135,11 @@ impl<'a> Archive<'a> {
         }
     }
 
-    fn consents(&self, patient: PatientId, write: &mut dyn FnMut(Document) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn consents(
+        &self,
+        patient: PatientId,
+        write: &mut dyn FnMut(Document) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut after = None;
         loop {
             let page = rows::consents_of_patient(self.view, patient, after, PAGE)?;

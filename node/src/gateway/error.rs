@@ -90,12 +90,16 @@ impl Error {
             Self::NotFound(_) => "check the id",
             Self::Rejected(rejection, _) => rejection.help(),
             Self::Sealed => "ask a unit's node, or give this node its root slot's key",
-            Self::Unavailable { .. } => "send it again in a moment, to this or another node; `plantao status` shows why",
+            Self::Unavailable { .. } => {
+                "send it again in a moment, to this or another node; `plantao status` shows why"
+            }
             Self::TooStale { .. } => "allow more, ask another node, or read linearizable",
             Self::Busy => "send it again after a short pause",
             Self::Unknown => "send it again with the same request id: it is done at most once",
             Self::Journal(NoteError::Full) => "restore the connection to the other nodes; the agenda is still readable",
-            Self::Journal(NoteError::Broken) | Self::State(_) => "look at this node's log and disk; ask another node meanwhile",
+            Self::Journal(NoteError::Broken) | Self::State(_) => {
+                "look at this node's log and disk; ask another node meanwhile"
+            }
             Self::Damaged => "read it from another node, and run `plantaod verify` on this one",
         }
     }

@@ -151,7 +151,13 @@ impl Gateway {
         }
     }
 
-    async fn note(&self, actor: &Actor, object: Object, patient: Option<PatientId>, allowed: bool) -> Result<(), Error> {
+    async fn note(
+        &self,
+        actor: &Actor,
+        object: Object,
+        patient: Option<PatientId>,
+        allowed: bool,
+    ) -> Result<(), Error> {
         let read = Read { actor: *actor, at: self.clock().now(), object, patient, allowed };
         Ok(self.journal().note(read).await?)
     }
@@ -307,7 +313,9 @@ impl Gateway {
         let last = found.last().filter(|_| found.len() == limit).cloned();
         if actor.unit.is_some() {
             // A professional who works in two units: the other unit's bookings are not this caller's to see.
-            found.retain(|(_, row)| decide(actor, Module::Agenda, Action::Read, Some(row.slot.unit)) == Decision::Allowed);
+            found.retain(|(_, row)| {
+                decide(actor, Module::Agenda, Action::Read, Some(row.slot.unit)) == Decision::Allowed
+            });
         }
         Ok((found, last))
     }

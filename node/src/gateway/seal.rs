@@ -43,12 +43,7 @@ impl Gateway {
         if text.is_empty() { Sealed::default() } else { self.seal(key, place, text.as_bytes()) }
     }
 
-    pub(super) fn open(
-        &self,
-        key: &DataKey,
-        place: Place<'_>,
-        frame: &Sealed,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(super) fn open(&self, key: &DataKey, place: Place<'_>, frame: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.keyring().open(key, &self.context(place), frame).map_err(|_| Error::Damaged)
     }
 
@@ -70,12 +65,8 @@ impl Gateway {
         frame: &Sealed,
     ) -> Result<DemographicsContent, Error> {
         let key = self.key(KeyOwner::Patient(patient))?.ok_or(Error::NotFound(What::Patient))?;
-        let place = Place {
-            owner: Owner::Patient(patient),
-            object: patient.as_bytes(),
-            version,
-            kind: Kind::Demographics,
-        };
+        let place =
+            Place { owner: Owner::Patient(patient), object: patient.as_bytes(), version, kind: Kind::Demographics };
         content::decode(&self.open(&key, place, frame)?).ok_or(Error::Damaged)
     }
 

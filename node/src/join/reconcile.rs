@@ -35,11 +35,8 @@ async fn step(gateway: &Gateway) -> Result<(), Box<dyn std::error::Error + Send 
         match status.member(id.0) {
             None => {
                 let description = row.description;
-                let member = Member {
-                    name: description.name,
-                    peer_address: description.peer_address,
-                    keyed: description.keyed,
-                };
+                let member =
+                    Member { name: description.name, peer_address: description.peer_address, keyed: description.keyed };
                 consensus.add_learner(id.0, member, deadline).await?;
                 info!(node = id.0, "node added as learner");
             }

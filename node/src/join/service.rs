@@ -50,7 +50,11 @@ impl v1::join_service_server::JoinService for JoinServer {
         let number = match written.outcome {
             Outcome::Confirmed { node: Some(number), .. } => number,
             Outcome::Rejected(rejection) => {
-                return Err(Status::permission_denied(format!("{rejection} (PLT-{}): {}", rejection.code(), rejection.help())));
+                return Err(Status::permission_denied(format!(
+                    "{rejection} (PLT-{}): {}",
+                    rejection.code(),
+                    rejection.help()
+                )));
             }
             _ => return Err(Status::internal("the join has no number")),
         };

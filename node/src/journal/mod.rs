@@ -95,7 +95,8 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`]. A torn last entry is dropped: its answer never left.
     pub fn open(options: Options) -> Result<Self, JournalError> {
-        let (id, segments) = segment::Segments::open(options.directory, options.fresh_id, options.bytes_max, options.seal)?;
+        let (id, segments) =
+            segment::Segments::open(options.directory, options.fresh_id, options.bytes_max, options.seal)?;
         let start = Backlog { written: segments.last(), submitted: segments.first().saturating_sub(1), broken: false };
         let (backlog_sender, backlog) = watch::channel(start);
         let shared = Arc::new(Mutex::new(segments));
@@ -139,8 +140,7 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub fn forget_through(&self, sequence: u64) -> Result<(), JournalError> {
-        let removed =
-            self.shared.lock().unwrap_or_else(PoisonError::into_inner).forget_through(sequence);
+        let removed = self.shared.lock().unwrap_or_else(PoisonError::into_inner).forget_through(sequence);
         self.submitted.send_modify(|backlog| backlog.submitted = backlog.submitted.max(sequence));
         removed
     }

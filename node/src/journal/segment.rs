@@ -3,9 +3,9 @@
 use super::Read;
 use crate::crypto::JournalSeal;
 use crate::storage::fs::{FsError, create_dir_durably, read_bounded, remove_durably, sync_dir, write_durably};
+use plantao_domain::JournalId;
 use plantao_domain::codec;
 use plantao_domain::command::ReadNote;
-use plantao_domain::JournalId;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -136,7 +136,8 @@ impl Segments {
                 break;
             }
             let sequence = first + notes.len() as u64;
-            let note = self.seal.open(sequence, frame).ok().and_then(|plain| codec::decode_row::<ReadNote>(&plain).ok());
+            let note =
+                self.seal.open(sequence, frame).ok().and_then(|plain| codec::decode_row::<ReadNote>(&plain).ok());
             let Some(note) = note.filter(|note| note.sequence == sequence) else { break };
             notes.push(note);
             rest = body.get(length as usize..).unwrap_or_default();
@@ -248,7 +249,8 @@ impl Segments {
     }
 
     pub(super) fn forget_through(&mut self, sequence: u64) -> Result<(), JournalError> {
-        while let Some(segment) = self.segments.front().filter(|segment| segment.last <= sequence && segment.bytes > 0) {
+        while let Some(segment) = self.segments.front().filter(|segment| segment.last <= sequence && segment.bytes > 0)
+        {
             if self.segments.len() == 1 {
                 if segment.bytes < SEGMENT_BYTES && !self.is_full() {
                     break;

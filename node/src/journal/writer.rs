@@ -36,7 +36,8 @@ fn write(segments: &Mutex<Segments>, backlog: &watch::Sender<Backlog>, group: &m
         }
         return;
     }
-    let result = if segments.is_broken() { Err(()) } else { segments.append(group.iter().map(|request| &request.read)) };
+    let result =
+        if segments.is_broken() { Err(()) } else { segments.append(group.iter().map(|request| &request.read)) };
     let last = segments.last();
     drop(segments);
     let answer = match result {

@@ -42,32 +42,22 @@ impl AcknowledgedReport {
 }
 
 /// Looks for each acknowledged write through `cluster`: give it [`Cluster::only`] of the node to prove.
-pub async fn look_for(
-    cluster: &Cluster,
-    stage: &Stage,
-    ledger: &Ledger,
-) -> Result<AcknowledgedReport, Error> {
+pub async fn look_for(cluster: &Cluster, stage: &Stage, ledger: &Ledger) -> Result<AcknowledgedReport, Error> {
     let mut report = AcknowledgedReport::default();
     let bookings = agenda_of(cluster, stage.unit()).await?;
-    let bookings: BTreeMap<Vec<u8>, _> =
-        bookings.into_iter().map(|it| (it.id.to_vec(), it.slot)).collect();
+    let bookings: BTreeMap<Vec<u8>, _> = bookings.into_iter().map(|it| (it.id.to_vec(), it.slot)).collect();
     let mut documents = BTreeMap::new();
     for patient in stage.patients() {
-        let request =
-            v1::ReadRecordsRequest { read: Some(LINEARIZABLE), patient_id: patient.to_wire() };
+        let request = v1::ReadRecordsRequest { read: Some(LINEARIZABLE), patient_id: patient.to_wire() };
         let mut records = cluster.read_records(request).await?;
         loop {
-            let record = records
-                .message()
-                .await
-                .map_err(|_| Error::Protocol("a stream of records that broke"))?;
+            let record = records.message().await.map_err(|_| Error::Protocol("a stream of records that broke"))?;
             let Some(record) = record else { break };
             let head = record.head.ok_or(Error::Protocol("a record without a head"))?;
             documents.insert(head.id.to_vec(), record.document);
         }
     }
-    let mut known: BTreeSet<&[u8]> =
-        ledger.undecided.iter().map(|id| id.as_bytes().as_slice()).collect();
+    let mut known: BTreeSet<&[u8]> = ledger.undecided.iter().map(|id| id.as_bytes().as_slice()).collect();
     for done in &ledger.acknowledged {
         let id = done.id.as_bytes().as_slice();
         known.insert(id);
@@ -129,13 +119,11 @@ impl OverlapReport {
 /// Reads the agendas of all units and looks for overlaps across them. An encaixe overlaps on purpose and is left out,
 /// except for its patient.
 pub async fn overlaps(cluster: &Cluster) -> Result<OverlapReport, Error> {
-    let mut units =
-        pin!(cluster.units(v1::ListUnitsRequest { read: Some(LINEARIZABLE), page: None }));
+    let mut units = pin!(cluster.units(v1::ListUnitsRequest { read: Some(LINEARIZABLE), page: None }));
     let mut all = Vec::new();
     let mut count = 0;
     while let Some(unit) = units.try_next().await? {
-        let unit =
-            Id::from_wire(&unit.id).map_err(|_| Error::Protocol("an id of another length"))?;
+        let unit = Id::from_wire(&unit.id).map_err(|_| Error::Protocol("an id of another length"))?;
         all.extend(agenda_of(cluster, unit).await?);
         count += 1;
     }
@@ -146,9 +134,7 @@ fn count_overlaps(appointments: &[v1::Appointment]) -> OverlapReport {
     let occupying = |appointment: &&v1::Appointment| {
         matches!(
             appointment.state(),
-            v1::AppointmentState::Booked
-                | v1::AppointmentState::Arrived
-                | v1::AppointmentState::Closed
+            v1::AppointmentState::Booked | v1::AppointmentState::Arrived | v1::AppointmentState::Closed
         )
     };
     let occupying: Vec<_> = appointments.iter().filter(occupying).collect();
@@ -158,9 +144,7 @@ fn count_overlaps(appointments: &[v1::Appointment]) -> OverlapReport {
         appointments: appointments.len() as u64,
         practitioners: pairs(planned(), |_, slot| slot.practitioner_id.to_vec()),
         rooms: pairs(planned(), |_, slot| slot.room_id.to_vec()),
-        patients: pairs(occupying.iter().copied(), |appointment, _| {
-            appointment.patient_id.to_vec()
-        }),
+        patients: pairs(occupying.iter().copied(), |appointment, _| appointment.patient_id.to_vec()),
     }
 }
 
@@ -192,21 +176,9 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn appointment(
-        start_ms: i64,
-        end_ms: i64,
-        practitioner: u8,
-        room: u8,
-        patient: u8,
-    ) -> v1::Appointment {
+    fn appointment(start_ms: i64, end_ms: i64, practitioner: u8, room: u8, patient: u8) -> v1::Appointment {
         let id = |byte: u8| Bytes::from(vec![byte; 16]);
-        let slot = v1::Slot {
-            unit_id: id(0),
-            practitioner_id: id(practitioner),
-            room_id: id(room),
-            start_ms,
-            end_ms,
-        };
+        let slot = v1::Slot { unit_id: id(0), practitioner_id: id(practitioner), room_id: id(room), start_ms, end_ms };
         v1::Appointment {
             patient_id: id(patient),
             slot: Some(slot),
@@ -227,30 +199,16 @@ mod tests {
         assert_eq!(found(appointment(-5, 20, 2, 1, 2)), (0, 1, 0));
         assert_eq!(found(appointment(3, 4, 2, 2, 1)), (0, 0, 1));
         let cancelled = v1::AppointmentState::Cancelled.into();
-        assert_eq!(
-            found(v1::Appointment { state: cancelled, ..appointment(0, 10, 1, 1, 1) }),
-            (0, 0, 0)
-        );
-        assert_eq!(
-            found(v1::Appointment { encaixe: true, ..appointment(0, 10, 1, 1, 1) }),
-            (0, 0, 1)
-        );
+        assert_eq!(found(v1::Appointment { state: cancelled, ..appointment(0, 10, 1, 1, 1) }), (0, 0, 0));
+        assert_eq!(found(v1::Appointment { encaixe: true, ..appointment(0, 10, 1, 1, 1) }), (0, 0, 1));
     }
 
     // A long booking hides behind a short one that ends earlier: the neighbour alone is not enough to look at.
     #[test]
     fn an_overlap_with_other_than_the_neighbour_is_seen() {
-        let all = [
-            appointment(0, 100, 1, 1, 1),
-            appointment(5, 6, 2, 2, 2),
-            appointment(50, 60, 1, 3, 3),
-        ];
+        let all = [appointment(0, 100, 1, 1, 1), appointment(5, 6, 2, 2, 2), appointment(50, 60, 1, 3, 3)];
         assert_eq!(count_overlaps(&all).practitioners, 1);
-        let all = [
-            appointment(0, 100, 1, 1, 1),
-            appointment(10, 20, 1, 2, 2),
-            appointment(30, 40, 1, 3, 3),
-        ];
+        let all = [appointment(0, 100, 1, 1, 1), appointment(10, 20, 1, 2, 2), appointment(30, 40, 1, 3, 3)];
         assert_eq!(count_overlaps(&all).practitioners, 2);
     }
 
@@ -258,12 +216,7 @@ mod tests {
     fn nothing_to_look_at_is_no_proof() {
         assert!(!OverlapReport::default().holds());
         assert!(!AcknowledgedReport::default().holds());
-        let lost = AcknowledgedReport {
-            records: 2,
-            found: 1,
-            missing: 1,
-            ..AcknowledgedReport::default()
-        };
+        let lost = AcknowledgedReport { records: 2, found: 1, missing: 1, ..AcknowledgedReport::default() };
         assert!(!lost.holds());
     }
 }

@@ -92,13 +92,7 @@ impl NodeSpec {
 
     /// An off-site node: votes, opens nothing, leads last.
     pub fn off_site(name: &str) -> Self {
-        Self {
-            medium: "hdd".to_owned(),
-            engine: Engine::Sled,
-            keyed: false,
-            prefer_leader: false,
-            ..Self::unit(name)
-        }
+        Self { medium: "hdd".to_owned(), engine: Engine::Sled, keyed: false, prefer_leader: false, ..Self::unit(name) }
     }
 }
 
@@ -133,8 +127,7 @@ pub(super) fn pick_ports(count: usize) -> Result<Vec<Ports>, Error> {
     if ports.len() < count * 4 {
         return Err(Error::NoPorts);
     }
-    let four =
-        |four: &[u16]| Ports { public: four[0], admin: four[1], peer: four[2], metrics: four[3] };
+    let four = |four: &[u16]| Ports { public: four[0], admin: four[1], peer: four[2], metrics: four[3] };
     Ok(ports.chunks_exact(4).map(four).collect())
 }
 
@@ -165,12 +158,7 @@ impl NodeFiles {
     }
 
     /// Makes the directories, the keys and the configuration. The data directory is the node's own to make.
-    pub(super) fn write(
-        &self,
-        spec: &NodeSpec,
-        ports: &Ports,
-        timers: Timers,
-    ) -> Result<(), Error> {
+    pub(super) fn write(&self, spec: &NodeSpec, ports: &Ports, timers: Timers) -> Result<(), Error> {
         for directory in [&self.tls, &self.keys] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(Error::file("make", directory))?;
@@ -209,8 +197,7 @@ impl NodeFiles {
             storage: StorageSection { engine: spec.engine },
             raft: RaftSection { timers, prefer_leader: spec.prefer_leader },
         };
-        let text = toml::to_string(&config)
-            .map_err(|_| Error::PathNotText { path: self.directory.clone() })?;
+        let text = toml::to_string(&config).map_err(|_| Error::PathNotText { path: self.directory.clone() })?;
         write_private(&self.config, text.as_bytes())
     }
 }
@@ -309,17 +296,14 @@ impl Description {
 
     pub(super) fn read(network: &Path) -> Result<Self, Error> {
         let path = Self::path(network);
-        let metadata =
-            fs::metadata(&path).map_err(|_| Error::NotANetwork { path: network.to_owned() })?;
+        let metadata = fs::metadata(&path).map_err(|_| Error::NotANetwork { path: network.to_owned() })?;
         if metadata.len() > DESCRIPTION_BYTES_MAX {
             return Err(Error::NotANetwork { path: network.to_owned() });
         }
         let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
-        let description: Self =
-            serde_json::from_slice(&bytes).map_err(|source| Error::Description { path, source })?;
+        let description: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Description { path, source })?;
         // Names become paths: a file that was tampered with must not lead out of the directory.
-        let plain =
-            |node: &DescribedNode| node.spec.name.parse::<plantao_client::identity::Slug>().is_ok();
+        let plain = |node: &DescribedNode| node.spec.name.parse::<plantao_client::identity::Slug>().is_ok();
         if description.nodes.iter().all(plain) {
             Ok(description)
         } else {
@@ -329,8 +313,8 @@ impl Description {
 
     pub(super) fn write(&self, network: &Path) -> Result<(), Error> {
         let path = Self::path(network);
-        let bytes = serde_json::to_vec_pretty(self)
-            .map_err(|source| Error::Description { path: path.clone(), source })?;
+        let bytes =
+            serde_json::to_vec_pretty(self).map_err(|source| Error::Description { path: path.clone(), source })?;
         let temporary = network.join("network.json.new");
         write_private(&temporary, &bytes)?;
         fs::rename(&temporary, &path).map_err(Error::file("write", &path))
@@ -346,8 +330,7 @@ mod tests {
     #[test]
     fn ports_differ_and_lie_below_those_of_outgoing_connections() {
         let ports = pick_ports(3).unwrap();
-        let mut all: Vec<u16> =
-            ports.iter().flat_map(|p| [p.public, p.admin, p.peer, p.metrics]).collect();
+        let mut all: Vec<u16> = ports.iter().flat_map(|p| [p.public, p.admin, p.peer, p.metrics]).collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 12);
@@ -358,16 +341,11 @@ mod tests {
     fn keys_are_private_and_an_off_site_node_gets_no_root_slot() {
         let dir = tempfile::tempdir().unwrap();
         let ports = Ports { public: 1, admin: 2, peer: 3, metrics: 4 };
-        for (spec, root) in [(NodeSpec::unit("centro"), true), (NodeSpec::off_site("cofre"), false)]
-        {
+        for (spec, root) in [(NodeSpec::unit("centro"), true), (NodeSpec::off_site("cofre"), false)] {
             let files = NodeFiles::of(dir.path(), &spec.name);
             files.write(&spec, &ports, Timers::Lan).unwrap();
             let text = fs::read_to_string(&files.config).unwrap();
-            assert!(
-                text.contains("timers = \"lan\"")
-                    && text.contains("peer_address = \"127.0.0.1:3\""),
-                "{text}"
-            );
+            assert!(text.contains("timers = \"lan\"") && text.contains("peer_address = \"127.0.0.1:3\""), "{text}");
             assert_eq!(text.contains("root.key"), root, "{text}");
             assert_eq!(files.keys.join("root.key").exists(), root);
             let key = fs::metadata(files.keys.join("storage.key")).unwrap();
@@ -383,14 +361,10 @@ mod tests {
         let ports = Ports { public: 1, admin: 2, peer: 3, metrics: 4 };
         for (name, good) in [("centro", true), ("../x", false)] {
             let node = DescribedNode { spec: NodeSpec::unit(name), id: 1, ports };
-            let description =
-                Description { cluster: "demo".to_owned(), timers: Timers::Wan, nodes: vec![node] };
+            let description = Description { cluster: "demo".to_owned(), timers: Timers::Wan, nodes: vec![node] };
             description.write(dir.path()).unwrap();
             let read = Description::read(dir.path());
-            assert_eq!(
-                read.is_ok_and(|read| read.nodes[0].id == 1 && read.nodes[0].ports == ports),
-                good
-            );
+            assert_eq!(read.is_ok_and(|read| read.nodes[0].id == 1 && read.nodes[0].ports == ports), good);
         }
     }
 }

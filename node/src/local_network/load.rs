@@ -169,8 +169,7 @@ impl Load {
         let shared = Arc::new(Shared::default());
         let policy = RetryPolicy { write_lifetime: WRITE_LIFETIME, ..RetryPolicy::default() };
         let endpoints = cluster.addresses().len();
-        let clusters =
-            (0..endpoints).map(|nth| cluster.with_policy(policy.clone()).spread(nth)).collect();
+        let clusters = (0..endpoints).map(|nth| cluster.with_policy(policy.clone()).spread(nth)).collect();
         let sending = tokio::spawn(send(clusters, stage.clone(), Arc::clone(&shared), *options));
         Ok(Self { stage, shared, sending })
     }
@@ -235,9 +234,7 @@ async fn write(cluster: &Cluster, stage: &Stage, shared: &Shared, nth: u64) {
         Ok(Written { attempts, .. }) => {
             ledger.acknowledged.push(Acknowledged { id, object, nth, at, attempts });
         }
-        Err(plantao_client::Error::Refused(refusal)) if refusal.held.is_some() => {
-            ledger.refused += 1
-        }
+        Err(plantao_client::Error::Refused(refusal)) if refusal.held.is_some() => ledger.refused += 1,
         // The client has tried under one request id for the whole life of the request.
         Err(plantao_client::Error::Unknown { .. }) => ledger.undecided.push(id),
         Err(error) => {
@@ -254,25 +251,17 @@ fn object(nth: u64) -> Object {
 /// The document of the `nth` write.
 pub(super) fn document(nth: u64) -> Bytes {
     let note = "Evolução de carga: ".to_owned() + &"sem intercorrências; ".repeat(8);
-    Bytes::from(format!(
-        "{{\"resourceType\":\"Observation\",\"id\":\"carga-{nth}\",\"note\":\"{note}\"}}"
-    ))
+    Bytes::from(format!("{{\"resourceType\":\"Observation\",\"id\":\"carga-{nth}\",\"note\":\"{note}\"}}"))
 }
 
 impl Stage {
     async fn prepare(cluster: &Cluster) -> Result<Self, plantao_client::Error> {
         let random = || Id::random().map_err(plantao_client::Error::Randomness);
         let ids = || (0..COLUMNS).map(|_| random()).collect::<Result<Vec<_>, _>>();
-        let stage =
-            Self { unit: random()?, practitioners: ids()?, rooms: ids()?, patients: ids()? };
+        let stage = Self { unit: random()?, practitioners: ids()?, rooms: ids()?, patients: ids()? };
         let slug = format!("carga-{}", &stage.unit.to_string()[..8]);
         let unit_id = stage.unit.to_wire();
-        let unit = v1::Unit {
-            id: unit_id.clone(),
-            slug: slug.clone(),
-            name: slug,
-            document: Bytes::new(),
-        };
+        let unit = v1::Unit { id: unit_id.clone(), slug: slug.clone(), name: slug, document: Bytes::new() };
         cluster.register_unit(v1::RegisterUnitRequest { header: None, unit: Some(unit) }).await?;
         for (nth, id) in stage.practitioners.iter().enumerate() {
             let practitioner = v1::Practitioner {
@@ -281,8 +270,7 @@ impl Stage {
                 name: format!("Profissional de carga {nth}"),
                 ..v1::Practitioner::default()
             };
-            let request =
-                v1::RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) };
+            let request = v1::RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) };
             cluster.register_practitioner(request).await?;
         }
         for (nth, id) in stage.rooms.iter().enumerate() {
@@ -292,15 +280,11 @@ impl Stage {
                 name: format!("Sala de carga {nth}"),
                 ..v1::Room::default()
             };
-            cluster
-                .register_room(v1::RegisterRoomRequest { header: None, room: Some(room) })
-                .await?;
+            cluster.register_room(v1::RegisterRoomRequest { header: None, room: Some(room) }).await?;
         }
         for (nth, id) in stage.patients.iter().enumerate() {
-            let demographics = v1::Demographics {
-                name: format!("Paciente de carga {nth}"),
-                ..v1::Demographics::default()
-            };
+            let demographics =
+                v1::Demographics { name: format!("Paciente de carga {nth}"), ..v1::Demographics::default() };
             let request = v1::RegisterPatientRequest {
                 header: None,
                 patient_id: id.to_wire(),
@@ -357,15 +341,8 @@ mod tests {
     use super::*;
 
     fn stage() -> Stage {
-        let ids = |kind: u8| {
-            (0..COLUMNS as u8).map(|nth| Id::from_bytes([kind * 16 + nth; 16])).collect()
-        };
-        Stage {
-            unit: Id::from_bytes([1; 16]),
-            practitioners: ids(2),
-            rooms: ids(3),
-            patients: ids(4),
-        }
+        let ids = |kind: u8| (0..COLUMNS as u8).map(|nth| Id::from_bytes([kind * 16 + nth; 16])).collect();
+        Stage { unit: Id::from_bytes([1; 16]), practitioners: ids(2), rooms: ids(3), patients: ids(4) }
     }
 
     #[test]
@@ -373,10 +350,7 @@ mod tests {
         let stage = stage();
         let mut seen = std::collections::BTreeSet::new();
         for nth in (0..4_000).step_by(4) {
-            let (a, b) = (
-                stage.booking(Id::from_bytes([5; 16]), nth),
-                stage.booking(Id::from_bytes([6; 16]), nth + 1),
-            );
+            let (a, b) = (stage.booking(Id::from_bytes([5; 16]), nth), stage.booking(Id::from_bytes([6; 16]), nth + 1));
             assert_eq!((object(nth), object(nth + 1)), (Object::Booking, Object::Booking));
             assert_eq!((a.slot.clone(), &a.patient_id), (b.slot, &b.patient_id));
             let slot = a.slot.unwrap();

@@ -80,20 +80,13 @@ fn command(program: &Path, files: &NodeFiles, command: &'static str) -> Result<C
 }
 
 impl Running {
-    pub(super) fn spawn(
-        program: &Path,
-        node: &str,
-        files: &NodeFiles,
-        settings: &[String],
-    ) -> Result<Self, Error> {
+    pub(super) fn spawn(program: &Path, node: &str, files: &NodeFiles, settings: &[String]) -> Result<Self, Error> {
         let mut process = command(program, files, "run")?;
         for setting in settings {
             process.arg("--set").arg(setting);
         }
         let started = Instant::now();
-        let mut child = process
-            .spawn()
-            .map_err(|source| Error::Spawn { program: program.to_owned(), source })?;
+        let mut child = process.spawn().map_err(|source| Error::Spawn { program: program.to_owned(), source })?;
         let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
         Ok(Self { node: node.to_owned(), log: files.log.clone(), child, lines, started })
     }
@@ -130,9 +123,7 @@ impl Running {
 
     async fn ended(&mut self, command: &'static str) -> Error {
         match timeout(NODE_TIME_MAX, self.child.wait()).await {
-            Ok(Ok(status)) => {
-                Error::Ended { node: self.node.clone(), command, status, tail: tail(&self.log) }
-            }
+            Ok(Ok(status)) => Error::Ended { node: self.node.clone(), command, status, tail: tail(&self.log) },
             _ => Error::Said { node: self.node.clone(), command, line: String::new() },
         }
     }
@@ -158,10 +149,7 @@ impl Running {
         self.send_kill()?;
         match timeout(NODE_TIME_MAX, self.child.wait()).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(Error::TimedOut {
-                what: format!("the end of {}", self.node),
-                waited: NODE_TIME_MAX,
-            }),
+            Err(_) => Err(Error::TimedOut { what: format!("the end of {}", self.node), waited: NODE_TIME_MAX }),
         }
     }
 
@@ -187,8 +175,7 @@ pub(super) async fn run_once(
 ) -> Result<Vec<String>, Error> {
     let mut process = command(program, files, name)?;
     process.args(arguments);
-    let mut child =
-        process.spawn().map_err(|source| Error::Spawn { program: program.to_owned(), source })?;
+    let mut child = process.spawn().map_err(|source| Error::Spawn { program: program.to_owned(), source })?;
     let mut said = Vec::new();
     let running = async {
         if let Some(stdout) = child.stdout.take() {
@@ -204,17 +191,9 @@ pub(super) async fn run_once(
     };
     match timeout(NODE_TIME_MAX, running).await {
         Ok(Ok(status)) if status.success() => Ok(said),
-        Ok(Ok(status)) => Err(Error::Ended {
-            node: node.to_owned(),
-            command: name,
-            status,
-            tail: tail(&files.log),
-        }),
+        Ok(Ok(status)) => Err(Error::Ended { node: node.to_owned(), command: name, status, tail: tail(&files.log) }),
         Ok(Err(source)) => Err(Error::Spawn { program: program.to_owned(), source }),
-        Err(_) => Err(Error::TimedOut {
-            what: format!("`plantaod {name}` of {node}"),
-            waited: NODE_TIME_MAX,
-        }),
+        Err(_) => Err(Error::TimedOut { what: format!("`plantaod {name}` of {node}"), waited: NODE_TIME_MAX }),
     }
 }
 
@@ -247,17 +226,9 @@ mod tests {
 
     #[test]
     fn the_ready_line_is_read_and_anything_else_is_not() {
-        let ready = parse_ready(
-            "ready node=2 public=127.0.0.1:1 admin=127.0.0.1:2 peer=127.0.0.1:3 more=x",
-        )
-        .unwrap();
+        let ready = parse_ready("ready node=2 public=127.0.0.1:1 admin=127.0.0.1:2 peer=127.0.0.1:3 more=x").unwrap();
         assert_eq!((ready.node, ready.peer.as_str()), (2, "127.0.0.1:3"));
-        for bad in [
-            "",
-            "ready",
-            "ready node=x public=a admin=b peer=c",
-            "node=1 public=a admin=b peer=c ready",
-        ] {
+        for bad in ["", "ready", "ready node=x public=a admin=b peer=c", "node=1 public=a admin=b peer=c ready"] {
             assert_eq!(parse_ready(bad), None, "{bad}");
         }
     }
@@ -304,9 +275,7 @@ mod tests {
         let pid = running.pid().unwrap();
         drop(running);
         let deadline = Instant::now() + Duration::from_secs(30);
-        while fs::read_to_string(format!("/proc/{pid}/stat"))
-            .is_ok_and(|stat| !stat.contains(") Z "))
-        {
+        while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
             assert!(Instant::now() < deadline, "the process outlives its handle");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -45,10 +45,7 @@ fn check_hops(hops: u32) -> Result<(), Status> {
 
 #[tonic::async_trait]
 impl ForwardService for PeerForwardService {
-    async fn propose(
-        &self,
-        request: Request<wire::ProposeRequest>,
-    ) -> Result<Response<wire::ProposeResponse>, Status> {
+    async fn propose(&self, request: Request<wire::ProposeRequest>) -> Result<Response<wire::ProposeResponse>, Status> {
         let caller = Caller::of(&request)?;
         let wire::ProposeRequest { header, envelope, hops } = request.into_inner();
         let from = self.gate.admit(caller, header.as_ref())?;
@@ -74,10 +71,7 @@ impl ForwardService for PeerForwardService {
         Ok(Response::new(wire_read(index)))
     }
 
-    async fn hello(
-        &self,
-        request: Request<wire::HelloRequest>,
-    ) -> Result<Response<wire::HelloResponse>, Status> {
+    async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloResponse>, Status> {
         let caller = Caller::of(&request)?;
         self.gate.admit(caller, request.into_inner().header.as_ref())?;
         let consensus = self.forwarder.consensus();

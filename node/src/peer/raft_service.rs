@@ -47,9 +47,9 @@ fn failed(error: InboundError) -> Status {
 
 fn snapshot_failed(error: snapshot::Error) -> Status {
     match error {
-        snapshot::Error::Damaged { .. }
-        | snapshot::Error::OutOfOrder { .. }
-        | snapshot::Error::Incomplete { .. } => Status::data_loss(error.to_string()),
+        snapshot::Error::Damaged { .. } | snapshot::Error::OutOfOrder { .. } | snapshot::Error::Incomplete { .. } => {
+            Status::data_loss(error.to_string())
+        }
         snapshot::Error::File(_) | snapshot::Error::State(_) => {
             Status::internal("the snapshot cannot be stored on this node's disk")
         }
@@ -58,9 +58,7 @@ fn snapshot_failed(error: snapshot::Error) -> Status {
 
 #[allow(clippy::result_large_err)]
 fn snapshot_id(description: &[u8]) -> Result<SnapshotId, Status> {
-    description
-        .try_into()
-        .map_err(|_| Status::invalid_argument("the description of the snapshot is not its id"))
+    description.try_into().map_err(|_| Status::invalid_argument("the description of the snapshot is not its id"))
 }
 
 /// Disk work, off the async threads.
@@ -75,30 +73,21 @@ async fn blocking<T: Send + 'static>(
 
 #[tonic::async_trait]
 impl RaftService for PeerRaftService {
-    async fn append(
-        &self,
-        request: Request<wire::AppendRequest>,
-    ) -> Result<Response<wire::AppendResponse>, Status> {
+    async fn append(&self, request: Request<wire::AppendRequest>) -> Result<Response<wire::AppendResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let from = self.gate.admit(caller, request.header.as_ref())?;
         self.consensus.on_append(from, request).await.map(Response::new).map_err(failed)
     }
 
-    async fn vote(
-        &self,
-        request: Request<wire::VoteRequest>,
-    ) -> Result<Response<wire::VoteResponse>, Status> {
+    async fn vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let from = self.gate.admit(caller, request.header.as_ref())?;
         self.consensus.on_vote(from, request).await.map(Response::new).map_err(failed)
     }
 
-    async fn pre_vote(
-        &self,
-        request: Request<wire::VoteRequest>,
-    ) -> Result<Response<wire::VoteResponse>, Status> {
+    async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Result<Response<wire::VoteResponse>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let from = self.gate.admit(caller, request.header.as_ref())?;
@@ -121,8 +110,7 @@ impl RaftService for PeerRaftService {
     ) -> Result<Response<wire::InstallSnapshotResponse>, Status> {
         let caller = Caller::of(&request)?;
         let mut parts = request.into_inner();
-        let Some(wire::SnapshotPart { part: Some(Part::Header(header)) }) = parts.message().await?
-        else {
+        let Some(wire::SnapshotPart { part: Some(Part::Header(header)) }) = parts.message().await? else {
             return Err(Status::invalid_argument("a snapshot begins with its header"));
         };
         let from = self.gate.admit(caller, header.header.as_ref())?;
@@ -161,8 +149,8 @@ async fn receive(
     while let Some(wire::SnapshotPart { part }) = parts.message().await? {
         match part {
             Some(Part::Data(data)) => {
-                let number = u32::try_from(data.part)
-                    .map_err(|_| Status::invalid_argument("no snapshot has so many parts"))?;
+                let number =
+                    u32::try_from(data.part).map_err(|_| Status::invalid_argument("no snapshot has so many parts"))?;
                 receiver = blocking(move || {
                     receiver.take(number, &data.rows)?;
                     Ok(receiver)

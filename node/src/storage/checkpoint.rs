@@ -84,16 +84,12 @@ impl Checkpoint {
             Err(error) => return Err(error),
         };
         let slots = [bytes.get(..SLOT_BYTES), bytes.get(SLOT_BYTES..)];
-        let newest =
-            slots.into_iter().flatten().filter_map(decode).max_by_key(|(sequence, _)| *sequence);
+        let newest = slots.into_iter().flatten().filter_map(decode).max_by_key(|(sequence, _)| *sequence);
         Ok(match newest {
             None => Found::Damaged,
-            Some((sequence, record)) => Found::Valid(Box::new(Self {
-                file: open(path)?,
-                path: path.to_owned(),
-                sequence,
-                record,
-            })),
+            Some((sequence, record)) => {
+                Found::Valid(Box::new(Self { file: open(path)?, path: path.to_owned(), sequence, record }))
+            }
         })
     }
 
@@ -137,10 +133,7 @@ fn encode(sequence: u64, record: &Record) -> Vec<u8> {
         EngineKind::Sled => 2,
     });
     bytes.extend_from_slice(&record.generation.to_be_bytes());
-    bytes.extend_from_slice(&meta::encode(&StateMeta {
-        membership: Vec::new(),
-        ..record.meta.clone()
-    }));
+    bytes.extend_from_slice(&meta::encode(&StateMeta { membership: Vec::new(), ..record.meta.clone() }));
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
     bytes.resize(SLOT_BYTES, 0);
@@ -181,18 +174,10 @@ mod tests {
 
     fn record(index: u64) -> Record {
         Record {
-            owner: Owner {
-                cluster: ClusterId::from_bytes([7; 16]),
-                incarnation: 1,
-                node: NodeId(3),
-            },
+            owner: Owner { cluster: ClusterId::from_bytes([7; 16]), incarnation: 1, node: NodeId(3) },
             engine: EngineKind::Sled,
             generation: 9,
-            meta: StateMeta {
-                applied: Some(EntryId { term: 1, node: 3, index }),
-                rows: 4,
-                ..StateMeta::default()
-            },
+            meta: StateMeta { applied: Some(EntryId { term: 1, node: 3, index }), rows: 4, ..StateMeta::default() },
         }
     }
 

@@ -171,14 +171,7 @@ impl DataDir {
     /// Creates the root and every named directory except `log`, which [`Wal::create`](crate::storage) makes:
     /// a log directory that appeared by itself would look like a log that was lost.
     pub fn create(&self) -> Result<(), FsError> {
-        for path in [
-            self.root.clone(),
-            self.state(),
-            self.snapshots(),
-            self.slots(),
-            self.journal(),
-            self.chunks(),
-        ] {
+        for path in [self.root.clone(), self.state(), self.snapshots(), self.slots(), self.journal(), self.chunks()] {
             create_dir_durably(&path)?;
         }
         Ok(())

@@ -61,15 +61,9 @@ mod tests {
         assert!(!is_domain_key(&snapshot_context(&[0x10; 16], 0)));
         assert!(!is_domain_key(DOMAIN_TO));
         assert!(is_domain_key(DOMAIN_FROM) && is_domain_key(&[0xEF, 0xFF]));
-        assert!(
-            is_domain_key(&[0x10; KEY_BYTES_MAX]) && !is_domain_key(&[0x10; KEY_BYTES_MAX + 1])
-        );
-        let mut keys = vec![
-            part_key(b"\x10a", 0),
-            part_key(b"\x10a", 256),
-            part_key(b"\x10a\0", 0),
-            part_key(b"\x10", 0),
-        ];
+        assert!(is_domain_key(&[0x10; KEY_BYTES_MAX]) && !is_domain_key(&[0x10; KEY_BYTES_MAX + 1]));
+        let mut keys =
+            vec![part_key(b"\x10a", 0), part_key(b"\x10a", 256), part_key(b"\x10a\0", 0), part_key(b"\x10", 0)];
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), 4);

@@ -36,13 +36,7 @@ impl DirectoryLock {
     /// two processes hold two files of one name.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file, path: path.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held { path: path.to_owned() }),

@@ -249,11 +249,7 @@ pub fn open(options: &Options, snapshots: &Snapshots) -> Result<Opened, OpenErro
 }
 
 /// [`open`] with other engines: tests put faults between.
-pub(crate) fn open_with(
-    options: &Options,
-    snapshots: &Snapshots,
-    engines: OpenEngine,
-) -> Result<Opened, OpenError> {
+pub(crate) fn open_with(options: &Options, snapshots: &Snapshots, engines: OpenEngine) -> Result<Opened, OpenError> {
     create_dir_durably(&options.dir)?;
     let path = options.dir.join(CHECKPOINT);
     let (file, checkpoint) = match Checkpoint::read(&path)? {
@@ -346,16 +342,11 @@ impl Opening<'_> {
                 _ => self.found.generations.last().copied().unwrap_or_default(),
             };
             let dir = generation_dir(&self.options.dir, generation);
-            if generation == named {
-                set_aside(&self.options.dir, &dir)?
-            } else {
-                remove_tree(&dir)?
-            }
+            if generation == named { set_aside(&self.options.dir, &dir)? } else { remove_tree(&dir)? }
         }
         let (store, from) = match self.snapshots.current() {
             Some(snapshot) => {
-                let mut rows =
-                    snapshot.rows().map_err(|_| OpenError::Rebuild(Error::SnapshotMismatch))?;
+                let mut rows = snapshot.rows().map_err(|_| OpenError::Rebuild(Error::SnapshotMismatch))?;
                 (self.fresh(snapshot.meta(), &mut rows)?, snapshot.meta().applied)
             }
             None => (self.fresh(&StateMeta::default(), &mut NoRows)?, None),
@@ -364,11 +355,7 @@ impl Opening<'_> {
     }
 
     /// A new generation with these rows. CHECKPOINT comes last: a crash before it starts over.
-    fn fresh(
-        &mut self,
-        meta: &StateMeta,
-        rows: &mut dyn RowSource,
-    ) -> Result<SealedState, OpenError> {
+    fn fresh(&mut self, meta: &StateMeta, rows: &mut dyn RowSource) -> Result<SealedState, OpenError> {
         let named = match &self.found.checkpoint {
             FoundCheckpoint::Valid(record) => record.generation,
             _ => 0,
@@ -377,8 +364,8 @@ impl Opening<'_> {
         let generation = highest.saturating_add(1);
         let options = self.options;
         let dir = generation_dir(&options.dir, generation);
-        let cell = fill::fill(&self.engines, options.engine, dir, &*options.seal, meta, rows)
-            .map_err(OpenError::Rebuild)?;
+        let cell =
+            fill::fill(&self.engines, options.engine, dir, &*options.seal, meta, rows).map_err(OpenError::Rebuild)?;
         let record = Record {
             owner: options.owner,
             engine: options.engine,
@@ -394,14 +381,7 @@ impl Opening<'_> {
 
     fn store(&self, file: Checkpoint, cell: Cell, meta: StateMeta) -> SealedState {
         let Options { dir, engine, seal, .. } = self.options;
-        SealedState::new(
-            dir,
-            *engine,
-            Arc::clone(seal),
-            Arc::clone(&self.engines),
-            file,
-            (cell, meta),
-        )
+        SealedState::new(dir, *engine, Arc::clone(seal), Arc::clone(&self.engines), file, (cell, meta))
     }
 
     fn note_opening(&self) -> Result<(), FsError> {
@@ -440,8 +420,7 @@ fn numbered(dir: &Path, prefix: &str) -> Result<Vec<u64>, FsError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
         let name = entry.map_err(failed("list", dir))?.file_name();
-        if let Some(number) = name.to_str().and_then(|name| name.strip_prefix(prefix)?.parse().ok())
-        {
+        if let Some(number) = name.to_str().and_then(|name| name.strip_prefix(prefix)?.parse().ok()) {
             numbers.push(number);
         }
     }

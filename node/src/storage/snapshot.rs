@@ -16,9 +16,7 @@ use super::fs::{FsError, TEMPORARY_SUFFIX, create_dir_durably, rename_durably, s
 use super::keyspaces::snapshot_context;
 use super::row_seal::RowSeal;
 use super::state::meta::{self, META_BYTES, Reader};
-use super::state::{
-    EntryId, Error as StateError, Frozen, RowSource, StateMeta, StateStore, digest, fill,
-};
+use super::state::{EntryId, Error as StateError, Frozen, RowSource, StateMeta, StateStore, digest, fill};
 use plantao_domain::view::Row;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -128,9 +126,7 @@ impl Intake {
                 let mut last = self.last_key.clone();
                 let (mut rows, mut content) = (self.rows, self.content);
                 for (key, value) in decode_rows(reader.0)? {
-                    if last.as_ref().is_some_and(|last| *last >= key)
-                        || fill::check_row(&key, Some(&value)).is_err()
-                    {
+                    if last.as_ref().is_some_and(|last| *last >= key) || fill::check_row(&key, Some(&value)).is_err() {
                         return None;
                     }
                     rows += 1;
@@ -180,10 +176,8 @@ fn header_part(id: &SnapshotId, meta: &StateMeta) -> Vec<u8> {
 fn rows_part(rows: &[Row]) -> Vec<u8> {
     let mut part = vec![ROWS];
     for (key, value) in rows {
-        let key_length =
-            u16::try_from(key.len()).expect("domain keys are at most KEY_BYTES_MAX long");
-        let value_length =
-            u32::try_from(value.len()).expect("values are at most ROW_BYTES_MAX long");
+        let key_length = u16::try_from(key.len()).expect("domain keys are at most KEY_BYTES_MAX long");
+        let value_length = u32::try_from(value.len()).expect("values are at most ROW_BYTES_MAX long");
         part.extend_from_slice(&key_length.to_be_bytes());
         part.extend_from_slice(&value_length.to_be_bytes());
         part.extend_from_slice(key);
@@ -216,10 +210,7 @@ pub struct VerifiedSnapshot {
 
 impl std::fmt::Debug for VerifiedSnapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VerifiedSnapshot")
-            .field("applied", &self.meta.applied)
-            .field("parts", &self.parts)
-            .finish()
+        f.debug_struct("VerifiedSnapshot").field("applied", &self.meta.applied).field("parts", &self.parts).finish()
     }
 }
 
@@ -241,19 +232,9 @@ impl VerifiedSnapshot {
                 return Err(Error::Damaged { part: number });
             }
         }
-        let meta = intake
-            .meta
-            .filter(|_| frames.at == length)
-            .ok_or(Error::Damaged { part: intake.next })?;
+        let meta = intake.meta.filter(|_| frames.at == length).ok_or(Error::Damaged { part: intake.next })?;
         let parts = intake.next;
-        Ok(Self {
-            id,
-            meta: Arc::new(meta),
-            path: path.to_owned(),
-            parts,
-            seal: Arc::clone(seal),
-            file,
-        })
+        Ok(Self { id, meta: Arc::new(meta), path: path.to_owned(), parts, seal: Arc::clone(seal), file })
     }
 
     /// Its name on every node.
@@ -275,10 +256,7 @@ impl VerifiedSnapshot {
     pub fn reader(self: &Arc<Self>, first: u32) -> Result<SnapshotReader, Error> {
         let mut frames = Frames { file: &self.file, at: FRAMES_AT, next: 0 };
         while frames.next < first.min(self.parts) {
-            frames
-                .skip()
-                .map_err(failed("read", &self.path))?
-                .ok_or(Error::Damaged { part: frames.next })?;
+            frames.skip().map_err(failed("read", &self.path))?.ok_or(Error::Damaged { part: frames.next })?;
         }
         Ok(SnapshotReader { at: frames.at, next: frames.next, snapshot: Arc::clone(self) })
     }
@@ -311,8 +289,7 @@ impl Frames<'_> {
     fn length(&self) -> io::Result<Option<usize>> {
         let mut length = [0; 4];
         match self.file.read_exact_at(&mut length, self.at) {
-            Ok(()) => Ok(Some(u32::from_be_bytes(length) as usize)
-                .filter(|length| *length <= FRAME_BYTES_MAX)),
+            Ok(()) => Ok(Some(u32::from_be_bytes(length) as usize).filter(|length| *length <= FRAME_BYTES_MAX)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),
         }
@@ -373,9 +350,7 @@ pub struct SnapshotRows {
 
 impl RowSource for SnapshotRows {
     fn next_rows(&mut self) -> Result<Vec<Row>, StateError> {
-        while let Some((_, part)) =
-            self.reader.next_part().map_err(|_| StateError::SnapshotMismatch)?
-        {
+        while let Some((_, part)) = self.reader.next_part().map_err(|_| StateError::SnapshotMismatch)? {
             if let Some((&ROWS, rows)) = part.split_first() {
                 let rows = decode_rows(rows).ok_or(StateError::SnapshotMismatch)?;
                 if !rows.is_empty() {
@@ -425,8 +400,7 @@ impl SnapshotReceiver {
                 at = frames.at;
             }
         } else {
-            file.write_all_at(&[MAGIC.as_slice(), &id].concat(), 0)
-                .map_err(failed("write", &path))?;
+            file.write_all_at(&[MAGIC.as_slice(), &id].concat(), 0).map_err(failed("write", &path))?;
         }
         file.set_len(at).map_err(failed("write", &path))?;
         Ok(Self { id, path, file, at, intake, seal })
@@ -474,9 +448,7 @@ impl SnapshotReceiver {
         }
         let sealed = self.seal.seal(&snapshot_context(&self.id, number), part);
         let mut frame = Vec::with_capacity(sealed.len() + 4);
-        frame.extend_from_slice(
-            &u32::try_from(sealed.len()).expect("bounded by PART_BYTES_MAX").to_be_bytes(),
-        );
+        frame.extend_from_slice(&u32::try_from(sealed.len()).expect("bounded by PART_BYTES_MAX").to_be_bytes());
         frame.extend_from_slice(&sealed);
         if let Err(source) = self.file.write_all_at(&frame, self.at) {
             self.intake = before;
@@ -500,12 +472,7 @@ impl Snapshots {
     /// aside as `.bad`, and the next older one is tried.
     pub fn open(dir: &Path, seal: Arc<dyn RowSeal>) -> Result<Self, Error> {
         create_dir_durably(dir)?;
-        let snapshots = Self {
-            dir: dir.to_owned(),
-            seal,
-            current: Mutex::default(),
-            building: Mutex::default(),
-        };
+        let snapshots = Self { dir: dir.to_owned(), seal, current: Mutex::default(), building: Mutex::default() };
         for path in snapshots.files(SUFFIX)?.into_iter().rev() {
             match VerifiedSnapshot::verify(&path, &snapshots.seal) {
                 Ok(verified) => {
@@ -576,12 +543,7 @@ impl Snapshots {
         built
     }
 
-    fn write(
-        &self,
-        frozen: &dyn Frozen,
-        id: SnapshotId,
-        path: PathBuf,
-    ) -> Result<Arc<VerifiedSnapshot>, Error> {
+    fn write(&self, frozen: &dyn Frozen, id: SnapshotId, path: PathBuf) -> Result<Arc<VerifiedSnapshot>, Error> {
         let mut writer = SnapshotReceiver::resume(path, id, Arc::clone(&self.seal))?;
         // A file of an earlier attempt was cut off at its last whole part, which may lie behind the rows read here.
         if writer.next_part() > 0 {
@@ -635,8 +597,7 @@ impl Snapshots {
         let verified = Arc::new(verified);
         {
             let mut current = self.lock();
-            if current.as_ref().is_none_or(|current| current.meta.applied <= verified.meta.applied)
-            {
+            if current.as_ref().is_none_or(|current| current.meta.applied <= verified.meta.applied) {
                 *current = Some(Arc::clone(&verified));
             }
         }

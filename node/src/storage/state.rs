@@ -152,11 +152,7 @@ impl Error {
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::Engine { .. }
-                | Self::Panicked { .. }
-                | Self::Damaged { .. }
-                | Self::Poisoned
-                | Self::File(_)
+            Self::Engine { .. } | Self::Panicked { .. } | Self::Damaged { .. } | Self::Poisoned | Self::File(_)
         )
     }
 }

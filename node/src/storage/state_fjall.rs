@@ -73,13 +73,7 @@ impl RawView for FjallEngine {
         Ok(self.rows.get(key).map_err(EngineError::fault)?.map(|value| value.to_vec()))
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
         visit_all(self.rows.range(from..to), order, visit)
     }
 }
@@ -117,20 +111,10 @@ struct FjallFrozen {
 
 impl RawView for FjallFrozen {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(self
-            .snapshot
-            .get(&self.rows, key)
-            .map_err(EngineError::fault)?
-            .map(|value| value.to_vec()))
+        Ok(self.snapshot.get(&self.rows, key).map_err(EngineError::fault)?.map(|value| value.to_vec()))
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
         visit_all(self.snapshot.range(&self.rows, from..to), order, visit)
     }
 }

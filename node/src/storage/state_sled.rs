@@ -55,9 +55,7 @@ impl SledEngine {
             .open()
             .map_err(|error| match error {
                 // It has no kind of its own for a lock that is held.
-                sled::Error::Io(ref io) if io.to_string().starts_with("could not acquire lock") => {
-                    EngineError::Busy
-                }
+                sled::Error::Io(ref io) if io.to_string().starts_with("could not acquire lock") => EngineError::Busy,
                 other => EngineError::fault(other),
             })?;
         Ok(Self { database, dir: dir.to_owned(), gate: Arc::default(), kept_bytes_max })
@@ -68,13 +66,7 @@ fn io_fault(source: std::io::Error) -> EngineError {
     EngineError::fault(source)
 }
 
-fn visit_all(
-    tree: &sled::Tree,
-    from: &[u8],
-    to: &[u8],
-    order: Order,
-    visit: Visit<'_>,
-) -> Result<(), EngineError> {
+fn visit_all(tree: &sled::Tree, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
     let mut rows = tree.range(from..to);
     loop {
         let row = match order {
@@ -94,13 +86,7 @@ impl RawView for SledEngine {
         Ok(self.database.get(key).map_err(EngineError::fault)?.map(|value| value.to_vec()))
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
         visit_all(&self.database, from, to, order, visit)
     }
 }
@@ -147,11 +133,7 @@ impl Engine for SledEngine {
     fn freeze(&self) -> Result<Box<dyn RawView>, EngineError> {
         let kept = Arc::new(Kept::default());
         self.gate.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kept));
-        Ok(Box::new(SledFrozen {
-            tree: (*self.database).clone(),
-            gate: Arc::clone(&self.gate),
-            kept,
-        }))
+        Ok(Box::new(SledFrozen { tree: (*self.database).clone(), gate: Arc::clone(&self.gate), kept }))
     }
 
     fn health(&self) -> Result<(), EngineError> {
@@ -230,23 +212,13 @@ impl RawView for SledFrozen {
         .map(|value| value.to_vec()))
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
         let mut cursor: Option<Vec<u8>> = None;
         loop {
             let (low, high) = match (&cursor, order) {
                 (None, _) => (Bound::Included(from), Bound::Excluded(to)),
-                (Some(cursor), Order::Ascending) => {
-                    (Bound::Excluded(cursor.as_slice()), Bound::Excluded(to))
-                }
-                (Some(cursor), Order::Descending) => {
-                    (Bound::Included(from), Bound::Excluded(cursor.as_slice()))
-                }
+                (Some(cursor), Order::Ascending) => (Bound::Excluded(cursor.as_slice()), Bound::Excluded(to)),
+                (Some(cursor), Order::Descending) => (Bound::Included(from), Bound::Excluded(cursor.as_slice())),
             };
             // The last row of a step can be the last key of the range: a range of nothing must not be asked for.
             if cursor.as_deref().is_some_and(|at| match order {
@@ -301,9 +273,7 @@ mod tests {
         let engine = SledEngine::open(dir.path()).unwrap();
         let key = |n: u32| n.to_be_bytes().to_vec();
         let before: Vec<_> = (0..3 * STEP_ROWS as u32).map(|n| (key(2 * n), vec![1])).collect();
-        engine
-            .write(before.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect())
-            .unwrap();
+        engine.write(before.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()).unwrap();
         let frozen = engine.freeze().unwrap();
         let changes = (0..6 * STEP_ROWS as u32).filter(|n| n % 3 != 1);
         engine.write(changes.map(|n| (key(n), (n % 4 > 0).then(|| vec![2]))).collect()).unwrap();

@@ -195,13 +195,12 @@ impl Wal {
         if engine.state() != WalState::default() {
             return Err(OpenWalError::Exists { directory });
         }
-        let flushed = engine.flush(Sync::Yes).and_then(|flushed| {
-            flushed.recv().unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped")))
-        });
+        let flushed = engine
+            .flush(Sync::Yes)
+            .and_then(|flushed| flushed.recv().unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped"))));
         flushed.map_err(|source| OpenWalError::Io { directory: directory.clone(), source })?;
         sync_dir(&directory).map_err(OpenWalError::File)?;
-        let watermark =
-            Watermark::create(&data.watermark(), identity).map_err(OpenWalError::Watermark)?;
+        let watermark = Watermark::create(&data.watermark(), identity).map_err(OpenWalError::Watermark)?;
         Self::start(directory, engine, watermark, seal, options)
     }
 
@@ -231,13 +230,8 @@ impl Wal {
             seal,
             failure: watch::Sender::new(None),
         });
-        let writer = Writer::spawn(
-            shared.clone(),
-            Marker::new(watermark),
-            queue,
-            options.watermark_interval,
-        )
-        .map_err(|source| OpenWalError::Io { directory, source })?;
+        let writer = Writer::spawn(shared.clone(), Marker::new(watermark), queue, options.watermark_interval)
+            .map_err(|source| OpenWalError::Io { directory, source })?;
         let unsynced_bytes_max = options.unsynced_bytes_max.clamp(1, Semaphore::MAX_PERMITS >> 1);
         Ok(Self(Arc::new(Handle {
             jobs,
@@ -267,13 +261,7 @@ impl Wal {
             bytes += payload.len() + size_of::<LogEntry>();
         }
         let permits = u32::try_from(bytes.min(self.0.unsynced_bytes_max)).unwrap_or(u32::MAX);
-        let permit = self
-            .0
-            .unsynced
-            .clone()
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_| WalError::Closed)?;
+        let permit = self.0.unsynced.clone().acquire_many_owned(permits).await.map_err(|_| WalError::Closed)?;
         self.enqueue(|image| {
             image.append(&entries)?;
             Ok(Job::Append { epoch: image.epoch(), entries, permit, done })
@@ -332,11 +320,7 @@ impl Wal {
     /// The entries of `range` that the log holds, in order and without a hole. With `bytes_max` it may be the first
     /// ones only, but one at least if there is any. Recent entries come from memory; others are read and opened on a
     /// blocking thread of the tokio runtime.
-    pub async fn read(
-        &self,
-        range: Range<u64>,
-        bytes_max: Option<usize>,
-    ) -> Result<Vec<LogEntry>, WalError> {
+    pub async fn read(&self, range: Range<u64>, bytes_max: Option<usize>) -> Result<Vec<LogEntry>, WalError> {
         let shared = &self.0.shared;
         let bytes_max = bytes_max.unwrap_or(usize::MAX);
         let mut attempts = 0;
@@ -361,8 +345,7 @@ impl Wal {
             if stale || gap || first.is_none() {
                 attempts += 1;
                 if attempts > READ_ATTEMPTS_MAX {
-                    let source =
-                        Arc::new(io::Error::other("the log was cut each time it was read"));
+                    let source = Arc::new(io::Error::other("the log was cut each time it was read"));
                     return Err(WalError::Unreadable { index: next, source });
                 }
                 entries.clear();
@@ -384,11 +367,7 @@ impl Wal {
     }
 
     /// Reads one piece from disk, and opens it.
-    async fn read_disk(
-        &self,
-        range: Range<u64>,
-        bytes_max: usize,
-    ) -> Result<Vec<LogEntry>, WalError> {
+    async fn read_disk(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<LogEntry>, WalError> {
         let shared = self.0.shared.clone();
         let index = range.start;
         let read = move || {
@@ -407,9 +386,9 @@ impl Wal {
                 })
                 .collect()
         };
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
-            Err(WalError::Unreadable { index, source: Arc::new(io::Error::other(error)) })
-        })
+        tokio::task::spawn_blocking(read)
+            .await
+            .unwrap_or_else(|error| Err(WalError::Unreadable { index, source: Arc::new(io::Error::other(error)) }))
     }
 
     /// Bytes of the log's files; 0 once closed. Takes the engine's lock for a moment: for metrics, not for hot paths.
@@ -435,10 +414,7 @@ impl Wal {
     }
 
     /// Changes the image and queues the job that brings the disk there, in one step, so that both see one order.
-    async fn enqueue(
-        &self,
-        prepare: impl FnOnce(&mut Image) -> Result<Job, WalError>,
-    ) -> Result<(), WalError> {
+    async fn enqueue(&self, prepare: impl FnOnce(&mut Image) -> Result<Job, WalError>) -> Result<(), WalError> {
         let room = self.0.jobs.reserve().await.map_err(|_| self.stopped())?;
         let mut image = self.0.shared.image();
         self.0.shared.check()?;
@@ -459,8 +435,8 @@ fn examine(
     options: &WalOptions,
 ) -> Result<(Engine, Watermark), OpenWalError> {
     let directory = data.log();
-    let has_log = Engine::has_files(&directory)
-        .map_err(|source| OpenWalError::Io { directory: directory.clone(), source })?;
+    let has_log =
+        Engine::has_files(&directory).map_err(|source| OpenWalError::Io { directory: directory.clone(), source })?;
     let watermark = match Watermark::open(&data.watermark()) {
         Ok(watermark) => watermark,
         Err(WatermarkError::Missing { .. }) if !has_log => {
@@ -472,10 +448,7 @@ fn examine(
         Err(error) => return Err(OpenWalError::Watermark(error)),
     };
     if let Some(slot) = watermark.damaged_slot() {
-        tracing::warn!(
-            slot,
-            "one slot of the raft log's watermark is damaged, the other one is used"
-        );
+        tracing::warn!(slot, "one slot of the raft log's watermark is damaged, the other one is used");
     }
     if watermark.identity() != identity {
         let found = watermark.identity();
@@ -496,11 +469,7 @@ fn examine(
 }
 
 /// A storage key that does not fit is noticed now, not when the first peer asks for an old entry.
-fn check_seal(
-    engine: &Engine,
-    seal: &dyn PayloadSeal,
-    directory: &Path,
-) -> Result<(), OpenWalError> {
+fn check_seal(engine: &Engine, seal: &dyn PayloadSeal, directory: &Path) -> Result<(), OpenWalError> {
     let state = engine.state();
     let Some(last) = state.last.filter(|last| Some(*last) != state.purged) else {
         return Ok(());
@@ -523,21 +492,16 @@ fn open_engine(directory: &Path, options: &WalOptions) -> Result<Engine, OpenWal
         let directory = directory.to_owned();
         match source.kind() {
             io::ErrorKind::WouldBlock => OpenWalError::InUse { directory },
-            io::ErrorKind::PermissionDenied
-            | io::ErrorKind::StorageFull
-            | io::ErrorKind::ReadOnlyFilesystem => OpenWalError::Io { directory, source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem => {
+                OpenWalError::Io { directory, source }
+            }
             _ => OpenWalError::Damaged { directory, source },
         }
     })
 }
 
 /// Holds the log to its watermark.
-fn check_mark(
-    engine: &Engine,
-    mark: Mark,
-    identity: LogIdentity,
-    directory: &Path,
-) -> Result<(), OpenWalError> {
+fn check_mark(engine: &Engine, mark: Mark, identity: LogIdentity, directory: &Path) -> Result<(), OpenWalError> {
     fn shown(value: Option<impl fmt::Display>) -> Option<String> {
         value.map(|value| value.to_string())
     }

@@ -219,8 +219,7 @@ fn decode_slot(file: &[u8], slot: usize) -> Slot {
     // Only the canonical bytes count: a set bit in the padding, or in an absent field, is damage too.
     match content {
         Some(content)
-            if bytes.get(..SLOT_BYTES)
-                == Some(&encode(content.identity, content.sequence, &content.mark))
+            if bytes.get(..SLOT_BYTES) == Some(&encode(content.identity, content.sequence, &content.mark))
                 && bytes.iter().skip(SLOT_BYTES).all(|byte| *byte == 0)
                 && content.sequence % 2 == slot as u64 =>
         {
@@ -246,10 +245,7 @@ fn decode(mut bytes: &[u8]) -> Option<SlotContent> {
     if take::<8>(bytes)? != MAGIC {
         return None;
     }
-    let identity = LogIdentity {
-        cluster: ClusterId::from_bytes(take::<16>(bytes)?),
-        node: NodeId(number(bytes)?),
-    };
+    let identity = LogIdentity { cluster: ClusterId::from_bytes(take::<16>(bytes)?), node: NodeId(number(bytes)?) };
     let sequence = number(bytes)?;
     let [flags] = take::<1>(bytes)?;
     let (last, purged) = (entry(bytes)?, entry(bytes)?);
@@ -289,10 +285,7 @@ mod tests {
         for index in 1..12 {
             watermark.write(mark(index)).unwrap();
             let read = Watermark::open(&path).unwrap();
-            assert_eq!(
-                (read.mark(), read.identity(), read.damaged_slot()),
-                (mark(index), identity(), None)
-            );
+            assert_eq!((read.mark(), read.identity(), read.damaged_slot()), (mark(index), identity(), None));
         }
         assert!(matches!(Watermark::create(&path, identity()), Err(WatermarkError::Exists { .. })));
     }
@@ -306,10 +299,7 @@ mod tests {
         watermark.write(mark(9)).unwrap();
         let bytes = fs::read(&path).unwrap();
         let older_slot = SLOT_STRIDE..FILE_BYTES;
-        for position in (0..SLOT_BYTES + 2)
-            .chain(SLOT_STRIDE..SLOT_STRIDE + SLOT_BYTES + 2)
-            .chain([FILE_BYTES - 1])
-        {
+        for position in (0..SLOT_BYTES + 2).chain(SLOT_STRIDE..SLOT_STRIDE + SLOT_BYTES + 2).chain([FILE_BYTES - 1]) {
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[position] ^= 1 << bit;

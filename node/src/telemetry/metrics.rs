@@ -82,7 +82,8 @@ pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadSta
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        let Status { role, term, leader, last_index, committed_index, applied_index, .. } = gateway.consensus().status();
+        let Status { role, term, leader, last_index, committed_index, applied_index, .. } =
+            gateway.consensus().status();
         gauge!(RAFT_TERM).set(number(term));
         gauge!(RAFT_LEADER).set(f64::from(u8::from(role == Role::Leader)));
         gauge!(RAFT_LEADER_KNOWN).set(f64::from(u8::from(leader.is_some())));

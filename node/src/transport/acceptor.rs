@@ -231,21 +231,13 @@ impl Connected for TlsConnection {
 }
 
 impl AsyncRead for TlsConnection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for TlsConnection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -323,20 +315,19 @@ impl Door {
         place: OwnedSemaphorePermit,
         share: Share<IpAddr>,
     ) {
-        let connection =
-            match tokio::time::timeout(self.timeout, self.handshake(tcp, remote_addr)).await {
-                Err(_) => {
-                    self.counters.timed_out.fetch_add(1, Ordering::Relaxed);
-                    debug!("handshake timed out");
-                    return;
-                }
-                Ok(Err(error)) => {
-                    self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                    debug!(%error, "handshake refused");
-                    return;
-                }
-                Ok(Ok(connection)) => connection,
-            };
+        let connection = match tokio::time::timeout(self.timeout, self.handshake(tcp, remote_addr)).await {
+            Err(_) => {
+                self.counters.timed_out.fetch_add(1, Ordering::Relaxed);
+                debug!("handshake timed out");
+                return;
+            }
+            Ok(Err(error)) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                debug!(%error, "handshake refused");
+                return;
+            }
+            Ok(Ok(connection)) => connection,
+        };
         let (stream, peer) = connection;
         let Some(of_identity) = Shares::take(&self.identities, peer.identity.actor_id()) else {
             self.counters.crowded.fetch_add(1, Ordering::Relaxed);
@@ -346,10 +337,7 @@ impl Door {
         drop(share);
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         // Fails only when the server is gone, and then the connection may go too.
-        let _ = self
-            .ready
-            .send(TlsConnection { stream, peer, _place: place, _share: of_identity })
-            .await;
+        let _ = self.ready.send(TlsConnection { stream, peer, _place: place, _share: of_identity }).await;
     }
 
     async fn handshake(
@@ -367,8 +355,8 @@ impl Door {
         }
         let chain: Vec<_> = session.peer_certificates().unwrap_or_default().to_vec();
         let first = chain.first().ok_or_else(|| invalid("the caller has no certificate".into()))?;
-        let leaf = Leaf::from_der(first)
-            .map_err(|error| invalid(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
+        let leaf =
+            Leaf::from_der(first).map_err(|error| invalid(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
         let peer = PeerIdentity {
             identity: leaf.identity,
             not_after: leaf.not_after,

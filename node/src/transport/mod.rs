@@ -20,8 +20,7 @@ mod tls;
 mod tests;
 
 pub use acceptor::{
-    Acceptor, AcceptorCounts, AcceptorMeter, AcceptorOptions, BindError, Incoming, PeerIdentity,
-    TlsConnection,
+    Acceptor, AcceptorCounts, AcceptorMeter, AcceptorOptions, BindError, Incoming, PeerIdentity, TlsConnection,
 };
 pub use limits::{ServerLimits, server};
 pub use peers::{Lane, PeerChannels};
@@ -36,10 +35,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 fn system_time(at: ClusterTime) -> SystemTime {
     let millis = at.millis();
     let distance = Duration::from_millis(millis.unsigned_abs());
-    let time = if millis < 0 {
-        UNIX_EPOCH.checked_sub(distance)
-    } else {
-        UNIX_EPOCH.checked_add(distance)
-    };
+    let time = if millis < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
     time.unwrap_or(UNIX_EPOCH)
 }

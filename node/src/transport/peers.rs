@@ -2,9 +2,7 @@
 //! Each expects one node number in TLS: an address that was given to another machine is noticed before a byte of Raft
 //! flows.
 
-use plantao_client::transport::{
-    ChannelError, ChannelOptions, ClientTls, ExpectedServer, Target, channel,
-};
+use plantao_client::transport::{ChannelError, ChannelOptions, ClientTls, ExpectedServer, Target, channel};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +26,7 @@ pub enum Lane {
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Self; 5] =
-        [Self::Heartbeat, Self::Entries, Self::Snapshot, Self::Forward, Self::Bulk];
+    pub const ALL: [Self; 5] = [Self::Heartbeat, Self::Entries, Self::Snapshot, Self::Forward, Self::Bulk];
 
     /// A link that dies silently is dropped and tried anew within the two keep-alive times; TCP alone would go on
     /// retransmitting, ever more rarely, after it has healed.

@@ -34,10 +34,7 @@ impl Plane {
         match self {
             Self::Public => identity.kind().is_some(),
             Self::Admin => {
-                matches!(
-                    identity.kind(),
-                    Some(Kind::Operator | Kind::Auditor | Kind::Dpo | Kind::Manager)
-                )
+                matches!(identity.kind(), Some(Kind::Operator | Kind::Auditor | Kind::Dpo | Kind::Manager))
             }
             Self::Peer => identity.is_node(),
         }
@@ -86,9 +83,7 @@ pub fn peer_identity<T>(request: &Request<T>) -> Result<&PeerIdentity, Status> {
 }
 
 fn no_identity() -> Status {
-    Status::unauthenticated(
-        "the connection has no identity: a client certificate of the cluster is needed",
-    )
+    Status::unauthenticated("the connection has no identity: a client certificate of the cluster is needed")
 }
 
 /// Refuses, at each request, an identity of the wrong plane, a certificate that expired while connected, and one whose
@@ -122,9 +117,7 @@ impl PlaneLayer {
         let peer = peer.ok_or_else(no_identity)?;
         let now = system_time(self.clock.now());
         if unix_seconds(now) > peer.not_after {
-            return Err(Status::unauthenticated(
-                "the certificate expired while connected; renew it and connect again",
-            ));
+            return Err(Status::unauthenticated("the certificate expired while connected; renew it and connect again"));
         }
         self.tls.recheck(peer, now).map_err(|_| {
             Status::unauthenticated(

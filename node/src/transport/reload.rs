@@ -5,9 +5,7 @@ use super::system_time;
 use super::tls::{Prepared, ServerTls, ServerTlsError, prepare};
 use crate::clock::SharedClock;
 use plantao_client::identity::Identity;
-use plantao_client::transport::{
-    ClientTls, Credentials, CredentialsError, CredentialsPaths, TlsVersions,
-};
+use plantao_client::transport::{ClientTls, Credentials, CredentialsError, CredentialsPaths, TlsVersions};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,14 +71,9 @@ impl fmt::Debug for TlsReloader {
 
 impl TlsReloader {
     /// Loads the files for the first time; a node does not start with bad ones. Blocks for three small reads.
-    pub fn start(
-        paths: CredentialsPaths,
-        versions: TlsVersions,
-        clock: SharedClock,
-    ) -> Result<Arc<Self>, ReloadError> {
+    pub fn start(paths: CredentialsPaths, versions: TlsVersions, clock: SharedClock) -> Result<Arc<Self>, ReloadError> {
         let now = system_time(clock.now());
-        let credentials =
-            Arc::new(Credentials::load(&paths, now).map_err(ReloadError::Credentials)?);
+        let credentials = Arc::new(Credentials::load(&paths, now).map_err(ReloadError::Credentials)?);
         let server = ServerTls::new(&credentials, versions, now).map_err(ReloadError::Server)?;
         let leaf = credentials.leaf();
         let (status, _) = watch::channel(ReloadStatus {
@@ -91,15 +84,7 @@ impl TlsReloader {
             failures: 0,
         });
         let client = ClientTls::new(credentials, versions);
-        Ok(Arc::new(Self {
-            paths,
-            versions,
-            clock,
-            client,
-            server,
-            reloading: Mutex::new(None),
-            status,
-        }))
+        Ok(Arc::new(Self { paths, versions, clock, client, server, reloading: Mutex::new(None), status }))
     }
 
     /// For channels to others.

@@ -3,12 +3,10 @@
 use super::*;
 use crate::clock::{Clock, ScriptedClock, SharedClock, SystemClock};
 use plantao_client::identity::{Identity, Kind};
-use plantao_client::pki::{
-    Authority, RenewWhen, Request as Wanted, SignedLeaf, Signer, UncheckedLeaf, Usage,
-};
+use plantao_client::pki::{Authority, RenewWhen, Request as Wanted, SignedLeaf, Signer, UncheckedLeaf, Usage};
 use plantao_client::transport::{
-    ChannelOptions, ClientTls, Credentials, CredentialsError, CredentialsPaths, ExpectedServer,
-    Fingerprint, Target, TlsVersions, channel, provider, unix_seconds,
+    ChannelOptions, ClientTls, Credentials, CredentialsError, CredentialsPaths, ExpectedServer, Fingerprint, Target,
+    TlsVersions, channel, provider, unix_seconds,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -41,20 +39,15 @@ struct Network {
 impl Network {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let authority = Authority::create(
-            &"clinica".parse().unwrap(),
-            &directory.path().join("pki"),
-            SystemTime::now(),
-        )
-        .unwrap();
+        let authority =
+            Authority::create(&"clinica".parse().unwrap(), &directory.path().join("pki"), SystemTime::now()).unwrap();
         Self { directory, authority }
     }
 
     /// Files of a checked certificate for `spiffe://clinica/<path>`.
     fn issue(&self, path: &str) -> CredentialsPaths {
         let identity: Identity = format!("spiffe://clinica/{path}").parse().unwrap();
-        let names =
-            if identity.is_node() { vec!["localhost".parse().unwrap()] } else { Vec::new() };
+        let names = if identity.is_node() { vec!["localhost".parse().unwrap()] } else { Vec::new() };
         let into = self.directory.path().join(path.replace('/', "-"));
         let name = "leaf".parse().unwrap();
         let wanted = Wanted { identity, names, lifetime: None };
@@ -119,12 +112,7 @@ async fn serve(tls: ServerTls, plane: Plane) -> Served {
     serve_with(tls, plane, options(plane), Arc::new(SystemClock)).await
 }
 
-async fn serve_with(
-    tls: ServerTls,
-    plane: Plane,
-    options: AcceptorOptions,
-    clock: SharedClock,
-) -> Served {
+async fn serve_with(tls: ServerTls, plane: Plane, options: AcceptorOptions, clock: SharedClock) -> Served {
     let acceptor = Acceptor::bind(options, tls.clone()).await.unwrap();
     let (address, meter) = (acceptor.local_addr(), acceptor.meter());
     assert_ne!(address.port(), 0);
@@ -180,8 +168,7 @@ async fn knock(
     let mut configuration = match certificate {
         None => builder.with_no_client_auth(),
         Some(signed) => {
-            let chain =
-                vec![CertificateDer::from_pem_slice(signed.certificate_pem.as_bytes()).unwrap()];
+            let chain = vec![CertificateDer::from_pem_slice(signed.certificate_pem.as_bytes()).unwrap()];
             let key = PrivateKeyDer::from_pem_slice(signed.key_pem.as_bytes()).unwrap();
             builder.with_client_auth_cert(chain, key).unwrap()
         }
@@ -190,8 +177,7 @@ async fn knock(
     let attempt = async {
         let tcp = TcpStream::connect(address).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream =
-            tokio_rustls::TlsConnector::from(Arc::new(configuration)).connect(name, tcp).await?;
+        let mut stream = tokio_rustls::TlsConnector::from(Arc::new(configuration)).connect(name, tcp).await?;
         match stream.read(&mut [0; 64]).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             count => Ok(count),
@@ -228,37 +214,15 @@ async fn bad_certificates_are_refused_in_the_handshake() {
     let uris = |uris: &[&str]| uris.iter().map(|uri| (*uri).to_owned()).collect::<Vec<_>>();
     let cases: Vec<(&str, Option<SignedLeaf>, &str)> = vec![
         ("none", None, "CertificateRequired"),
-        (
-            "expired",
-            Some(network.sign(&UncheckedLeaf { not_after: now - 60, ..leaf() })),
-            "CertificateExpired",
-        ),
-        (
-            "not yet valid",
-            Some(network.sign(&UncheckedLeaf { not_before: now + 600, ..leaf() })),
-            "alert",
-        ),
+        ("expired", Some(network.sign(&UncheckedLeaf { not_after: now - 60, ..leaf() })), "CertificateExpired"),
+        ("not yet valid", Some(network.sign(&UncheckedLeaf { not_before: now + 600, ..leaf() })), "alert"),
         ("of a foreign authority", Some(foreign.sign(&leaf())), "UnknownCA"),
-        (
-            "self-signed",
-            Some(network.sign(&UncheckedLeaf { signer: Signer::Itself, ..leaf() })),
-            "UnknownCA",
-        ),
-        (
-            "for servers only",
-            Some(network.sign(&UncheckedLeaf { usages: vec![Usage::Server], ..leaf() })),
-            "alert",
-        ),
-        (
-            "without a URI",
-            Some(network.sign(&UncheckedLeaf { uris: Vec::new(), ..leaf() })),
-            "alert",
-        ),
+        ("self-signed", Some(network.sign(&UncheckedLeaf { signer: Signer::Itself, ..leaf() })), "UnknownCA"),
+        ("for servers only", Some(network.sign(&UncheckedLeaf { usages: vec![Usage::Server], ..leaf() })), "alert"),
+        ("without a URI", Some(network.sign(&UncheckedLeaf { uris: Vec::new(), ..leaf() })), "alert"),
         (
             "with a URI that is no identity",
-            Some(
-                network.sign(&UncheckedLeaf { uris: uris(&["spiffe://clinica/node/0"]), ..leaf() }),
-            ),
+            Some(network.sign(&UncheckedLeaf { uris: uris(&["spiffe://clinica/node/0"]), ..leaf() })),
             "alert",
         ),
         (
@@ -271,18 +235,16 @@ async fn bad_certificates_are_refused_in_the_handshake() {
         ),
         (
             "of another cluster",
-            Some(network.sign(&UncheckedLeaf {
-                uris: uris(&["spiffe://outra/unit/centro/integration/agenda"]),
-                ..leaf()
-            })),
+            Some(
+                network
+                    .sign(&UncheckedLeaf { uris: uris(&["spiffe://outra/unit/centro/integration/agenda"]), ..leaf() }),
+            ),
             "alert",
         ),
     ];
     let count = cases.len() as u64;
     for (what, certificate, alert) in cases {
-        let error = knock(served.address, &network, certificate.as_ref(), TlsVersions::Only13)
-            .await
-            .unwrap_err();
+        let error = knock(served.address, &network, certificate.as_ref(), TlsVersions::Only13).await.unwrap_err();
         let text = format!("{error:?} {error}");
         assert!(text.contains(alert), "{what}: {text}");
     }
@@ -292,8 +254,7 @@ async fn bad_certificates_are_refused_in_the_handshake() {
     let good = network.sign(&leaf());
     knock(served.address, &network, Some(&good), TlsVersions::Only13).await.unwrap();
     // TLS 1.2 has to be asked for.
-    let error =
-        knock(served.address, &network, Some(&good), TlsVersions::From12).await.unwrap_err();
+    let error = knock(served.address, &network, Some(&good), TlsVersions::From12).await.unwrap_err();
     assert!(format!("{error:?}").contains("ProtocolVersion"), "{error:?}");
 }
 
@@ -305,9 +266,7 @@ async fn plaintext_on_the_tls_port_is_closed() {
         let mut tcp = TcpStream::connect(served.address).await.unwrap();
         tcp.write_all(text.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(DEADLINE, tcp.read_to_end(&mut answer))
-            .await
-            .expect("closed within the deadline");
+        let _ = tokio::time::timeout(DEADLINE, tcp.read_to_end(&mut answer)).await.expect("closed within the deadline");
         // At most a TLS alert (record type 21), never HTTP.
         assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
     }
@@ -317,21 +276,12 @@ async fn plaintext_on_the_tls_port_is_closed() {
 #[tokio::test]
 async fn a_silent_caller_is_dropped_and_holds_up_nobody() {
     let network = Network::new();
-    let options =
-        AcceptorOptions { handshake_timeout: Duration::from_secs(2), ..options(Plane::Public) };
+    let options = AcceptorOptions { handshake_timeout: Duration::from_secs(2), ..options(Plane::Public) };
     let tls = network.reloader("node/1").server();
     let served = serve_with(tls, Plane::Public, options, Arc::new(SystemClock)).await;
     let mut silent = TcpStream::connect(served.address).await.unwrap();
-    check(dial(
-        &network.client("unit/centro/reception/b"),
-        served.address,
-        ExpectedServer::AnyNode,
-    ))
-    .await
-    .unwrap();
-    let read = tokio::time::timeout(DEADLINE, silent.read(&mut [0; 1]))
-        .await
-        .expect("dropped within the deadline");
+    check(dial(&network.client("unit/centro/reception/b"), served.address, ExpectedServer::AnyNode)).await.unwrap();
+    let read = tokio::time::timeout(DEADLINE, silent.read(&mut [0; 1])).await.expect("dropped within the deadline");
     assert!(matches!(read, Ok(0) | Err(_)));
     served.wait_for(|counts| counts.timed_out == 1).await;
 }
@@ -346,9 +296,7 @@ async fn one_address_or_one_identity_cannot_take_everything() {
     let first = dial(&reception, served.address, ExpectedServer::AnyNode);
     check(first.clone()).await.unwrap();
     check(dial(&reception, served.address, ExpectedServer::AnyNode)).await.unwrap_err();
-    check(dial(&network.client("unit/centro/finance/f"), served.address, ExpectedServer::AnyNode))
-        .await
-        .unwrap();
+    check(dial(&network.client("unit/centro/finance/f"), served.address, ExpectedServer::AnyNode)).await.unwrap();
     check(first).await.unwrap();
     assert!(served.meter.counts().crowded >= 1);
 
@@ -356,9 +304,7 @@ async fn one_address_or_one_identity_cannot_take_everything() {
     let served = serve_with(tls, Plane::Public, limited, Arc::new(SystemClock)).await;
     let _silent = TcpStream::connect(served.address).await.unwrap();
     let mut second = TcpStream::connect(served.address).await.unwrap();
-    let read = tokio::time::timeout(DEADLINE, second.read(&mut [0; 1]))
-        .await
-        .expect("closed within the deadline");
+    let read = tokio::time::timeout(DEADLINE, second.read(&mut [0; 1])).await.expect("closed within the deadline");
     assert!(matches!(read, Ok(0) | Err(_)));
     assert_eq!(served.meter.counts().crowded, 1);
 }
@@ -382,18 +328,14 @@ async fn each_plane_serves_its_own_and_says_so_to_others() {
         (Plane::Peer, "node/new/cofre", Some("only ask to join")),
     ] {
         let served = serve(tls.clone(), plane).await;
-        let result =
-            check(dial(&network.client(path), served.address, ExpectedServer::Node(1))).await;
+        let result = check(dial(&network.client(path), served.address, ExpectedServer::Node(1))).await;
         match refusal {
             None => result.unwrap(),
             Some(words) => {
                 let status = result.unwrap_err();
                 assert_eq!(status.code(), Code::PermissionDenied, "{plane} {path}");
                 assert!(status.message().contains(words), "{plane} {path}: {}", status.message());
-                assert!(
-                    served.seen.lock().unwrap().is_empty(),
-                    "a refused request reached the service"
-                );
+                assert!(served.seen.lock().unwrap().is_empty(), "a refused request reached the service");
             }
         }
     }
@@ -417,22 +359,13 @@ async fn the_dialer_takes_only_the_node_it_called() {
     let server_of = |uri: &str, usages: Vec<Usage>| {
         let signed = network.sign(&UncheckedLeaf { uris: vec![uri.to_owned()], usages, ..leaf() });
         let roots = network.authority.roots_pem().as_bytes();
-        Credentials::from_pem(
-            signed.certificate_pem.as_bytes(),
-            signed.key_pem.as_bytes(),
-            roots,
-            now,
-        )
-        .unwrap()
+        Credentials::from_pem(signed.certificate_pem.as_bytes(), signed.key_pem.as_bytes(), roots, now).unwrap()
     };
     let both = || vec![Usage::Server, Usage::Client];
-    for (uri, why) in
-        [("spiffe://outra/node/2", "OtherCluster"), ("spiffe://clinica/node/new/n", "NotANode")]
-    {
+    for (uri, why) in [("spiffe://outra/node/2", "OtherCluster"), ("spiffe://clinica/node/new/n", "NotANode")] {
         let tls = ServerTls::new(&server_of(uri, both()), TlsVersions::Only13, now).unwrap();
         let served = serve(tls, Plane::Peer).await;
-        let status =
-            check(dial(&caller, served.address, ExpectedServer::AnyNode)).await.unwrap_err();
+        let status = check(dial(&caller, served.address, ExpectedServer::AnyNode)).await.unwrap_err();
         assert!(format!("{status:?}").contains(why), "{uri}: {status:?}");
     }
     // Under a foreign root the identity does not help.
@@ -442,15 +375,9 @@ async fn the_dialer_takes_only_the_node_it_called() {
     assert!(format!("{status:?}").contains("UnknownIssuer"), "{status:?}");
 
     let program = server_of("spiffe://clinica/unit/centro/integration/x", both());
-    assert!(matches!(
-        ServerTls::new(&program, TlsVersions::Only13, now),
-        Err(ServerTlsError::NotANode)
-    ));
+    assert!(matches!(ServerTls::new(&program, TlsVersions::Only13, now), Err(ServerTlsError::NotANode)));
     let client_only = server_of("spiffe://clinica/node/2", vec![Usage::Client]);
-    assert!(matches!(
-        ServerTls::new(&client_only, TlsVersions::Only13, now),
-        Err(ServerTlsError::NotForServers(_))
-    ));
+    assert!(matches!(ServerTls::new(&client_only, TlsVersions::Only13, now), Err(ServerTlsError::NotForServers(_))));
 }
 
 #[tokio::test]
@@ -458,9 +385,7 @@ async fn a_certificate_that_expires_while_connected_is_refused_at_the_next_reque
     let network = Network::new();
     let clock = Arc::new(ScriptedClock::new(SystemClock.now().millis()));
     let tls = network.reloader("node/1").server();
-    let served =
-        serve_with(tls, Plane::Public, options(Plane::Public), Arc::<ScriptedClock>::clone(&clock))
-            .await;
+    let served = serve_with(tls, Plane::Public, options(Plane::Public), Arc::<ScriptedClock>::clone(&clock)).await;
     let client = network.client("unit/centro/reception/b");
     let channel = dial(&client, served.address, ExpectedServer::AnyNode);
     let last_second = client.credentials().leaf().not_after;
@@ -477,8 +402,7 @@ async fn a_certificate_that_expires_while_connected_is_refused_at_the_next_reque
 async fn roots_rotate_side_by_side_and_a_withdrawn_one_ends_open_connections() {
     let mut network = Network::new();
     let paths = network.issue("node/1");
-    let reloader =
-        TlsReloader::start(paths.clone(), TlsVersions::Only13, Arc::new(SystemClock)).unwrap();
+    let reloader = TlsReloader::start(paths.clone(), TlsVersions::Only13, Arc::new(SystemClock)).unwrap();
     let served = serve(reloader.server(), Plane::Public).await;
     let old_client = network.client("unit/centro/reception/antiga");
     let old_channel = dial(&old_client, served.address, ExpectedServer::Node(1));
@@ -486,9 +410,7 @@ async fn roots_rotate_side_by_side_and_a_withdrawn_one_ends_open_connections() {
 
     network.authority.rotate_root(SystemTime::now()).unwrap();
     let new_client = network.client("unit/centro/reception/nova");
-    check(dial(&new_client, served.address, ExpectedServer::Node(1)))
-        .await
-        .expect_err("its root is not known yet");
+    check(dial(&new_client, served.address, ExpectedServer::Node(1))).await.expect_err("its root is not known yet");
     fs::write(&paths.roots, network.authority.roots_pem()).unwrap();
     assert_eq!(reloader.reload().unwrap(), Reloaded::Swapped);
     check(dial(&new_client, served.address, ExpectedServer::Node(1))).await.unwrap();
@@ -496,10 +418,7 @@ async fn roots_rotate_side_by_side_and_a_withdrawn_one_ends_open_connections() {
     check(dial(&old_client, served.address, ExpectedServer::Node(1))).await.unwrap();
 
     let directory = paths.certificate.parent().unwrap();
-    network
-        .authority
-        .renew(directory, &"leaf".parse().unwrap(), RenewWhen::Now, SystemTime::now())
-        .unwrap();
+    network.authority.renew(directory, &"leaf".parse().unwrap(), RenewWhen::Now, SystemTime::now()).unwrap();
     network.authority.retire_old_roots().unwrap();
     fs::write(&paths.roots, network.authority.roots_pem()).unwrap();
     assert_eq!(reloader.reload().unwrap(), Reloaded::Swapped);
@@ -507,17 +426,14 @@ async fn roots_rotate_side_by_side_and_a_withdrawn_one_ends_open_connections() {
     let status = check(old_channel).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
     assert!(status.message().contains("no longer trusted"), "{}", status.message());
-    check(dial(&old_client, served.address, ExpectedServer::Node(1)))
-        .await
-        .expect_err("its root was withdrawn");
+    check(dial(&old_client, served.address, ExpectedServer::Node(1))).await.expect_err("its root was withdrawn");
 }
 
 #[tokio::test]
 async fn a_bad_reload_keeps_what_works_and_is_reported_until_it_is_good() {
     let network = Network::new();
     let paths = network.issue("node/1");
-    let reloader =
-        TlsReloader::start(paths.clone(), TlsVersions::Only13, Arc::new(SystemClock)).unwrap();
+    let reloader = TlsReloader::start(paths.clone(), TlsVersions::Only13, Arc::new(SystemClock)).unwrap();
     let status = reloader.status();
     let served = serve(reloader.server(), Plane::Public).await;
     let client = network.client("unit/centro/reception/b");
@@ -531,21 +447,13 @@ async fn a_bad_reload_keeps_what_works_and_is_reported_until_it_is_good() {
     };
     type Spoil<'a> = Box<dyn Fn() + 'a>;
     let cases: Vec<(&str, Spoil<'_>)> = vec![
-        (
-            "Damaged",
-            Box::new(|| fs::write(&paths.certificate, &good[0][..good[0].len() / 2]).unwrap()),
-        ),
+        ("Damaged", Box::new(|| fs::write(&paths.certificate, &good[0][..good[0].len() / 2]).unwrap())),
         ("Empty", Box::new(|| fs::write(&paths.roots, "lixo").unwrap())),
-        (
-            "KeyOfAnotherCertificate",
-            Box::new(|| assert_ne!(fs::copy(&other.key, &paths.key).unwrap(), 0)),
-        ),
+        ("KeyOfAnotherCertificate", Box::new(|| assert_ne!(fs::copy(&other.key, &paths.key).unwrap(), 0))),
         ("Read", Box::new(|| fs::remove_file(&paths.roots).unwrap())),
         (
             "KeyReadableByOthers",
-            Box::new(|| {
-                fs::set_permissions(&paths.key, fs::Permissions::from_mode(0o640)).unwrap()
-            }),
+            Box::new(|| fs::set_permissions(&paths.key, fs::Permissions::from_mode(0o640)).unwrap()),
         ),
         (
             "IdentityChanged",
@@ -573,8 +481,7 @@ async fn a_renewed_leaf_is_found_by_itself_and_new_channels_present_it() {
     let network = Network::new();
     let served = serve(network.reloader("node/2").server(), Plane::Peer).await;
     let paths = network.issue("node/1");
-    let reloader =
-        TlsReloader::start(paths.clone(), TlsVersions::Only13, Arc::new(SystemClock)).unwrap();
+    let reloader = TlsReloader::start(paths.clone(), TlsVersions::Only13, Arc::new(SystemClock)).unwrap();
     let mut status = reloader.status();
     let mut task = JoinSet::new();
     task.spawn(Arc::clone(&reloader).run(Duration::from_millis(20)));
@@ -585,16 +492,9 @@ async fn a_renewed_leaf_is_found_by_itself_and_new_channels_present_it() {
     let before = served.fingerprint();
 
     let directory = paths.certificate.parent().unwrap();
-    network
-        .authority
-        .renew(directory, &"leaf".parse().unwrap(), RenewWhen::Now, SystemTime::now())
-        .unwrap();
+    network.authority.renew(directory, &"leaf".parse().unwrap(), RenewWhen::Now, SystemTime::now()).unwrap();
     let swapped = status.wait_for(|status| status.generation == 1);
-    let _ = tokio::time::timeout(DEADLINE, swapped)
-        .await
-        .expect("reloaded within the deadline")
-        .unwrap()
-        .clone();
+    let _ = tokio::time::timeout(DEADLINE, swapped).await.expect("reloaded within the deadline").unwrap().clone();
     call(Lane::Heartbeat).await.unwrap();
     let after = served.fingerprint();
     assert_ne!(before, after);
@@ -617,9 +517,7 @@ async fn each_lane_has_a_connection_of_its_own_and_follows_the_address() {
     // The node moved, and its old address is another node's now.
     let tls = network.reloader("node/3").server();
     let moved = serve(tls, Plane::Peer).await;
-    let status = check(peers.channel(2, &moved.address.to_string(), Lane::Entries).unwrap())
-        .await
-        .unwrap_err();
+    let status = check(peers.channel(2, &moved.address.to_string(), Lane::Entries).unwrap()).await.unwrap_err();
     assert!(format!("{status:?}").contains("UnexpectedNode"), "{status:?}");
     check(peers.channel(2, &address, Lane::Entries).unwrap()).await.unwrap();
     peers.forget(2);

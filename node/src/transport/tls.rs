@@ -11,8 +11,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, ServerConfig,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, ServerConfig, SignatureScheme,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,11 +67,7 @@ impl fmt::Debug for ServerTls {
 
 impl ServerTls {
     /// Serves with `credentials`, a node's; `now` is for the check that they are meant for servers.
-    pub fn new(
-        credentials: &Credentials,
-        versions: TlsVersions,
-        now: SystemTime,
-    ) -> Result<Self, ServerTlsError> {
+    pub fn new(credentials: &Credentials, versions: TlsVersions, now: SystemTime) -> Result<Self, ServerTlsError> {
         let current = RwLock::new(prepare(credentials, versions, now)?);
         Ok(Self(Arc::new(Shared { current, generation: AtomicU64::new(0) })))
     }
@@ -91,12 +86,7 @@ impl ServerTls {
     pub(super) fn configuration(&self) -> (Arc<ServerConfig>, u64) {
         // First the number: a swap in between then makes a connection look older than it is and be checked again.
         let generation = self.generation();
-        (
-            Arc::clone(
-                &self.0.current.read().unwrap_or_else(PoisonError::into_inner).configuration,
-            ),
-            generation,
-        )
+        (Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner).configuration), generation)
     }
 
     /// Checks an open connection's certificate against the roots of now, when they were swapped since it was checked
@@ -106,10 +96,8 @@ impl ServerTls {
         if peer.proof.generation.load(Ordering::Acquire) == generation {
             return Ok(());
         }
-        let verifier =
-            Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner).verifier);
-        let (leaf, intermediates) =
-            peer.proof.chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        let verifier = Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner).verifier);
+        let (leaf, intermediates) = peer.proof.chain.split_first().ok_or(Error::NoCertificatesPresented)?;
         verifier.verify_client_cert(leaf, intermediates, unix_time(now))?;
         peer.proof.generation.store(generation, Ordering::Release);
         Ok(())
@@ -144,21 +132,11 @@ pub(super) fn prepare(
     Ok(Prepared { configuration: Arc::new(configuration), verifier })
 }
 
-fn check_purpose(
-    credentials: &Credentials,
-    chain: &[CertificateDer<'_>],
-    now: SystemTime,
-) -> Result<(), Error> {
+fn check_purpose(credentials: &Credentials, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), Error> {
     let (leaf, intermediates) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
     let algorithms = provider().signature_verification_algorithms.all;
     let parsed = ParsedCertificate::try_from(leaf)?;
-    verify_server_cert_signed_by_trust_anchor(
-        &parsed,
-        &credentials.roots(),
-        intermediates,
-        unix_time(now),
-        algorithms,
-    )
+    verify_server_cert_signed_by_trust_anchor(&parsed, &credentials.roots(), intermediates, unix_time(now), algorithms)
 }
 
 fn unix_time(now: SystemTime) -> UnixTime {

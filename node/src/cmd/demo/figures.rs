@@ -79,8 +79,7 @@ pub(super) struct LoadFigures {
 
 impl From<&Ledger> for LoadFigures {
     fn from(ledger: &Ledger) -> Self {
-        let count =
-            |object| ledger.acknowledged.iter().filter(|done| done.object == object).count() as u64;
+        let count = |object| ledger.acknowledged.iter().filter(|done| done.object == object).count() as u64;
         Self {
             acknowledged: ledger.acknowledged.len() as u64,
             bookings: count(Object::Booking),
@@ -165,12 +164,8 @@ impl Figures {
 
     /// The table at the end.
     pub(super) fn verdict(&self) -> String {
-        let claims =
-            self.claims.iter().map(|claim| (if claim.held { "ok" } else { "FALHOU" }, &claim.text));
-        let goals = self
-            .goals
-            .iter()
-            .map(|goal| (if goal.met { "ok" } else { "fora da meta" }, &goal.text));
+        let claims = self.claims.iter().map(|claim| (if claim.held { "ok" } else { "FALHOU" }, &claim.text));
+        let goals = self.goals.iter().map(|goal| (if goal.met { "ok" } else { "fora da meta" }, &goal.text));
         let mut table = String::from("Promessas\n");
         for (verdict, text) in claims {
             let _ = writeln!(table, "  {verdict:<12} {text}");
@@ -200,10 +195,7 @@ mod tests {
         figures.goal("b", 3, 2, "B".to_owned());
         figures.conclude(Duration::ZERO);
         assert!(figures.held && !figures.goals_met);
-        assert!(
-            figures.verdict().contains("ok           A")
-                && figures.verdict().contains("fora da meta B")
-        );
+        assert!(figures.verdict().contains("ok           A") && figures.verdict().contains("fora da meta B"));
         figures.claim("c", false, "C".to_owned());
         figures.conclude(Duration::ZERO);
         assert!(!figures.held && figures.verdict().contains("FALHOU       C"));

@@ -31,8 +31,7 @@ pub(super) async fn stay(
     teller: &Teller,
 ) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
-    teller
-        .line("Plantão: uma rede de demonstração nesta máquina (centro, jardins e cofre, externo)");
+    teller.line("Plantão: uma rede de demonstração nesta máquina (centro, jardins e cofre, externo)");
     let new = open_or_create(options, directory, network).await?;
     let network = network.as_mut().context("the network is gone")?;
     let what = if new { "criada" } else { "religada" };
@@ -61,10 +60,7 @@ pub(super) async fn stay(
                 Ok(Ok(leader)) => name(network, leader)?,
                 Ok(Err(_)) | Err(_) => "ninguém, falta maioria".to_owned(),
             };
-            teller.line(&format!(
-                "{node} caiu; quem lidera: {leader}. Volta em {} s.",
-                AWAY.as_secs()
-            ));
+            teller.line(&format!("{node} caiu; quem lidera: {leader}. Volta em {} s.", AWAY.as_secs()));
             tokio::time::sleep(AWAY).await;
             let took = network.start(at).await?;
             teller.line(&format!("{node} de volta: pronto em {}.", seconds(took)));

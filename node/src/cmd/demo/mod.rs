@@ -56,8 +56,7 @@ pub struct DemoOptions {
 /// When the network cannot be made or asked; a promise that did not hold is no error but the exit code 10.
 pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::new().context("cannot wait for signals")?;
-    let place =
-        Place::new(options.dir.as_deref()).context("cannot make the directory of the network")?;
+    let place = Place::new(options.dir.as_deref()).context("cannot make the directory of the network")?;
     let teller = Teller::new();
     let mut network = None;
     let told = tokio::select! {
@@ -66,9 +65,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     };
     // A demonstration without --once ends by Ctrl-C, in order; everything else leaves nothing worth an orderly stop.
     let ended = match network.as_mut() {
-        Some(network) if told.is_none() && !options.once => {
-            foreground::stop(network, &mut interrupts, &teller).await
-        }
+        Some(network) if told.is_none() && !options.once => foreground::stop(network, &mut interrupts, &teller).await,
         Some(network) => network.kill_all().await,
         None => Ok(()),
     };
@@ -122,12 +119,8 @@ async fn clinic(options: &DemoOptions, directory: &Path) -> anyhow::Result<PathB
     }
     let directory = directory.join("clinica-sintetica");
     let into = directory.clone();
-    let written =
-        tokio::task::spawn_blocking(move || synthetic::write(&into, &SyntheticOptions::default()))
-            .await;
-    written
-        .context("the synthetic clinic was not written")?
-        .context("cannot write the synthetic clinic")?;
+    let written = tokio::task::spawn_blocking(move || synthetic::write(&into, &SyntheticOptions::default())).await;
+    written.context("the synthetic clinic was not written")?.context("cannot write the synthetic clinic")?;
     Ok(directory)
 }
 

@@ -47,10 +47,7 @@ pub(super) async fn tell(
     open_or_create(options, directory, network).await?;
     let network = network.as_mut().context("the network is gone")?;
     figures.create_ms = millis(begun.elapsed());
-    teller.line(&format!(
-        "   no ar em {}: autoridade nova, três votantes, TLS mútuo",
-        seconds(begun.elapsed())
-    ));
+    teller.line(&format!("   no ar em {}: autoridade nova, três votantes, TLS mútuo", seconds(begun.elapsed())));
     let files = clinic(options, directory).await?;
     let cluster = network.connect(&ConnectOptions::default())?;
 
@@ -61,8 +58,7 @@ pub(super) async fn tell(
     teller.step("Veredito");
     teller.line(&figures.verdict());
     if let Some(path) = &options.json {
-        let text =
-            serde_json::to_vec_pretty(&figures).context("the figures cannot be written as JSON")?;
+        let text = serde_json::to_vec_pretty(&figures).context("the figures cannot be written as JSON")?;
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         teller.line(&format!("Números em {}", path.display()));
     }
@@ -82,11 +78,7 @@ async fn import(
     let first = import_once(cluster, files, teller).await?;
     teller.line(&counts(&first));
     teller.line(&format!("   em {}", seconds(Duration::from_millis(first.elapsed_ms))));
-    figures.claim(
-        "import_complete",
-        first.is_clean(),
-        format!("importação completa: {}", counts(&first).trim()),
-    );
+    figures.claim("import_complete", first.is_clean(), format!("importação completa: {}", counts(&first).trim()));
     figures.goal(
         "import_ms",
         first.elapsed_ms,
@@ -99,25 +91,15 @@ async fn import(
         figures.resident_bytes_after_import.insert(node.name().to_owned(), bytes);
     }
     let resident = figures.resident_bytes_after_import.values().copied().max().unwrap_or(u64::MAX);
-    let all = figures
-        .resident_bytes_after_import
-        .iter()
-        .map(|(node, bytes)| format!("{node} {}", mebibytes(*bytes)));
+    let all = figures.resident_bytes_after_import.iter().map(|(node, bytes)| format!("{node} {}", mebibytes(*bytes)));
     let all = all.collect::<Vec<_>>().join(", ");
     teller.line(&format!("   memória residente: {all}"));
-    figures.goal(
-        "resident_bytes",
-        resident,
-        RESIDENT_MAX,
-        format!("memória por nó: {all} (meta 150 MiB)"),
-    );
+    figures.goal("resident_bytes", resident, RESIDENT_MAX, format!("memória por nó: {all} (meta 150 MiB)"));
 
     let conflicting = files.join(CONFLICTING_FILE);
     if tokio::fs::try_exists(&conflicting).await.unwrap_or(false) {
         teller.step("Agendamentos que conflitam: cada um tem de ser recusado, dizendo o que está ocupado e por qual");
-        let report = submit_conflicting(cluster, &conflicting)
-            .await
-            .context("cannot read the conflicting bookings")?;
+        let report = submit_conflicting(cluster, &conflicting).await.context("cannot read the conflicting bookings")?;
         let text = format!(
             "{} de {} recusados: {} por profissional, {} por sala, {} por paciente",
             report.refused, report.submitted, report.practitioner, report.room, report.patient
@@ -130,10 +112,7 @@ async fn import(
 
     teller.step("Segunda importação: nada pode mudar");
     let second = import_once(cluster, files, teller).await?;
-    let unchanged = [second.patients, second.records, second.appointments]
-        .iter()
-        .map(|tally| tally.unchanged)
-        .sum();
+    let unchanged = [second.patients, second.records, second.appointments].iter().map(|tally| tally.unchanged).sum();
     teller.line(&format!(
         "   {}; {} já estavam iguais, em {}",
         if second.nothing_changed() { "nada mudou" } else { "ALGO MUDOU" },
@@ -169,11 +148,7 @@ async fn import(
     Ok(())
 }
 
-async fn import_once(
-    cluster: &Cluster,
-    files: &Path,
-    teller: &Teller,
-) -> anyhow::Result<ImportReport> {
+async fn import_once(cluster: &Cluster, files: &Path, teller: &Teller) -> anyhow::Result<ImportReport> {
     let on_progress = |progress| teller.progress("importação", progress);
     let report = Importer::new(cluster).run(files, &on_progress).await?;
     issues(&report.issues, teller);
@@ -229,9 +204,7 @@ async fn faults(
     faults.lose_the_leader(options.timers).await?;
     faults.lose_all().await?;
     let Faults { network, load, figures, .. } = faults;
-    teller.step(
-        "Fim da carga; cada escrita sem resposta é repetida com o mesmo número até ser decidida",
-    );
+    teller.step("Fim da carga; cada escrita sem resposta é repetida com o mesmo número até ser decidida");
     let (stage, ledger) = load.stop().await?;
     figures.load = LoadFigures::from(&ledger);
     let it = &figures.load;
@@ -289,10 +262,7 @@ async fn faults(
     figures.claim(
         "digests_equal",
         equal,
-        format!(
-            "as três cópias são iguais no índice {} (fjall e sled)",
-            grouped(first.applied_index)
-        ),
+        format!("as três cópias são iguais no índice {} (fjall e sled)", grouped(first.applied_index)),
     );
     figures.digests = digests.iter().map(DigestFigures::from).collect();
     let found = overlaps(cluster).await?;
@@ -319,11 +289,7 @@ impl Faults<'_> {
 
     /// How long no write succeeded around `since`.
     fn interrupted(&self, since: Instant) -> Duration {
-        self.load
-            .ledger()
-            .interruption(since)
-            .map(|interruption| interruption.length())
-            .unwrap_or_default()
+        self.load.ledger().interruption(since).map(|interruption| interruption.length()).unwrap_or_default()
     }
 
     async fn lose_the_leader(&mut self, timers: Timers) -> anyhow::Result<()> {
@@ -335,10 +301,7 @@ impl Faults<'_> {
         self.flow().await?;
         let gap = self.interrupted(at);
         let took_over = name(self.network, self.network.leader().await?)?;
-        self.teller.line(&format!(
-            "   {took_over} assumiu sozinho; as escritas pararam por {}",
-            seconds(gap)
-        ));
+        self.teller.line(&format!("   {took_over} assumiu sozinho; as escritas pararam por {}", seconds(gap)));
         self.figures.claim(
             "another_took_over",
             took_over != killed,
@@ -351,8 +314,7 @@ impl Faults<'_> {
             millis(limit),
             format!("escritas paradas por {} (promessa {})", seconds(gap), seconds(limit)),
         );
-        self.figures.failover =
-            Some(Failover { killed: killed.clone(), took_over, writes_failed_ms: millis(gap) });
+        self.figures.failover = Some(Failover { killed: killed.clone(), took_over, writes_failed_ms: millis(gap) });
         let mut slowest = self.restart(leader).await?;
         for at in (0..self.network.nodes().len()).filter(|at| *at != leader) {
             slowest = slowest.max(self.lose_one(at).await?);
@@ -370,10 +332,7 @@ impl Faults<'_> {
         let node = name(self.network, at)?;
         let took = self.network.start(at).await?;
         self.network.settle().await?;
-        self.teller.line(&format!(
-            "   {node} de volta: pronto em {}, em dia com os outros",
-            seconds(took)
-        ));
+        self.teller.line(&format!("   {node} de volta: pronto em {}, em dia com os outros", seconds(took)));
         let start_ms = BTreeMap::from([(node.clone(), millis(took))]);
         self.figures.faults.push(Fault { kind: "restart", node, writes_failed_ms: None, start_ms });
         Ok(took)
@@ -413,13 +372,8 @@ impl Faults<'_> {
         self.network.settle().await?;
         self.flow().await?;
         let gap = self.interrupted(since);
-        let start_ms: BTreeMap<String, u64> = self
-            .network
-            .nodes()
-            .iter()
-            .map(|node| node.name().to_owned())
-            .zip(took.into_iter().map(millis))
-            .collect();
+        let start_ms: BTreeMap<String, u64> =
+            self.network.nodes().iter().map(|node| node.name().to_owned()).zip(took.into_iter().map(millis)).collect();
         let slowest = start_ms.values().copied().max().unwrap_or_default();
         self.teller.line(&format!(
             "   todos prontos em {}; entre a última escrita antes e a primeira depois: {}",
@@ -427,12 +381,7 @@ impl Faults<'_> {
             seconds(gap)
         ));
         let node = "all".to_owned();
-        self.figures.faults.push(Fault {
-            kind,
-            node,
-            writes_failed_ms: Some(millis(gap)),
-            start_ms,
-        });
+        self.figures.faults.push(Fault { kind, node, writes_failed_ms: Some(millis(gap)), start_ms });
         Ok(())
     }
 }

@@ -118,9 +118,7 @@ mod tests {
     fn figures_are_written_as_in_brazil() {
         assert_eq!(seconds(Duration::from_millis(2_406)), "2,41 s");
         assert_eq!(mebibytes(85_250_000), "81,3 MiB");
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1_000, "1.000"), (14_592, "14.592"), (1_234_567, "1.234.567")]
-        {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1.000"), (14_592, "14.592"), (1_234_567, "1.234.567")] {
             assert_eq!(grouped(number), text);
         }
     }

@@ -13,8 +13,7 @@ use plantao_client::transport::{CredentialsPaths, TlsVersions};
 use plantao_domain::cluster::NodeDescription;
 use plantao_domain::command::{Command, Tag, WrappedKey};
 use plantao_domain::{
-    Actor, ActorId, ClusterId, ClusterTime, Envelope, KeyId, NodeId, Outcome, RequestId, Role,
-    Sealed, UnitId, codec,
+    Actor, ActorId, ClusterId, ClusterTime, Envelope, KeyId, NodeId, Outcome, RequestId, Role, Sealed, UnitId, codec,
 };
 use plantao_proto::peer::v1::forward_service_server::ForwardServiceServer;
 use plantao_proto::peer::v1::raft_service_server::RaftServiceServer;
@@ -39,9 +38,7 @@ use crate::storage::snapshot::Snapshots;
 use crate::storage::state::{EngineKind, StateStore};
 use crate::storage::wal::{Wal, WalOptions};
 use crate::storage::watermark::LogIdentity;
-use crate::transport::{
-    Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server,
-};
+use crate::transport::{Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 const CLUSTER: ClusterId = ClusterId::from_bytes([7; 16]);
@@ -95,12 +92,8 @@ impl Cluster {
     /// Starts nodes 1, 2, … with these engines; a sled node is the keyless one off-site.
     pub(super) async fn start(engines: &[EngineKind]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let authority = Authority::create(
-            &"clinica".parse().unwrap(),
-            &directory.path().join("pki"),
-            SystemTime::now(),
-        )
-        .unwrap();
+        let authority =
+            Authority::create(&"clinica".parse().unwrap(), &directory.path().join("pki"), SystemTime::now()).unwrap();
         let mut sites = BTreeMap::new();
         let mut acceptors = BTreeMap::new();
         for (node, engine) in (1..).zip(engines) {
@@ -123,17 +116,11 @@ impl Cluster {
             sites.insert(node, site);
             acceptors.insert(node, acceptor);
         }
-        let mut cluster = Self {
-            _directory: directory,
-            sites,
-            nodes: BTreeMap::new(),
-            requests: AtomicU64::new(0),
-        };
+        let mut cluster = Self { _directory: directory, sites, nodes: BTreeMap::new(), requests: AtomicU64::new(0) };
         for (node, acceptor) in acceptors {
             let site = &cluster.sites[&node];
             let identity = LogIdentity { cluster: CLUSTER, node: NodeId(node) };
-            let wal = Wal::create(&site.data, identity, site.seal.clone(), WalOptions::default())
-                .unwrap();
+            let wal = Wal::create(&site.data, identity, site.seal.clone(), WalOptions::default()).unwrap();
             let running = cluster.run(node, wal, acceptor).await;
             cluster.nodes.insert(node, running);
         }
@@ -154,8 +141,7 @@ impl Cluster {
     async fn run(&self, node: u64, wal: Wal, acceptor: Acceptor) -> Node {
         let site = &self.sites[&node];
         let clock = Arc::new(SystemClock);
-        let snapshots =
-            Arc::new(Snapshots::open(&site.data.snapshots(), site.seal.clone()).unwrap());
+        let snapshots = Arc::new(Snapshots::open(&site.data.snapshots(), site.seal.clone()).unwrap());
         let options = rebuild::Options {
             dir: site.data.state(),
             owner: Owner { cluster: CLUSTER, incarnation: 1, node: NodeId(node) },
@@ -180,8 +166,7 @@ impl Cluster {
         })
         .await
         .unwrap();
-        let forwarder =
-            Forwarder::new(consensus.clone(), us(node), channels, Arc::new(SystemEntropy));
+        let forwarder = Forwarder::new(consensus.clone(), us(node), channels, Arc::new(SystemEntropy));
         let gate = Gate::new(us(node), consensus.clone());
         let raft = PeerRaftService::new(gate.clone(), consensus.clone(), snapshots.clone());
         let forward = PeerForwardService::new(gate, forwarder.clone());
@@ -200,8 +185,7 @@ impl Cluster {
 
     /// Stops a node without a word to the others: no leadership is handed over.
     pub(super) async fn stop(&mut self, node: u64) {
-        let Node { consensus, forwarder, store, snapshots, wal, mut serving } =
-            self.nodes.remove(&node).unwrap();
+        let Node { consensus, forwarder, store, snapshots, wal, mut serving } = self.nodes.remove(&node).unwrap();
         serving.shutdown().await;
         consensus.shutdown().await;
         drop((consensus, forwarder, store, snapshots));
@@ -214,8 +198,7 @@ impl Cluster {
         let options = AcceptorOptions::for_plane(Plane::Peer, site.address);
         let acceptor = Acceptor::bind(options, site.tls.server()).await.unwrap();
         let identity = LogIdentity { cluster: CLUSTER, node: NodeId(node) };
-        let wal =
-            Wal::open(&site.data, identity, site.seal.clone(), WalOptions::default()).unwrap();
+        let wal = Wal::open(&site.data, identity, site.seal.clone(), WalOptions::default()).unwrap();
         let running = self.run(node, wal, acceptor).await;
         self.nodes.insert(node, running);
     }
@@ -278,10 +261,7 @@ impl Cluster {
 
     /// Waits until some node leads, as most of the running ones see it.
     pub(super) async fn leader(&self) -> u64 {
-        eventually("a leader that leads", || {
-            self.nodes.values().any(|node| node.consensus.leads())
-        })
-        .await;
+        eventually("a leader that leads", || self.nodes.values().any(|node| node.consensus.leads())).await;
         self.nodes.iter().find(|(_, node)| node.consensus.leads()).map(|(id, _)| *id).unwrap()
     }
 

@@ -38,13 +38,7 @@ pub(crate) trait RawView: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Visits `from <= key < to` in the order asked for. `from < to` holds.
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError>;
+    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError>;
 }
 
 /// One open engine directory.
@@ -64,10 +58,7 @@ pub(crate) trait Engine: RawView {
 }
 
 /// Calls into an engine; its panic becomes an error.
-pub(crate) fn guarded<T>(
-    operation: &'static str,
-    call: impl FnOnce() -> Result<T, EngineError>,
-) -> Result<T, Error> {
+pub(crate) fn guarded<T>(operation: &'static str, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Error> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(EngineError::Fault(source))) => Err(Error::Engine { operation, source }),

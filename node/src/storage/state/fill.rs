@@ -21,16 +21,13 @@ const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
 const BUSY_STEP: Duration = Duration::from_millis(20);
 
 /// Opens the engine of a kind in a directory.
-pub(crate) type OpenEngine =
-    Arc<dyn Fn(EngineKind, &Path) -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
+pub(crate) type OpenEngine = Arc<dyn Fn(EngineKind, &Path) -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
 
 /// The engines as they are.
 pub(crate) fn engines() -> OpenEngine {
     Arc::new(|kind, dir| {
         Ok(match kind {
-            EngineKind::Fjall => {
-                Box::new(crate::storage::state_fjall::FjallEngine::open(dir)?) as Box<dyn Engine>
-            }
+            EngineKind::Fjall => Box::new(crate::storage::state_fjall::FjallEngine::open(dir)?) as Box<dyn Engine>,
             EngineKind::Sled => Box::new(crate::storage::state_sled::SledEngine::open(dir)?),
         })
     })
@@ -83,12 +80,7 @@ pub(crate) fn generation_dir(dir: &Path, generation: u64) -> PathBuf {
 }
 
 /// The rows that carry the meta.
-pub(crate) fn put_meta(
-    batch: &mut RawBatch,
-    seal: &dyn RowSeal,
-    state: &StateMeta,
-    with_membership: bool,
-) {
+pub(crate) fn put_meta(batch: &mut RawBatch, seal: &dyn RowSeal, state: &StateMeta, with_membership: bool) {
     let key = keyspaces::META;
     batch.push((key.to_vec(), Some(seal.seal(key, &meta::encode(state)))));
     if with_membership {
@@ -103,17 +95,13 @@ pub(crate) fn read_meta(raw: &dyn RawView, seal: &dyn RowSeal) -> Result<StateMe
         let sealed = guarded("read", || raw.get(key))?.ok_or(Error::Damaged { prefix: 0 })?;
         seal.open(key, &sealed).map_err(|_| Error::Damaged { prefix: 0 })
     };
-    meta::decode(&row(keyspaces::META)?, &row(keyspaces::MEMBERSHIP)?)
-        .ok_or(Error::Damaged { prefix: 0 })
+    meta::decode(&row(keyspaces::META)?, &row(keyspaces::MEMBERSHIP)?).ok_or(Error::Damaged { prefix: 0 })
 }
 
 /// Refuses what no batch and no snapshot may hold.
 pub(crate) fn check_row(key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
     if !is_domain_key(key) {
-        return Err(Error::Key {
-            first: key.first().copied().unwrap_or_default(),
-            length: key.len(),
-        });
+        return Err(Error::Key { first: key.first().copied().unwrap_or_default(), length: key.len() });
     }
     match value.map_or(0, <[u8]>::len) {
         bytes if bytes > ROW_BYTES_MAX => Err(Error::TooLong { bytes, limit: ROW_BYTES_MAX }),
@@ -132,11 +120,7 @@ pub(crate) fn fill(
     source: &mut dyn RowSource,
 ) -> Result<Cell, Error> {
     if dir.exists() {
-        fs::remove_dir_all(&dir).map_err(|source| FsError::Io {
-            operation: "remove",
-            path: dir.clone(),
-            source,
-        })?;
+        fs::remove_dir_all(&dir).map_err(|source| FsError::Io { operation: "remove", path: dir.clone(), source })?;
     }
     create_dir_durably(&dir)?;
     let cell = Cell::open(open, kind, dir)?;
@@ -149,12 +133,7 @@ pub(crate) fn fill(
     }
 }
 
-fn fill_open(
-    cell: &Cell,
-    seal: &dyn RowSeal,
-    state: &StateMeta,
-    source: &mut dyn RowSource,
-) -> Result<(), Error> {
+fn fill_open(cell: &Cell, seal: &dyn RowSeal, state: &StateMeta, source: &mut dyn RowSource) -> Result<(), Error> {
     let engine = cell.engine();
     let mut count = 0_u64;
     let mut content = digest::EMPTY;

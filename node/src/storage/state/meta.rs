@@ -26,8 +26,7 @@ pub(crate) fn encode(meta: &StateMeta) -> Vec<u8> {
     bytes.extend_from_slice(&meta.rows.to_be_bytes());
     bytes.extend_from_slice(&meta.content);
     bytes.extend_from_slice(&meta.last_time.to_be_bytes());
-    let length =
-        u32::try_from(meta.membership.len()).expect("checked against MEMBERSHIP_BYTES_MAX before");
+    let length = u32::try_from(meta.membership.len()).expect("checked against MEMBERSHIP_BYTES_MAX before");
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(blake3::hash(&meta.membership).as_bytes());
     bytes

@@ -75,12 +75,7 @@ pub(crate) fn put(
 }
 
 /// Opens the stored bytes of one row, reading its parts when it has some.
-pub(crate) fn open(
-    raw: &dyn RawView,
-    seal: &dyn RowSeal,
-    key: &[u8],
-    stored: &[u8],
-) -> Result<Vec<u8>, Error> {
+pub(crate) fn open(raw: &dyn RawView, seal: &dyn RowSeal, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, Error> {
     if stored.is_empty() {
         return Ok(Vec::new());
     }
@@ -91,8 +86,7 @@ pub(crate) fn open(
         _ => return Err(damaged(key)),
     }
     let mut head = Reader(&plaintext);
-    let (Some(length), Some(digest), true) = (head.take(), head.take::<32>(), head.0.is_empty())
-    else {
+    let (Some(length), Some(digest), true) = (head.take(), head.take::<32>(), head.0.is_empty()) else {
         return Err(damaged(key));
     };
     let length = u32::from_be_bytes(length) as usize;
@@ -105,19 +99,11 @@ pub(crate) fn open(
         let sealed = guarded("read", || raw.get(&part))?.ok_or_else(|| damaged(key))?;
         value.extend_from_slice(&seal.open(&part, &sealed).map_err(|_| damaged(key))?);
     }
-    if value.len() != length || *blake3::hash(&value).as_bytes() != digest {
-        Err(damaged(key))
-    } else {
-        Ok(value)
-    }
+    if value.len() != length || *blake3::hash(&value).as_bytes() != digest { Err(damaged(key)) } else { Ok(value) }
 }
 
 /// One domain row.
-pub(crate) fn get(
-    raw: &dyn RawView,
-    seal: &dyn RowSeal,
-    key: &[u8],
-) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn get(raw: &dyn RawView, seal: &dyn RowSeal, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     match guarded("read", || raw.get(key))? {
         None => Ok(None),
         Some(stored) => open(raw, seal, key, &stored).map(Some),
@@ -175,13 +161,7 @@ impl View for OpenView<'_> {
         get(self.raw, self.seal, key).map_err(view_fault)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         range(self.raw, self.seal, (from, to), order, limit, usize::MAX).map_err(view_fault)
     }
 }

@@ -11,8 +11,7 @@ use super::engine::{RawBatch, RawView, guarded};
 use super::fill::{self, Cell, OpenEngine};
 use super::rows::{self, OpenView, view_fault};
 use super::{
-    Batch, EngineKind, EntryId, Error, Frozen, MEMBERSHIP_BYTES_MAX, RowSource, StateMeta,
-    StateStore, digest,
+    Batch, EngineKind, EntryId, Error, Frozen, MEMBERSHIP_BYTES_MAX, RowSource, StateMeta, StateStore, digest,
 };
 use crate::storage::checkpoint::{Checkpoint, Record};
 use crate::storage::fs::write_durably;
@@ -98,19 +97,12 @@ impl SealedState {
 
     /// Rows and meta after a batch, as they go to the engine. Nothing but an apply changes rows, and applies are one at
     /// a time, so what is read here is still there when it is written.
-    fn prepare(
-        &self,
-        raw: &dyn RawView,
-        meta: &StateMeta,
-        batch: &Batch,
-    ) -> Result<(RawBatch, StateMeta), Error> {
+    fn prepare(&self, raw: &dyn RawView, meta: &StateMeta, batch: &Batch) -> Result<(RawBatch, StateMeta), Error> {
         let applied = meta.applied.map(|entry| entry.index);
         if let Some(applied) = applied.filter(|applied| *applied >= batch.applied.index) {
             return Err(Error::OutOfOrder { applied, offered: batch.applied.index });
         }
-        if let Some(membership) =
-            batch.membership.as_ref().filter(|bytes| bytes.len() > MEMBERSHIP_BYTES_MAX)
-        {
+        if let Some(membership) = batch.membership.as_ref().filter(|bytes| bytes.len() > MEMBERSHIP_BYTES_MAX) {
             return Err(Error::TooLong { bytes: membership.len(), limit: MEMBERSHIP_BYTES_MAX });
         }
         for (key, value) in &batch.changes {
@@ -165,10 +157,7 @@ impl SealedState {
         let mut checkpoint = lock();
         self.poison.note(checkpoint.write(record).map_err(Error::File))?;
         let next = Live { cell: Arc::new(cell), meta: Arc::new(meta.clone()) };
-        let previous = std::mem::replace(
-            &mut *self.live.write().unwrap_or_else(PoisonError::into_inner),
-            next,
-        );
+        let previous = std::mem::replace(&mut *self.live.write().unwrap_or_else(PoisonError::into_inner), next);
         previous.cell.retire();
         Ok(())
     }
@@ -181,17 +170,10 @@ impl View for SealedState {
         self.poison.note(rows::get(live.cell.engine(), &*self.seal, key)).map_err(view_fault)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         self.poison.check().map_err(view_fault)?;
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let rows =
-            rows::range(live.cell.engine(), &*self.seal, (from, to), order, limit, usize::MAX);
+        let rows = rows::range(live.cell.engine(), &*self.seal, (from, to), order, limit, usize::MAX);
         self.poison.note(rows).map_err(view_fault)
     }
 }
@@ -214,10 +196,7 @@ impl StateStore for SealedState {
 
     fn read(&self, reader: &mut dyn FnMut(&dyn View, &StateMeta)) {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let view = GuardedView {
-            view: OpenView { raw: live.cell.engine(), seal: &*self.seal },
-            poison: &self.poison,
-        };
+        let view = GuardedView { view: OpenView { raw: live.cell.engine(), seal: &*self.seal }, poison: &self.poison };
         reader(&view, &live.meta);
     }
 
@@ -272,13 +251,7 @@ impl View for GuardedView<'_> {
         self.poison.note(rows::get(self.view.raw, self.view.seal, key)).map_err(view_fault)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         self.poison.check().map_err(view_fault)?;
         let rows = rows::range(self.view.raw, self.view.seal, (from, to), order, limit, usize::MAX);
         self.poison.note(rows).map_err(view_fault)
@@ -299,13 +272,7 @@ impl View for FrozenState {
         self.poison.note(rows::get(&*self.raw, &*self.seal, key)).map_err(view_fault)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         let rows = rows::range(&*self.raw, &*self.seal, (from, to), order, limit, usize::MAX);
         self.poison.note(rows).map_err(view_fault)
     }
@@ -320,14 +287,7 @@ impl Frozen for FrozenState {
         // The smallest key behind another one is that key with a zero byte.
         let from = after.map_or_else(|| DOMAIN_FROM.to_vec(), |after| [after, &[0]].concat());
         let bounds = (from.as_slice(), DOMAIN_TO);
-        self.poison.note(rows::range(
-            &*self.raw,
-            &*self.seal,
-            bounds,
-            Order::Ascending,
-            usize::MAX,
-            bytes_max,
-        ))
+        self.poison.note(rows::range(&*self.raw, &*self.seal, bounds, Order::Ascending, usize::MAX, bytes_max))
     }
 }
 

@@ -59,8 +59,7 @@ pub(super) struct Engine {
 impl Engine {
     /// Opens or creates the log in `directory`, which must exist. Drops a torn last record.
     pub(super) fn open(directory: &Path, options: &WalOptions) -> io::Result<Self> {
-        let directory =
-            directory.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let directory = directory.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let config = raft_log::Config {
             wal: raft_log::chunked_wal::Config {
                 dir: directory.to_owned(),
@@ -83,9 +82,8 @@ impl Engine {
     /// Whether `directory` has any file of a log.
     pub(super) fn has_files(directory: &Path) -> io::Result<bool> {
         match std::fs::read_dir(directory) {
-            Ok(mut entries) => entries.try_fold(false, |found, entry| {
-                Ok(found || entry?.file_name().to_string_lossy().ends_with(".wal"))
-            }),
+            Ok(mut entries) => entries
+                .try_fold(false, |found, entry| Ok(found || entry?.file_name().to_string_lossy().ends_with(".wal"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -164,12 +162,7 @@ impl Engine {
 
     /// The sealed entries from `from` up to, not including, `to`: at least one if there is any, and no more once
     /// `bytes_max` is reached.
-    pub(super) fn read(
-        &self,
-        from: u64,
-        to: u64,
-        bytes_max: usize,
-    ) -> io::Result<Vec<(EntryId, bytes::Bytes)>> {
+    pub(super) fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<(EntryId, bytes::Bytes)>> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         for entry in self.log.read(from, to) {
@@ -231,11 +224,7 @@ impl Encode for EntryId {
 impl Decode for EntryId {
     fn decode<R: Read>(mut reader: R) -> io::Result<Self> {
         read_tag(&mut reader, TAG_ENTRY)?;
-        Ok(Self {
-            term: read_number(&mut reader)?,
-            node: read_number(&mut reader)?,
-            index: read_number(&mut reader)?,
-        })
+        Ok(Self { term: read_number(&mut reader)?, node: read_number(&mut reader)?, index: read_number(&mut reader)? })
     }
 }
 
@@ -285,9 +274,7 @@ impl Encode for SealedPayload {
         let length = u32::try_from(self.0.len())
             .ok()
             .filter(|length| *length <= SEALED_BYTES_MAX)
-            .ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, "a sealed payload is too large")
-            })?;
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a sealed payload is too large"))?;
         let head = payload_head(length);
         writer.write_all(&head)?;
         writer.write_all(&crc32fast::hash(&head).to_be_bytes())?;
@@ -303,9 +290,7 @@ impl Decode for SealedPayload {
         reader.read_exact(&mut length)?;
         reader.read_exact(&mut check)?;
         let length = u32::from_be_bytes(length);
-        if u32::from_be_bytes(check) != crc32fast::hash(&payload_head(length))
-            || length > SEALED_BYTES_MAX
-        {
+        if u32::from_be_bytes(check) != crc32fast::hash(&payload_head(length)) || length > SEALED_BYTES_MAX {
             return Err(damaged("the length of a payload fails its check"));
         }
         let mut bytes = vec![0; length as usize];

@@ -168,9 +168,7 @@ pub enum OpenWalError {
         directory: PathBuf,
     },
     /// Every byte is as it was written, but the storage key is another one.
-    #[error(
-        "entry {index} of the raft log in {directory} does not open: is this the storage key of this node?"
-    )]
+    #[error("entry {index} of the raft log in {directory} does not open: is this the storage key of this node?")]
     Sealed {
         /// The log's directory.
         directory: PathBuf,

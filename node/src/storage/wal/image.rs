@@ -40,15 +40,7 @@ impl Image {
     pub(super) fn new(state: WalState, cache_bytes_max: usize) -> Self {
         let synced_end = state.next_index();
         let first = state.purged.map_or(0, |id| id.index.saturating_add(1));
-        Self {
-            state,
-            first,
-            cache: VecDeque::new(),
-            cache_bytes: 0,
-            cache_bytes_max,
-            synced_end,
-            epoch: 0,
-        }
+        Self { state, first, cache: VecDeque::new(), cache_bytes: 0, cache_bytes_max, synced_end, epoch: 0 }
     }
 
     pub(super) fn state(&self) -> WalState {
@@ -163,12 +155,7 @@ mod tests {
 
     fn entries(term: u64, range: Range<u64>) -> Vec<LogEntry> {
         let payload = bytes::Bytes::from_static(b"payload");
-        range
-            .map(|index| LogEntry {
-                id: EntryId { term, node: 1, index },
-                payload: payload.clone(),
-            })
-            .collect()
+        range.map(|index| LogEntry { id: EntryId { term, node: 1, index }, payload: payload.clone() }).collect()
     }
 
     /// The sync of what was cut meanwhile must not let its successors leave memory: the disk still has the old ones.
@@ -180,9 +167,7 @@ mod tests {
         image.truncate_after(Some(EntryId { term: 1, node: 1, index: 4 }));
         image.append(&entries(2, 5..10)).unwrap();
         image.synced(epoch, 10);
-        assert!(
-            matches!(image.plan(&(5..10), usize::MAX), Plan::Cached(found) if found == entries(2, 5..10))
-        );
+        assert!(matches!(image.plan(&(5..10), usize::MAX), Plan::Cached(found) if found == entries(2, 5..10)));
         image.synced(image.epoch(), 10);
         assert!(matches!(image.plan(&(5..10), usize::MAX), Plan::OnDisk { .. }));
     }

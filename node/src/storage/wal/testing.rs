@@ -30,11 +30,7 @@ impl PayloadSeal for TagSeal {
 
     fn open(&self, index: u64, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (tag, plaintext) = sealed.split_first_chunk::<16>().ok_or(OpenError::Rejected)?;
-        if *tag == self.tag(index, plaintext) {
-            Ok(plaintext.to_vec())
-        } else {
-            Err(OpenError::Rejected)
-        }
+        if *tag == self.tag(index, plaintext) { Ok(plaintext.to_vec()) } else { Err(OpenError::Rejected) }
     }
 }
 

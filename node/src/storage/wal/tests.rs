@@ -116,8 +116,7 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
 fn no_flipped_bit_is_silent() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (alive, directory) = (fast_directory(), fast_directory());
-    let options =
-        WalOptions { watermark_interval: Duration::from_secs(3600), ..WalOptions::default() };
+    let options = WalOptions { watermark_interval: Duration::from_secs(3600), ..WalOptions::default() };
     let wal = Wal::create(&DataDir::new(alive.path()), identity(), seal(), options).unwrap();
     let (state, entries) = runtime.block_on(write_history(&wal, 75));
     copy(alive.path(), directory.path());
@@ -144,17 +143,10 @@ fn no_flipped_bit_is_silent() {
                     let read = engine.read(0, u64::MAX, usize::MAX).unwrap();
                     let read: Vec<_> = read
                         .into_iter()
-                        .map(|(id, sealed)| LogEntry {
-                            id,
-                            payload: key.open(id.index, &sealed).unwrap().into(),
-                        })
+                        .map(|(id, sealed)| LogEntry { id, payload: key.open(id.index, &sealed).unwrap().into() })
                         .collect();
                     assert!(read == entries, "byte {position} bit {bit}: other entries");
-                    assert_eq!(
-                        engine.state().vote,
-                        state.vote,
-                        "byte {position} bit {bit}: another vote"
-                    );
+                    assert_eq!(engine.state().vote, state.vote, "byte {position} bit {bit}: another vote");
                 }
             }
         }
@@ -178,18 +170,14 @@ fn no_flipped_bit_is_silent_in_a_log_of_several_files() {
     runtime.block_on(wal.close()).unwrap();
     drop(wal);
 
-    let files: Vec<_> = chunk_files(directory.path())
-        .into_iter()
-        .map(|path| (fs::read(&path).unwrap(), path))
-        .collect();
+    let files: Vec<_> =
+        chunk_files(directory.path()).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
     assert!(files.len() > 3);
     let key = TagSeal([9; 32]);
     let mut random = seed | 1;
     for (number, (whole, path)) in files.iter().enumerate() {
         for position in 0..whole.len() {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             for file in chunk_files(directory.path()) {
                 fs::remove_file(file).unwrap();
             }
@@ -233,11 +221,7 @@ fn a_log_cut_at_any_byte_is_refused_unless_nothing_is_missing() {
             Ok((engine, _)) => {
                 // The last record only hints at what is committed: 4 type, 25 entry id, 8 check.
                 assert!(length >= whole.len() - 37, "cut to {length}");
-                assert_eq!(
-                    (engine.state().last, engine.state().vote),
-                    (state.last, state.vote),
-                    "cut to {length}"
-                );
+                assert_eq!((engine.state().last, engine.state().vote), (state.last, state.vote), "cut to {length}");
                 assert_eq!(engine.read(0, u64::MAX, usize::MAX).unwrap().len(), entries.len());
             }
             Err(OpenWalError::BehindWatermark { .. }) => behind += 1,
@@ -305,10 +289,7 @@ async fn a_wiped_directory_is_refused_under_the_same_identity() {
     append(&wal, vec![entry(1, 0)]).await.unwrap();
     wal.close().await.unwrap();
     drop(wal);
-    assert!(matches!(
-        Wal::create(&data, identity(), seal(), small()),
-        Err(OpenWalError::Exists { .. })
-    ));
+    assert!(matches!(Wal::create(&data, identity(), seal(), small()), Err(OpenWalError::Exists { .. })));
 
     let other = LogIdentity { node: plantao_domain::NodeId(3), ..identity() };
     let refused = Wal::open(&data, other, seal(), small());
@@ -320,10 +301,7 @@ async fn a_wiped_directory_is_refused_under_the_same_identity() {
     fs::rename(data.watermark(), &moved).unwrap();
     assert!(matches!(open(directory.path()), Err(OpenWalError::NoWatermark { .. })));
     // Nor is it made anew over a log that was used.
-    assert!(matches!(
-        Wal::create(&data, identity(), seal(), small()),
-        Err(OpenWalError::Exists { .. })
-    ));
+    assert!(matches!(Wal::create(&data, identity(), seal(), small()), Err(OpenWalError::Exists { .. })));
     fs::write(data.watermark(), vec![1; 8192]).unwrap();
     assert!(matches!(open(directory.path()), Err(OpenWalError::NoWatermark { .. })));
     fs::rename(&moved, data.watermark()).unwrap();
@@ -362,14 +340,8 @@ async fn a_log_that_went_back_in_time_is_refused() {
     // A vote is in the watermark when it returns, without a close.
     wal.save_vote(ballot(4)).await.unwrap();
     let error = restore().unwrap_err();
-    assert!(
-        matches!(error, OpenWalError::BehindWatermark { what: Promise::Vote, .. }),
-        "{error:?}"
-    );
-    assert!(
-        error.to_string().contains("the vote was term 4, node 1, and is term 3, node 1"),
-        "{error}"
-    );
+    assert!(matches!(error, OpenWalError::BehindWatermark { what: Promise::Vote, .. }), "{error:?}");
+    assert!(error.to_string().contains("the vote was term 4, node 1, and is term 3, node 1"), "{error}");
     assert!(error.to_string().contains("under a fresh id"), "{error}");
 
     let (directory, old_path) = (directory.path(), old.path());
@@ -378,10 +350,7 @@ async fn a_log_that_went_back_in_time_is_refused() {
     append(&wal, vec![entry(3, 10)]).await.unwrap();
     wal.close().await.unwrap();
     let error = restore().unwrap_err();
-    assert!(
-        matches!(error, OpenWalError::BehindWatermark { what: Promise::LastEntry, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, OpenWalError::BehindWatermark { what: Promise::LastEntry, .. }), "{error:?}");
 }
 
 /// Entries reach the watermark within its interval without any other call.
@@ -460,10 +429,7 @@ async fn a_purge_frees_files_and_survives_a_crash() {
     // Beyond the last entry, as after a snapshot of a leader that is far ahead.
     reopened.purge(EntryId { term: 5, node: 2, index: 1000 }).await.unwrap();
     assert_eq!(reopened.read(0..u64::MAX, None).await.unwrap(), vec![]);
-    assert!(matches!(
-        append(&reopened, vec![entry(5, 300)]).await,
-        Err(WalError::OutOfOrder { expected: 1001, .. })
-    ));
+    assert!(matches!(append(&reopened, vec![entry(5, 300)]).await, Err(WalError::OutOfOrder { expected: 1001, .. })));
     append(&reopened, vec![entry(6, 1001)]).await.unwrap();
     reopened.close().await.unwrap();
     drop(reopened);
@@ -504,10 +470,7 @@ async fn readers_see_one_log_wherever_it_is() {
     tokio::time::timeout(Duration::from_secs(30), reader).await.unwrap().unwrap();
 
     let bounded = wal.read(100..900, Some(100)).await.unwrap();
-    assert!(
-        !bounded.is_empty()
-            && bounded.iter().map(|entry| entry.payload.len()).sum::<usize>() <= 100
-    );
+    assert!(!bounded.is_empty() && bounded.iter().map(|entry| entry.payload.len()).sum::<usize>() <= 100);
     assert_eq!(wal.read(100..900, Some(1)).await.unwrap(), vec![entry(1, 100)]);
     assert_eq!(wal.read(995..2000, None).await.unwrap().len(), 5);
 
@@ -516,11 +479,7 @@ async fn readers_see_one_log_wherever_it_is() {
     wal.append((500..600).map(|index| entry(2, index)).collect(), drop).await.unwrap();
     let entries = wal.read(490..700, None).await.unwrap();
     assert_eq!(entries.len(), 110);
-    assert!(
-        entries
-            .iter()
-            .all(|found| *found == entry(if found.id.index < 500 { 1 } else { 2 }, found.id.index))
-    );
+    assert!(entries.iter().all(|found| *found == entry(if found.id.index < 500 { 1 } else { 2 }, found.id.index)));
 }
 
 #[tokio::test]
@@ -529,17 +488,13 @@ async fn what_does_not_follow_is_refused_and_changes_nothing() {
     let wal = create(directory.path());
     append(&wal, vec![entry(2, 0), entry(2, 1)]).await.unwrap();
     wal.save_vote(ballot(2)).await.unwrap();
-    for entries in
-        [vec![entry(2, 3)], vec![entry(2, 1)], vec![entry(2, 2), entry(2, 4)], vec![entry(1, 2)]]
-    {
+    for entries in [vec![entry(2, 3)], vec![entry(2, 1)], vec![entry(2, 2), entry(2, 4)], vec![entry(1, 2)]] {
         assert!(matches!(append(&wal, entries).await, Err(WalError::OutOfOrder { .. })));
     }
     let large = LogEntry { payload: vec![0; PAYLOAD_BYTES_MAX + 1].into(), ..entry(2, 2) };
     assert!(matches!(append(&wal, vec![large]).await, Err(WalError::TooLarge { index: 2, .. })));
     assert!(matches!(wal.save_vote(ballot(1)).await, Err(WalError::VoteGoesBack)));
-    append(&wal, vec![LogEntry { payload: vec![0; PAYLOAD_BYTES_MAX].into(), ..entry(2, 2) }])
-        .await
-        .unwrap();
+    append(&wal, vec![LogEntry { payload: vec![0; PAYLOAD_BYTES_MAX].into(), ..entry(2, 2) }]).await.unwrap();
     assert_eq!(wal.state().last.unwrap().index, 2);
     assert_eq!(wal.state().vote, Some(ballot(2)));
 }
@@ -554,10 +509,7 @@ fn child(test: &str, directory: &Path, limit_blocks: Option<u32>) -> Child {
         None => String::new(),
     };
     Command::new("sh")
-        .args([
-            "-c",
-            &format!("{limit}exec \"$0\" --exact storage::wal::tests::{test} --nocapture"),
-        ])
+        .args(["-c", &format!("{limit}exec \"$0\" --exact storage::wal::tests::{test} --nocapture")])
         .arg(std::env::current_exe().unwrap())
         .env(CHILD_DIRECTORY, directory)
         .stdout(Stdio::piped())
@@ -572,11 +524,7 @@ async fn child_that_is_killed() {
     let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
         return;
     };
-    let options = WalOptions {
-        watermark_interval: Duration::from_millis(5),
-        chunk_bytes: 16 * 1024,
-        ..small()
-    };
+    let options = WalOptions { watermark_interval: Duration::from_millis(5), chunk_bytes: 16 * 1024, ..small() };
     let wal = open_with(Path::new(&directory), options).unwrap();
     let mut term = wal.state().vote.map_or(1, |vote| vote.term + 1);
     let started = Instant::now();
@@ -584,8 +532,7 @@ async fn child_that_is_killed() {
         // Nobody may be left to kill this process.
         assert!(started.elapsed() < Duration::from_secs(60));
         let next = wal.state().next_index();
-        let entries: Vec<_> =
-            (next..next + 1 + round % 4).map(|index| entry(term, index)).collect();
+        let entries: Vec<_> = (next..next + 1 + round % 4).map(|index| entry(term, index)).collect();
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         let say = move |outcome: Result<(), WalError>| {
             outcome.unwrap();
@@ -648,12 +595,8 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
 
         let wal = open(directory.path()).unwrap();
         let entries = wal.read(0..u64::MAX, None).await.unwrap();
-        assert!(
-            wal.state().vote.is_some_and(|saved| saved.term >= vote),
-            "round {round}: the vote {vote} is lost"
-        );
-        let terms: BTreeMap<_, _> =
-            entries.iter().map(|found| (found.id.index, found.id.term)).collect();
+        assert!(wal.state().vote.is_some_and(|saved| saved.term >= vote), "round {round}: the vote {vote} is lost");
+        let terms: BTreeMap<_, _> = entries.iter().map(|found| (found.id.index, found.id.term)).collect();
         assert!(entries.iter().all(|found| *found == entry(found.id.term, found.id.index)));
         let purged = wal.state().purged.map_or(0, |id| id.index + 1);
         for (index, term) in acknowledged.range(purged..) {
@@ -695,10 +638,7 @@ async fn child_whose_writes_fail() {
             assert!(outcome.is_err());
             *called.lock().unwrap() += 1;
         };
-        assert!(matches!(
-            wal.append(vec![entry(1, index)], count).await,
-            Err(WalError::Failed { .. })
-        ));
+        assert!(matches!(wal.append(vec![entry(1, index)], count).await, Err(WalError::Failed { .. })));
     }
     assert_eq!(*called.lock().unwrap(), 3);
     assert!(matches!(wal.save_vote(ballot(9)).await, Err(WalError::Failed { .. })));
@@ -716,15 +656,11 @@ async fn a_failed_write_stops_the_log_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     drop(create(directory.path()));
     let mut child = child("child_whose_writes_fail", directory.path(), Some(64));
-    let lines: Vec<_> =
-        BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+    let lines: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
     assert!(child.wait().unwrap().success(), "{lines:?}");
     assert!(lines.iter().any(|line| line == "poisoned"), "{lines:?}");
-    let acknowledged: Vec<u64> = lines
-        .iter()
-        .filter_map(|line| line.strip_prefix("ack "))
-        .map(|index| index.parse().unwrap())
-        .collect();
+    let acknowledged: Vec<u64> =
+        lines.iter().filter_map(|line| line.strip_prefix("ack ")).map(|index| index.parse().unwrap()).collect();
     assert!(acknowledged.len() > 50, "only {} entries before the limit", acknowledged.len());
 
     let wal = open(directory.path()).unwrap();
@@ -765,10 +701,7 @@ async fn throughput_is_printed() {
         for work in work.collect::<Vec<_>>() {
             count += work.await.unwrap();
         }
-        println!(
-            "{clients} clients: {:.0} appends/s",
-            count as f64 / started.elapsed().as_secs_f64()
-        );
+        println!("{clients} clients: {:.0} appends/s", count as f64 / started.elapsed().as_secs_f64());
         assert_eq!(wal.state().last.unwrap().index + 1, count);
     }
 }

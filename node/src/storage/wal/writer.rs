@@ -171,12 +171,10 @@ impl Marker {
     fn follow(&self, interval: Duration, shared: &Shared) {
         loop {
             let pending = self.pending();
-            let pending =
-                self.wake.wait_while(pending, |pending| !pending.dirty && !pending.closing);
+            let pending = self.wake.wait_while(pending, |pending| !pending.dirty && !pending.closing);
             let pending = pending.unwrap_or_else(PoisonError::into_inner);
             // What else is noted meanwhile shares the write.
-            let pending =
-                self.wake.wait_timeout_while(pending, interval, |pending| !pending.closing);
+            let pending = self.wake.wait_timeout_while(pending, interval, |pending| !pending.closing);
             let (pending, _) = pending.unwrap_or_else(PoisonError::into_inner);
             let closing = pending.closing;
             drop(pending);
@@ -214,17 +212,13 @@ impl Writer {
                 .spawn(move || marker.follow(mark_interval, &shared))?
         };
         let mut writer = Self { shared, marker, jobs };
-        std::thread::Builder::new()
-            .name("raft-log-write".to_owned())
-            .spawn(move || writer.run(follower))
+        std::thread::Builder::new().name("raft-log-write".to_owned()).spawn(move || writer.run(follower))
     }
 
     fn run(&mut self, follower: JoinHandle<()>) {
         // Sealing is code of another module; if it panics, those who wait must hear of it.
         let close = catch_unwind(AssertUnwindSafe(|| self.serve())).unwrap_or_else(|_| {
-            self.shared.fail(&WalError::Failed {
-                source: Arc::new(io::Error::other("the writer panicked")),
-            });
+            self.shared.fail(&WalError::Failed { source: Arc::new(io::Error::other("the writer panicked")) });
             None
         });
         self.jobs.close();
@@ -293,11 +287,8 @@ impl Writer {
                     .iter()
                     .map(|entry| (entry.id, self.shared.seal.seal(entry.id.index, &entry.payload)))
                     .collect();
-                group.synced =
-                    entries.last().map(|last| (*epoch, last.id.index + 1)).or(group.synced);
-                self.with_engine(|engine| {
-                    sealed.into_iter().try_for_each(|(id, sealed)| engine.append(id, sealed))
-                })
+                group.synced = entries.last().map(|last| (*epoch, last.id.index + 1)).or(group.synced);
+                self.with_engine(|engine| sealed.into_iter().try_for_each(|(id, sealed)| engine.append(id, sealed)))
             }
             Job::Vote { ballot, .. } => {
                 group.sync = true;
@@ -334,10 +325,7 @@ impl Writer {
             }
             Ok((engine.flush(how)?, engine.state()))
         })?;
-        flushed
-            .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped")))
-            .map_err(failed)?;
+        flushed.recv().unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped"))).map_err(failed)?;
         if !group.sync {
             return Ok(());
         }
@@ -351,10 +339,7 @@ impl Writer {
         Ok(())
     }
 
-    fn with_engine<T>(
-        &self,
-        act: impl FnOnce(&mut Engine) -> io::Result<T>,
-    ) -> Result<T, WalError> {
+    fn with_engine<T>(&self, act: impl FnOnce(&mut Engine) -> io::Result<T>) -> Result<T, WalError> {
         let mut engine = self.shared.engine.write().unwrap_or_else(PoisonError::into_inner);
         act(engine.as_mut().ok_or(WalError::Closed)?).map_err(failed)
     }

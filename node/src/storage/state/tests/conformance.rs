@@ -21,10 +21,7 @@ fn check_range(store: &dyn View, model: &MemView, random: &mut Random) {
     let (from, to) = (&keys[random.below(keys.len())], &keys[random.below(keys.len())]);
     let order = if random.below(2) == 0 { Order::Ascending } else { Order::Descending };
     let limit = random.below(30);
-    assert_eq!(
-        store.range(from, to, order, limit).unwrap(),
-        model.range(from, to, order, limit).unwrap()
-    );
+    assert_eq!(store.range(from, to, order, limit).unwrap(), model.range(from, to, order, limit).unwrap());
     assert_eq!(store.get(from).unwrap(), model.get(from).unwrap());
     let absent = [from.as_slice(), &[0xAA]].concat();
     assert_eq!(store.get(&absent).unwrap(), model.get(&absent).unwrap());
@@ -50,8 +47,7 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
         println!("seed {seed}");
         let mut random = Random(seed);
         let dirs = ENGINES.map(|_| tempfile::tempdir().unwrap());
-        let places: Vec<_> =
-            ENGINES.iter().zip(&dirs).map(|(kind, dir)| Place::new(dir.path(), *kind)).collect();
+        let places: Vec<_> = ENGINES.iter().zip(&dirs).map(|(kind, dir)| Place::new(dir.path(), *kind)).collect();
         let mut stores: Vec<_> = places.iter().map(|place| place.open().0).collect();
         let mut model = MemView::default();
         type Held = (MemView, u64, Vec<Box<dyn Frozen>>);
@@ -86,13 +82,7 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
                         assert_eq!(store.checkpointed().unwrap().index, at);
                     }
                 }
-                2 => {
-                    held = Some((
-                        model.clone(),
-                        at,
-                        stores.iter().map(|store| store.freeze().unwrap()).collect(),
-                    ))
-                }
+                2 => held = Some((model.clone(), at, stores.iter().map(|store| store.freeze().unwrap()).collect())),
                 3 | 4 => {
                     if let Some((old, old_at, views)) = &held {
                         for frozen in views {
@@ -111,12 +101,8 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
                             let snapshots = place.snapshots();
                             let built = snapshots.build(&*store.freeze().unwrap()).unwrap();
                             assert_eq!(**built.meta(), *store.meta());
-                            let bound =
-                                purge_bound(&**store, &snapshots).map_or(0, |entry| entry.index);
-                            assert_eq!(
-                                bound,
-                                store.checkpointed().map_or(0, |entry| entry.index).min(at)
-                            );
+                            let bound = purge_bound(&**store, &snapshots).map_or(0, |entry| entry.index);
+                            assert_eq!(bound, store.checkpointed().map_or(0, |entry| entry.index).min(at));
                             *built.id()
                         })
                         .collect();
@@ -160,16 +146,10 @@ fn what_no_batch_may_hold_is_refused_and_changes_nothing() {
         let put = |key: &[u8], value: Vec<u8>| Changes::from([(key.to_vec(), Some(value))]);
         for index in [0, 4, 5] {
             let error = store.apply(&batch(index, Changes::new())).unwrap_err();
-            assert!(
-                matches!(error, Error::OutOfOrder { applied: 5, offered } if offered == index),
-                "{error}"
-            );
+            assert!(matches!(error, Error::OutOfOrder { applied: 5, offered } if offered == index), "{error}");
         }
         for key in [&[][..], &[0x00], &[0x01, 2], &[0x0F], &[0xF0], &[0xFF], &[0x20; 1025]] {
-            assert!(
-                matches!(store.apply(&batch(6, put(key, vec![1]))), Err(Error::Key { .. })),
-                "{key:?}"
-            );
+            assert!(matches!(store.apply(&batch(6, put(key, vec![1]))), Err(Error::Key { .. })), "{key:?}");
         }
         let long = put(&[0x11], vec![0; super::super::ROW_BYTES_MAX + 1]);
         assert!(matches!(store.apply(&batch(6, long)), Err(Error::TooLong { .. })));
@@ -179,9 +159,7 @@ fn what_no_batch_may_hold_is_refused_and_changes_nothing() {
         let longest = vec![7; super::super::ROW_BYTES_MAX];
         store.apply(&batch(6, put(&[0x11], longest.clone()))).unwrap();
         let membership = vec![8; 65_536];
-        store
-            .apply(&Batch { membership: Some(membership.clone()), ..batch(8, Changes::new()) })
-            .unwrap();
+        store.apply(&Batch { membership: Some(membership.clone()), ..batch(8, Changes::new()) }).unwrap();
         drop(store);
         let (store, start) = place.open();
         assert_eq!(start, Start::Verified);
@@ -197,11 +175,8 @@ fn a_shared_store_is_a_view_and_reads_of_one_closure_see_one_index() {
     for kind in ENGINES {
         let dir = tempfile::tempdir().unwrap();
         let store = Place::new(dir.path(), kind).open().0;
-        let changes = |n: u64| {
-            (0..8_u8)
-                .map(|key| (vec![0x20, key], Some([n.to_le_bytes(); 700].concat())))
-                .collect::<Changes>()
-        };
+        let changes =
+            |n: u64| (0..8_u8).map(|key| (vec![0x20, key], Some([n.to_le_bytes(); 700].concat()))).collect::<Changes>();
         store.apply(&batch(1, changes(1))).unwrap();
         let mut overlay = Overlay::new(&store);
         overlay.write(Changes::from([(vec![0x20, 1], None)]));
@@ -244,9 +219,7 @@ fn speed_is_printed() {
         let (batches, per_batch) = (60_u64, 200_u64);
         for n in 1..=batches {
             let changes = (0..per_batch)
-                .map(|_| {
-                    ([&[0x30], &random.next().to_be_bytes()[..]].concat(), Some(vec![n as u8; 200]))
-                })
+                .map(|_| ([&[0x30], &random.next().to_be_bytes()[..]].concat(), Some(vec![n as u8; 200])))
                 .collect();
             store.apply(&batch(n, changes)).unwrap();
         }

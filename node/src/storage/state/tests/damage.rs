@@ -22,8 +22,7 @@ fn small_engines() -> OpenEngine {
 /// The kind of a file: its place with digits left out.
 fn class(root: &Path, file: &Path) -> String {
     let name = file.strip_prefix(root).unwrap().to_str().unwrap();
-    let mut class: String =
-        name.chars().filter(|c| !c.is_ascii_hexdigit() || "bcdef".contains(*c)).collect();
+    let mut class: String = name.chars().filter(|c| !c.is_ascii_hexdigit() || "bcdef".contains(*c)).collect();
     class.truncate(60);
     class
 }
@@ -56,10 +55,7 @@ fn damage_to_any_file_gives_the_exact_rows_or_a_rebuild_and_never_fewer() {
         let mut classes: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for file in files_under(original.path()) {
             let class = class(original.path(), &file);
-            classes
-                .entry(class)
-                .or_default()
-                .push(file.strip_prefix(original.path()).unwrap().to_owned());
+            classes.entry(class).or_default().push(file.strip_prefix(original.path()).unwrap().to_owned());
         }
         let mut random = Random(11);
         let mut used = BTreeMap::new();
@@ -88,26 +84,18 @@ fn damage_to_any_file_gives_the_exact_rows_or_a_rebuild_and_never_fewer() {
                 }
                 drop(damaged);
                 let place = Place::new(copy.path(), kind);
-                let opened =
-                    rebuild::open_with(&place.options, &place.snapshots(), small_engines())
-                        .unwrap();
+                let opened = rebuild::open_with(&place.options, &place.snapshots(), small_engines()).unwrap();
                 let found = (index(&opened.store.meta()), rows(&*opened.store));
                 let counts = told.entry(class.clone()).or_default();
                 match opened.start {
                     Start::Verified => {
                         counts[0] += 1;
-                        assert!(
-                            found == (60, model_rows(&model)),
-                            "{kind:?} {class} round {round}: not exact"
-                        );
+                        assert!(found == (60, model_rows(&model)), "{kind:?} {class} round {round}: not exact");
                     }
                     Start::Rebuilt { from: Some(from), .. } => {
                         counts[1] += 1;
                         assert_eq!(from.index, 40);
-                        assert!(
-                            found == (40, model_rows(&at_snapshot)),
-                            "{kind:?} {class} round {round}: rebuilt"
-                        );
+                        assert!(found == (40, model_rows(&at_snapshot)), "{kind:?} {class} round {round}: rebuilt");
                     }
                     other => panic!("{kind:?} {class} round {round}: {other:?}"),
                 }

@@ -28,13 +28,7 @@ impl RawView for Faulty {
         self.inner.get(key)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
         self.inner.range(from, to, order, visit)
     }
 }
@@ -42,9 +36,7 @@ impl RawView for Faulty {
 impl Engine for Faulty {
     fn write(&self, batch: RawBatch) -> Result<(), EngineError> {
         assert!(!self.faults.write_panics.load(Ordering::SeqCst), "injected panic");
-        if self.faults.writes.load(Ordering::SeqCst) >= 0
-            && self.faults.writes.fetch_sub(1, Ordering::SeqCst) == 0
-        {
+        if self.faults.writes.load(Ordering::SeqCst) >= 0 && self.faults.writes.fetch_sub(1, Ordering::SeqCst) == 0 {
             self.faults.writes.store(0, Ordering::SeqCst);
             return Err(EngineError::fault(std::io::Error::other("injected")));
         }
@@ -71,8 +63,7 @@ fn faulty() -> (OpenEngine, Arc<Faults>) {
     let faults = Arc::new(Faults { writes: AtomicI64::new(-1), ..Faults::default() });
     let (real, shared) = (fill::engines(), Arc::clone(&faults));
     let open: OpenEngine = Arc::new(move |kind, dir| {
-        Ok(Box::new(Faulty { inner: real(kind, dir)?, faults: Arc::clone(&shared) })
-            as Box<dyn Engine>)
+        Ok(Box::new(Faulty { inner: real(kind, dir)?, faults: Arc::clone(&shared) }) as Box<dyn Engine>)
     });
     (open, faults)
 }
@@ -142,9 +133,7 @@ fn a_panic_in_the_engine_means_rebuild_from_the_snapshot_and_never_a_dead_node()
         drop(store);
 
         let (store, start) = place.open();
-        let Start::Rebuilt { reason: Distrust::Marked, from: Some(from) } = start else {
-            panic!("{start:?}")
-        };
+        let Start::Rebuilt { reason: Distrust::Marked, from: Some(from) } = start else { panic!("{start:?}") };
         assert_eq!(from.index, 8);
         same(&*store, &snapshot, 8);
         // The log replays the rest.
@@ -155,9 +144,7 @@ fn a_panic_in_the_engine_means_rebuild_from_the_snapshot_and_never_a_dead_node()
 
         faults.read_panics.store(true, Ordering::SeqCst);
         let opened = rebuild::open_with(&place.options, &place.snapshots(), open.clone()).unwrap();
-        let Start::Rebuilt { reason: Distrust::Panicked, from: Some(_) } = opened.start else {
-            panic!()
-        };
+        let Start::Rebuilt { reason: Distrust::Panicked, from: Some(_) } = opened.start else { panic!() };
         faults.read_panics.store(false, Ordering::SeqCst);
         same(&*opened.store, &snapshot, 8);
         let bad = |n: u8| place.options.dir.join(format!("bad-{n}"));
@@ -226,15 +213,10 @@ fn rows_that_were_lost_moved_or_rolled_back_are_found_at_the_start() {
         ("a row is gone", |engine, raw| engine.write(vec![(raw[3].0.clone(), None)]).unwrap()),
         ("two rows are exchanged", |engine, raw| {
             engine
-                .write(vec![
-                    (raw[1].0.clone(), Some(raw[2].1.clone())),
-                    (raw[2].0.clone(), Some(raw[1].1.clone())),
-                ])
+                .write(vec![(raw[1].0.clone(), Some(raw[2].1.clone())), (raw[2].0.clone(), Some(raw[1].1.clone()))])
                 .unwrap();
         }),
-        ("a row is emptied", |engine, raw| {
-            engine.write(vec![(raw[1].0.clone(), Some(Vec::new()))]).unwrap()
-        }),
+        ("a row is emptied", |engine, raw| engine.write(vec![(raw[1].0.clone(), Some(Vec::new()))]).unwrap()),
         ("a row is there twice", |engine, raw| {
             engine.write(vec![([&raw[1].0, &[9][..]].concat(), Some(Vec::new()))]).unwrap();
         }),
@@ -256,9 +238,7 @@ fn rows_that_were_lost_moved_or_rolled_back_are_found_at_the_start() {
             let place = Place::new(dir.path(), kind);
             let store = place.open().0;
             let mut model = MemView::default();
-            let changes = (0..9)
-                .map(|n| (vec![0x20, n], Some(vec![n; 10 + usize::from(n) * 1000])))
-                .collect();
+            let changes = (0..9).map(|n| (vec![0x20, n], Some(vec![n; 10 + usize::from(n) * 1000]))).collect();
             model.write(&changes);
             store.apply(&batch(7, changes)).unwrap();
             drop(store);
@@ -274,10 +254,7 @@ fn rows_that_were_lost_moved_or_rolled_back_are_found_at_the_start() {
             edit(engine, &raw);
             drop(cell);
             let (store, start) = place.open();
-            assert!(
-                matches!(start, Start::Rebuilt { from: None, .. }),
-                "{kind:?}: {what}: {start:?}"
-            );
+            assert!(matches!(start, Start::Rebuilt { from: None, .. }), "{kind:?}: {what}: {start:?}");
             assert_eq!(store.count(), 0);
         }
     }
@@ -319,34 +296,23 @@ fn another_clusters_or_nodes_directory_is_refused_and_left_alone() {
         drop(store);
         let mut foreign = Place::new(dir.path(), kind);
         foreign.options.owner.cluster = ClusterId::from_bytes([8; 16]);
-        assert!(matches!(
-            foreign.try_open().map(drop),
-            Err(OpenError::Foreign { node: NodeId(3), .. })
-        ));
+        assert!(matches!(foreign.try_open().map(drop), Err(OpenError::Foreign { node: NodeId(3), .. })));
         let mut foreign = Place::new(dir.path(), kind);
         foreign.options.owner.node = NodeId(4);
-        assert!(matches!(
-            foreign.try_open().map(drop),
-            Err(OpenError::Foreign { node: NodeId(3), .. })
-        ));
+        assert!(matches!(foreign.try_open().map(drop), Err(OpenError::Foreign { node: NodeId(3), .. })));
         // A quorum recovery raises the incarnation: its survivor keeps the state, which then refuses the older
         // identity.
         let mut recovered = Place::new(dir.path(), kind);
         recovered.options.owner.incarnation = 2;
         assert_eq!(recovered.open().1, Start::Verified);
-        assert!(matches!(
-            place.try_open().map(drop),
-            Err(OpenError::NewerIncarnation { found: 2, ours: 1 })
-        ));
+        assert!(matches!(place.try_open().map(drop), Err(OpenError::NewerIncarnation { found: 2, ours: 1 })));
         same(&*recovered.open().0, &model, 5);
     }
 }
 
 #[test]
 fn a_missing_or_endlessly_failing_directory_is_rebuilt_and_another_engine_converted() {
-    for (kind, other) in
-        [(EngineKind::Fjall, EngineKind::Sled), (EngineKind::Sled, EngineKind::Fjall)]
-    {
+    for (kind, other) in [(EngineKind::Fjall, EngineKind::Sled), (EngineKind::Sled, EngineKind::Fjall)] {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::new(dir.path(), kind);
         let mut model = MemView::default();
@@ -356,9 +322,7 @@ fn a_missing_or_endlessly_failing_directory_is_rebuilt_and_another_engine_conver
         drop(store);
         let rebuilt = |reason: Distrust| {
             let (store, start) = place.open();
-            assert!(
-                matches!(start, Start::Rebuilt { reason: found, from: Some(_) } if found == reason)
-            );
+            assert!(matches!(start, Start::Rebuilt { reason: found, from: Some(_) } if found == reason));
             same(&*store, &model, 9);
         };
         std::fs::remove_dir_all(place.generation()).unwrap();

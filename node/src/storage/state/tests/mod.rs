@@ -32,11 +32,7 @@ impl TestSeal {
 
     fn keyed(&self, what: u8, row_key: &[u8], nonce: &[u8]) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher
-            .update(&[what])
-            .update(&(row_key.len() as u64).to_le_bytes())
-            .update(row_key)
-            .update(nonce);
+        hasher.update(&[what]).update(&(row_key.len() as u64).to_le_bytes()).update(row_key).update(nonce);
         hasher
     }
 
@@ -138,8 +134,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(root: &Path, engine: EngineKind) -> Self {
         let seal = TestSeal::shared(3);
-        let owner =
-            Owner { cluster: ClusterId::from_bytes([9; 16]), incarnation: 1, node: NodeId(3) };
+        let owner = Owner { cluster: ClusterId::from_bytes([9; 16]), incarnation: 1, node: NodeId(3) };
         let options = Options { dir: root.join("state"), owner, engine, seal: Arc::clone(&seal) };
         Self { root: root.to_owned(), seal, options }
     }

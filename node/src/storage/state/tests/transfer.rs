@@ -60,12 +60,7 @@ fn a_snapshot_is_sent_in_parts_resumed_and_installed_under_the_receivers_own_key
         // The node restarts in the middle, with the tail of its file torn.
         let snapshots = place.snapshots();
         assert!(snapshots.current().is_none());
-        let name = std::fs::read_dir(dir.path().join("snapshots"))
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path();
+        let name = std::fs::read_dir(dir.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();
         let length = std::fs::metadata(&name).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&name).unwrap().set_len(length - 7).unwrap();
         let mut receiver = snapshots.receive(*snapshot.id()).unwrap();
@@ -179,13 +174,7 @@ impl View for Lying {
         self.0.get(key)
     }
 
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<Row>, ViewFault> {
+    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         self.0.range(from, to, order, limit)
     }
 }
