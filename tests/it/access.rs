@@ -74,16 +74,10 @@ async fn attempt(who: &Cluster, deed: (Module, Action), on: &Things, n: i64) -> 
                 label: String::new(),
                 document: Vec::new().into(),
             };
-            who.register_room(wire::RegisterRoomRequest { header: None, room: Some(room) })
-                .await
-                .map(drop)
+            who.register_room(wire::RegisterRoomRequest { header: None, room: Some(room) }).await.map(drop)
         }
         (Module::Patients, Action::Read) => {
-            let request = wire::GetPatientRequest {
-                read: None,
-                patient_id: on.patient.to_wire(),
-                version: 0,
-            };
+            let request = wire::GetPatientRequest { read: None, patient_id: on.patient.to_wire(), version: 0 };
             who.get_patient(request).await.map(drop)
         }
         (Module::Patients, Action::Create) => {
@@ -122,8 +116,7 @@ async fn attempt(who: &Cluster, deed: (Module, Action), on: &Things, n: i64) -> 
             who.book(request).await.map(drop)
         }
         (Module::Records, Action::Read) => {
-            let request =
-                wire::GetRecordRequest { read: None, record_id: on.record.to_wire(), version: 0 };
+            let request = wire::GetRecordRequest { read: None, record_id: on.record.to_wire(), version: 0 };
             who.get_record(request).await.map(drop)
         }
         (Module::Records, _) => who.add_record(a_record(on.patient, on.unit, id())).await.map(drop),
@@ -131,12 +124,9 @@ async fn attempt(who: &Cluster, deed: (Module, Action), on: &Things, n: i64) -> 
             let request = wire::GetConsentRequest { read: None, consent_id: on.consent.to_wire() };
             who.get_consent(request).await.map(drop)
         }
-        (Module::Consents, _) => {
-            who.grant_consent(a_consent(on.patient, on.unit, id())).await.map(drop)
-        }
+        (Module::Consents, _) => who.grant_consent(a_consent(on.patient, on.unit, id())).await.map(drop),
         (Module::Audit, _) => {
-            let request =
-                wire::ListEntriesRequest { unit_id, ..wire::ListEntriesRequest::default() };
+            let request = wire::ListEntriesRequest { unit_id, ..wire::ListEntriesRequest::default() };
             who.list_entries(request).await.map(drop)
         }
         other => unreachable!("no deed for {other:?}"),
@@ -207,9 +197,7 @@ pub(crate) async fn every_role_has_the_rights_of_the_table_and_no_other(world: &
                 denied += usize::from(!allowed);
                 if allowed != expected {
                     let whose = if at == 0 { "own unit" } else { "other unit" };
-                    wrong.push(format!(
-                        "{kind} {deed:?} {whose}: {right:?} in the table, but {said}"
-                    ));
+                    wrong.push(format!("{kind} {deed:?} {whose}: {right:?} in the table, but {said}"));
                 }
             }
         }
@@ -254,11 +242,10 @@ pub(crate) async fn a_certificate_for_another_port_or_network_or_time_gets_nowhe
         .unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
     assert!(status.message().contains("public port"), "{status}");
-    let status =
-        AgendaServiceClient::new(raw::with_files(network, &certificate, &key, &node.peer()))
-            .list_appointments(list())
-            .await
-            .unwrap_err();
+    let status = AgendaServiceClient::new(raw::with_files(network, &certificate, &key, &node.peer()))
+        .list_appointments(list())
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
     let (certificate, key) = (node.directory().join("node.crt"), node.directory().join("node.key"));
     let status = AgendaServiceClient::new(raw::with_files(network, &certificate, &key, &public))
@@ -269,8 +256,7 @@ pub(crate) async fn a_certificate_for_another_port_or_network_or_time_gets_nowhe
 
     // Of another network, over, not yet begun, signed by itself, without an identity: no connection at all.
     let cluster = CLUSTER.parse().unwrap();
-    let foreign =
-        Authority::create(&cluster, &directory.join("foreign"), SystemTime::now()).unwrap();
+    let foreign = Authority::create(&cluster, &directory.join("foreign"), SystemTime::now()).unwrap();
     let who = format!("spiffe://{CLUSTER}/unit/rede/integration/software");
     let hour = 3600;
     let bad = [
@@ -296,8 +282,8 @@ pub(crate) async fn a_certificate_for_another_port_or_network_or_time_gets_nowhe
 
 /// Whether the server at `address` talks to whoever offers this certificate and key, or none.
 async fn handshake(files: Option<(&Path, &Path)>, address: &str) -> Result<(), String> {
-    let (certificate, key) = files
-        .map_or((None, None), |(certificate, key)| (Some(certificate.into()), Some(key.into())));
+    let (certificate, key) =
+        files.map_or((None, None), |(certificate, key)| (Some(certificate.into()), Some(key.into())));
     let probe = Probe { certificate, key };
     match tokio::time::timeout(Duration::from_secs(30), probe.first_bytes(address)).await {
         Ok(said) => said,

@@ -59,14 +59,11 @@ pub(crate) async fn of_many_that_want_one_slot_one_gets_it(world: &World) {
     }
     assert_eq!(confirmed, 1);
     let there = appointments(&clients[1], world.centro.unit).await;
-    let at_that_time =
-        there.iter().filter(|one| one.slot.as_ref().is_some_and(|slot| slot.start_ms == start));
+    let at_that_time = there.iter().filter(|one| one.slot.as_ref().is_some_and(|slot| slot.start_ms == start));
     assert_eq!(at_that_time.count(), 1);
 }
 
-pub(crate) async fn an_encaixe_needs_a_right_and_a_reason_and_never_doubles_a_patient(
-    world: &World,
-) {
+pub(crate) async fn an_encaixe_needs_a_right_and_a_reason_and_never_doubles_a_patient(world: &World) {
     let start = NOON + 2 * DAY;
     let [anna, bruno, caio] = world.patients;
     world.through("centro").book(booking(anna, world.centro.slot(0, start, 30))).await.unwrap();

@@ -36,8 +36,7 @@ fn named(name: &str) -> wire::Demographics {
 async fn quiet_digest(world: &World) -> (Bytes, u64) {
     until("all read notes to be in the log", || async {
         for node in world.network.nodes() {
-            let status =
-                world.network.status(node.plan.name).await.map_err(|error| error.to_string())?;
+            let status = world.network.status(node.plan.name).await.map_err(|error| error.to_string())?;
             if status.journal_backlog > 0 {
                 return Err(format!("{} notes wait on {}", status.journal_backlog, node.plan.name));
             }
@@ -59,22 +58,10 @@ pub(crate) async fn what_has_no_good_form_never_reaches_the_log(world: &World) {
         ("NUL in a name", named("Ana\0Maria")),
         ("a direction mark in a name", named("Ana\u{202e}airaM")),
         ("a zero-width character in a name", named("Ana\u{200b}Maria")),
-        (
-            "a CPF whose digits do not fit",
-            wire::Demographics { cpf: "529.982.247-24".to_owned(), ..named("Ana") },
-        ),
-        (
-            "a telephone with letters",
-            wire::Demographics { phones: vec!["11 9ABC5678".to_owned()], ..named("Ana") },
-        ),
-        (
-            "nine telephones",
-            wire::Demographics { phones: vec!["1191234567".to_owned(); 9], ..named("Ana") },
-        ),
-        (
-            "a day that does not exist",
-            wire::Demographics { birth_date: "1999-02-29".to_owned(), ..named("Ana") },
-        ),
+        ("a CPF whose digits do not fit", wire::Demographics { cpf: "529.982.247-24".to_owned(), ..named("Ana") }),
+        ("a telephone with letters", wire::Demographics { phones: vec!["11 9ABC5678".to_owned()], ..named("Ana") }),
+        ("nine telephones", wire::Demographics { phones: vec!["1191234567".to_owned(); 9], ..named("Ana") }),
+        ("a day that does not exist", wire::Demographics { birth_date: "1999-02-29".to_owned(), ..named("Ana") }),
         (
             "a document that is too large",
             wire::Demographics { document: vec![b'x'; 48 * 1024 + 1].into(), ..named("Ana") },
@@ -107,9 +94,7 @@ pub(crate) async fn what_has_no_good_form_never_reaches_the_log(world: &World) {
         refused_as_invalid(what, centro.add_record(request).await);
     }
     let slot = |start_ms, minutes| world.centro.slot(0, start_ms, minutes);
-    for (what, start_ms) in
-        [("a booking in 1899", -2_209_000_000_000), ("a booking in 10000", 253_402_300_800_000)]
-    {
+    for (what, start_ms) in [("a booking in 1899", -2_209_000_000_000), ("a booking in 10000", 253_402_300_800_000)] {
         let number = code(centro.book(booking(world.patients[0], slot(start_ms, 30))).await);
         assert!(matches!(number, 1207 | 1401), "{what}: {number}");
     }
@@ -120,10 +105,7 @@ pub(crate) async fn what_has_no_good_form_never_reaches_the_log(world: &World) {
     wordy.encaixe_reason = "x".repeat(501);
     refused_as_invalid("a reason that is too long", centro.book(wordy).await);
     let page = Some(wire::Page { size: 501, token: Bytes::new() });
-    refused_as_invalid(
-        "a page of 501",
-        centro.list_patients(wire::ListPatientsRequest { read: None, page }).await,
-    );
+    refused_as_invalid("a page of 501", centro.list_patients(wire::ListPatientsRequest { read: None, page }).await);
     let page = Some(wire::Page { size: 1, token: vec![7; 3].into() });
     refused_as_invalid(
         "a made-up page token",
@@ -147,8 +129,7 @@ pub(crate) async fn what_the_rules_refuse_changes_nothing_but_the_trail(world: &
     assert_eq!(code(book(id(), slot(30)).await), 1201, "nobody's booking");
     let other_room = wire::Slot { room_id: world.jardins.rooms[0].to_wire(), ..slot(30) };
     assert_eq!(code(book(world.patients[0], other_room).await), 1210, "a room of another unit");
-    let twin =
-        wire::Demographics { cpf: crate::world::PEOPLE[0].1.to_owned(), ..named("Outra Pessoa") };
+    let twin = wire::Demographics { cpf: crate::world::PEOPLE[0].1.to_owned(), ..named("Outra Pessoa") };
     match centro.register_patient(patient(world, twin)).await {
         Err(Error::Refused(refusal)) => {
             assert_eq!((refusal.code, refusal.existing_patient), (1211, Some(world.patients[0])));
@@ -178,28 +159,17 @@ pub(crate) async fn bytes_that_are_no_message_are_refused(world: &World) {
         let mut bytes = good.clone();
         bytes[at..at + 8].copy_from_slice(bad);
         let status = raw::call(channel.clone(), PATH, bytes.into()).await.unwrap_err();
-        assert!(
-            matches!(status.code(), Code::InvalidArgument | Code::Internal),
-            "{bad:?}: {status}"
-        );
+        assert!(matches!(status.code(), Code::InvalidArgument | Code::Internal), "{bad:?}: {status}");
     }
-    for (what, bytes) in [
-        ("a message cut short", good[..good.len() - 3].to_vec()),
-        ("noise", vec![0xff; 200]),
-        ("nothing", Vec::new()),
-    ] {
+    for (what, bytes) in
+        [("a message cut short", good[..good.len() - 3].to_vec()), ("noise", vec![0xff; 200]), ("nothing", Vec::new())]
+    {
         let status = raw::call(channel.clone(), PATH, bytes.into()).await.unwrap_err();
-        assert!(
-            matches!(status.code(), Code::InvalidArgument | Code::Internal),
-            "{what}: {status}"
-        );
+        assert!(matches!(status.code(), Code::InvalidArgument | Code::Internal), "{what}: {status}");
     }
     let status = raw::call(channel.clone(), PATH, vec![0; (4 << 20) + 1].into()).await.unwrap_err();
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "5 MiB: {status}");
-    let status =
-        raw::call(channel.clone(), "/plantao.public.v1.PatientService/Erase", Bytes::new())
-            .await
-            .unwrap_err();
+    let status = raw::call(channel.clone(), "/plantao.public.v1.PatientService/Erase", Bytes::new()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");
     assert_eq!(quiet_digest(world).await, before, "something changed");
 

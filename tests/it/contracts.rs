@@ -24,10 +24,7 @@ fn contract(bytes: &[u8]) -> Contract {
             for method in &service.method {
                 let path = format!("{package}.{}/{}", service.name(), method.name());
                 let streams = (method.client_streaming(), method.server_streaming());
-                lines.insert(
-                    path,
-                    format!("{} → {} {streams:?}", method.input_type(), method.output_type()),
-                );
+                lines.insert(path, format!("{} → {} {streams:?}", method.input_type(), method.output_type()));
             }
         }
     }
@@ -39,11 +36,9 @@ fn add_message(scope: &str, message: &DescriptorProto, lines: &mut Contract) {
     lines.insert(path.clone(), "message".to_owned());
     for field in &message.field {
         let kind = Type::try_from(field.r#type.unwrap_or(0)).map_or("?", |kind| kind.as_str_name());
-        let label =
-            Label::try_from(field.label.unwrap_or(0)).map_or("?", |label| label.as_str_name());
+        let label = Label::try_from(field.label.unwrap_or(0)).map_or("?", |label| label.as_str_name());
         // Moving a field into or out of a oneof changes what a reader sees.
-        let one_of =
-            field.oneof_index.and_then(|at| message.oneof_decl.get(usize::try_from(at).ok()?));
+        let one_of = field.oneof_index.and_then(|at| message.oneof_decl.get(usize::try_from(at).ok()?));
         let one_of = one_of.map_or("", |one_of| one_of.name());
         lines.insert(
             format!("{path}.{} = {}", field.name(), field.number()),
@@ -80,20 +75,13 @@ fn nothing_of_the_golden_contract_is_removed_renumbered_or_retyped() {
     let now = contract(plantao_proto::DESCRIPTORS);
     assert!(golden.len() > 300, "only {} lines: the golden copy is not whole", golden.len());
     let broken = broken(&golden, &now);
-    assert!(
-        broken.is_empty(),
-        "a program or a node of another version would break:\n  {}",
-        broken.join("\n  ")
-    );
+    assert!(broken.is_empty(), "a program or a node of another version would break:\n  {}", broken.join("\n  "));
     let new: Vec<&String> = now.keys().filter(|path| !golden.contains_key(*path)).collect();
     if !new.is_empty() && std::env::var_os("PLANTAO_UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, plantao_proto::DESCRIPTORS).unwrap();
         return;
     }
-    assert!(
-        new.is_empty(),
-        "not in the golden copy yet (PLANTAO_UPDATE_GOLDEN=1 adds them): {new:?}"
-    );
+    assert!(new.is_empty(), "not in the golden copy yet (PLANTAO_UPDATE_GOLDEN=1 adds them): {new:?}");
 }
 
 // The test above is worth what its comparison finds: each kind of break is made once.
@@ -107,11 +95,7 @@ fn the_comparison_finds_each_kind_of_break() {
     };
     assert_eq!(changed(|_| {}), 0);
     fn first(set: &mut FileDescriptorSet) -> &mut DescriptorProto {
-        set.file
-            .iter_mut()
-            .flat_map(|file| &mut file.message_type)
-            .find(|m| m.field.len() > 1)
-            .unwrap()
+        set.file.iter_mut().flat_map(|file| &mut file.message_type).find(|m| m.field.len() > 1).unwrap()
     }
     assert_eq!(changed(|set| drop(first(set).field.remove(0))), 1);
     assert_eq!(changed(|set| first(set).field[0].number = Some(99)), 1);

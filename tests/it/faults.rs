@@ -2,29 +2,30 @@
 
 use crate::secrecy::copy;
 use crate::world::{DAY, MINUTE, NOON, World, appointments, booking, code, id};
+use plantao_client::pki::RenewWhen;
+use plantao_client::retry::RetryPolicy;
+use plantao_client::services::LOCAL;
+use plantao_client::{Error, Id};
 use plantao_proto::admin::v1::NodeRole;
 use plantao_proto::public::v1 as wire;
 use plantao_tests::network::{Plan, text};
 use plantao_tests::wait::until;
 use std::fs;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// Books in a day of its own and looks whether the leader's side has it.
 async fn a_booking_goes_through(world: &World, node: &str, seen_by: &str, start: i64) {
     let request = booking(world.patients[0], world.centro.slot(0, start, 30));
     let appointment = request.appointment_id.clone();
-    world
-        .through(node)
-        .book(request)
-        .await
-        .unwrap_or_else(|error| panic!("through {node}: {error}"));
+    world.through(node).book(request).await.unwrap_or_else(|error| panic!("through {node}: {error}"));
     let there = appointments(&world.through(seen_by), world.centro.unit).await;
     assert!(there.iter().any(|one| one.id == appointment), "{seen_by} does not show it");
 }
 
-pub(crate) async fn with_the_link_between_the_units_cut_both_go_on_through_the_third(
-    world: &World,
-) {
+pub(crate) async fn with_the_link_between_the_units_cut_both_go_on_through_the_third(world: &World) {
     let network = &world.network;
     let leader = network.leader().await;
     let links = network.links();
@@ -38,12 +39,7 @@ pub(crate) async fn with_the_link_between_the_units_cut_both_go_on_through_the_t
     }
     // A conflict is seen across the cut as well.
     assert_eq!(
-        code(
-            world
-                .through("jardins")
-                .book(booking(world.patients[1], world.centro.slot(0, start, 30)))
-                .await
-        ),
+        code(world.through("jardins").book(booking(world.patients[1], world.centro.slot(0, start, 30))).await),
         1204
     );
     assert_eq!(links.open_between("centro", "jardins"), 0, "nothing went over the cut link");
@@ -89,11 +85,7 @@ pub(crate) async fn a_node_that_was_away_catches_up_from_a_snapshot(world: &mut 
         }
         let leader = network.leader().await;
         let purged = network.status(leader).await.map_err(|error| error.to_string())?.purged_index;
-        if purged > away_since {
-            Ok(purged)
-        } else {
-            Err(format!("purged {purged}, away since {away_since}"))
-        }
+        if purged > away_since { Ok(purged) } else { Err(format!("purged {purged}, away since {away_since}")) }
     })
     .await;
     world.network.run_node("jardins");
@@ -127,8 +119,7 @@ pub(crate) async fn a_unit_without_its_root_slot_votes_and_serves_no_content(wor
     let sealed = world.through("jardins").with_policy(crate::world::hasty());
     let request = wire::GetRecordRequest { read: None, record_id: record.to_wire(), version: 0 };
     assert_eq!(code(sealed.get_record(request).await), 2001);
-    let request =
-        wire::GetPatientRequest { read: None, patient_id: world.patients[0].to_wire(), version: 0 };
+    let request = wire::GetPatientRequest { read: None, patient_id: world.patients[0].to_wire(), version: 0 };
     assert_eq!(code(sealed.get_patient(request).await), 2001);
     // The same of the off-site node, which never has a key.
     let off_site = world.through("cofre").with_policy(crate::world::hasty());
@@ -147,6 +138,200 @@ pub(crate) async fn a_unit_without_its_root_slot_votes_and_serves_no_content(wor
     network.run_node("jardins");
     network.digests_agree().await;
     assert!(network.status("jardins").await.unwrap().unsealed);
+}
+
+/// Until `stop`, with a count of what is done.
+struct Load {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    writers: Vec<tokio::task::JoinHandle<Vec<Id>>>,
+}
+
+/// Writers that go on whatever happens, through both units; gives what was acknowledged. A write of unknown outcome is
+/// repeated under its own id by the client, until it is decided.
+fn start_load(world: &World, day: i64) -> Load {
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let writer = |n: usize| {
+        let order = if n.is_multiple_of(2) { ["centro", "jardins"] } else { ["jardins", "centro"] };
+        let client = world.network.client(crate::world::SOFTWARE, &order);
+        let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+        let (place, patient) = ([world.centro, world.jardins][n % 2], world.patients[n]);
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for minute in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let request = booking(patient, place.slot(n / 2, NOON + day * DAY + minute * MINUTE, 1));
+                let appointment = Id::from_wire(&request.appointment_id).unwrap();
+                client.book(request).await.unwrap_or_else(|error| panic!("writer {n}: {error}"));
+                acknowledged.push(appointment);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            acknowledged
+        })
+    };
+    let writers = (0..3).map(writer).collect();
+    Load { stop, done, writers }
+}
+
+async fn all_are_there(world: &World, through: &str, acknowledged: &[Id]) {
+    let reader = world.through(through);
+    for appointment in acknowledged {
+        let request = wire::GetAppointmentRequest { read: None, appointment_id: appointment.to_wire(), content: false };
+        let found = reader.get_appointment(request).await;
+        assert!(found.is_ok(), "{through} lost {appointment}: {found:?}");
+    }
+}
+
+pub(crate) async fn what_was_acknowledged_survives_the_leader_and_a_power_cut_of_all(world: &mut World) {
+    let leader = world.network.leader().await;
+    let Load { stop, done, writers } = start_load(world, 80);
+    let under_way = |least: usize| {
+        let done = Arc::clone(&done);
+        async move {
+            let count = done.load(Ordering::Relaxed);
+            if count >= least { Ok(count) } else { Err(format!("{count} of {least} writes")) }
+        }
+    };
+    let before = until("the load to run", || under_way(20)).await;
+    world.network.kill(leader);
+    // Somebody else leads and the load goes on, or the writers panic when their minute is over.
+    let next = world.network.leader().await;
+    assert_ne!(next, leader);
+    until("the load to go on", || under_way(before + 20)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!(acknowledged.len() >= before + 20);
+    world.network.run_node(leader);
+    world.network.digests_agree().await;
+
+    for name in ["centro", "jardins", "cofre"] {
+        world.network.kill(name);
+    }
+    let record = alone_it_reads_and_writes_nothing(world).await;
+    for name in ["jardins", "cofre"] {
+        world.network.run_node(name);
+    }
+    for unit in ["centro", "jardins"] {
+        all_are_there(world, unit, &acknowledged).await;
+    }
+    // What was read while nobody else was there is told as soon as somebody is.
+    let auditor = world.network.client("rede/auditor/auditoria", &["jardins"]);
+    until("the lonely read in the trail", || async {
+        let request = wire::ListEntriesRequest {
+            patient_id: world.patients[0].to_wire(),
+            module: wire::Module::Records.into(),
+            page_size: 500,
+            ..Default::default()
+        };
+        let entries = auditor.list_entries(request).await.map_err(|error| error.to_string())?.entries;
+        let read = |entry: &&wire::AuditEntry| entry.object_id == record.to_wire() && entry.action == "read";
+        let count = entries.iter().filter(read).count();
+        if count == 1 { Ok(()) } else { Err(format!("{count} reads among {} entries", entries.len())) }
+    })
+    .await;
+    world.network.digests_agree().await;
+}
+
+/// One node of three: the local agenda and records are read, nothing is written, and nothing is claimed to be.
+async fn alone_it_reads_and_writes_nothing(world: &mut World) -> Id {
+    for name in ["centro", "jardins"] {
+        world.network.run_node(name);
+    }
+    let record = id();
+    let request = wire::AddRecordRequest {
+        header: None,
+        record_id: record.to_wire(),
+        patient_id: world.patients[0].to_wire(),
+        unit_id: world.centro.unit.to_wire(),
+        kind: "Observation".to_owned(),
+        authored_ms: NOON,
+        document: b"{}".to_vec().into(),
+    };
+    world.through("centro").add_record(request).await.unwrap();
+    world.network.digests_agree().await;
+    world.network.kill("jardins");
+
+    let centro = world.through("centro");
+    let request = wire::ListAppointmentsRequest {
+        read: Some(LOCAL),
+        of: Some(wire::list_appointments_request::Of::UnitId(world.centro.unit.to_wire())),
+        from_ms: NOON,
+        to_ms: NOON + 90 * DAY,
+        page: None,
+    };
+    let answer = centro.list_appointments(request).await.unwrap();
+    assert!(!answer.appointments.is_empty());
+    let as_of = answer.as_of.unwrap();
+    assert_eq!((as_of.consistency(), as_of.node_id), (wire::Consistency::Local, 1));
+    let read = wire::GetRecordRequest { read: Some(LOCAL), record_id: record.to_wire(), version: 0 };
+    assert_eq!(&centro.get_record(read).await.unwrap().document[..], b"{}");
+
+    let hasty = centro.with_policy(RetryPolicy {
+        write_lifetime: Duration::from_secs(2),
+        read_deadline: Duration::from_secs(2),
+        ..RetryPolicy::default()
+    });
+    let read = wire::GetRecordRequest { read: None, record_id: record.to_wire(), version: 0 };
+    let refused = hasty.get_record(read).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+    let refused = hasty.book(booking(world.patients[0], world.centro.slot(0, NOON + 78 * DAY, 30))).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_) | Error::Unknown { .. }), "{refused:?}");
+    record
+}
+
+pub(crate) async fn a_watch_goes_on_through_the_loss_of_its_node(world: &mut World) {
+    let start = NOON + 85 * DAY;
+    let unit = world.jardins.unit;
+    let watcher = world.network.client(crate::world::SOFTWARE, &["jardins", "centro"]);
+    let centro = world.network.client(crate::world::SOFTWARE, &["centro"]);
+    let book = |n: i64| booking(world.patients[1], world.jardins.slot(1, start + n * 60 * MINUTE, 30));
+    let mut wanted = vec![centro.book(book(0)).await.unwrap().index];
+    let from = wanted[0];
+    let watching = tokio::spawn(async move { crate::trail::changes(&watcher, from, unit, 6).await });
+    for n in 1..3 {
+        wanted.push(centro.book(book(n)).await.unwrap().index);
+    }
+    world.network.kill("jardins");
+    for n in 3..6 {
+        wanted.push(centro.book(book(n)).await.unwrap().index);
+    }
+    let seen: Vec<u64> = watching.await.unwrap().iter().map(|change| change.index).collect();
+    assert_eq!(seen, wanted, "each once, in order");
+    world.network.run_node("jardins");
+}
+
+pub(crate) async fn new_certificates_are_taken_and_bad_ones_are_not(world: &World) {
+    let network = &world.network;
+    let node = network.node("cofre");
+    let before = network.status("cofre").await.unwrap().certificate_not_after_ms;
+    let name = "node".parse().unwrap();
+    network.authority().renew(node.directory(), &name, RenewWhen::Now, SystemTime::now()).unwrap();
+    let taken = until("the new certificate", || async {
+        let now = network.status("cofre").await.map_err(|error| error.to_string())?.certificate_not_after_ms;
+        if now > before { Ok(now) } else { Err(format!("still {now}")) }
+    })
+    .await;
+    let good = fs::read(node.directory().join("node.crt")).unwrap();
+    fs::write(node.directory().join("node.crt"), &good[..good.len() / 2]).unwrap();
+    until("the warning about the bad one", || async {
+        let status = network.status("cofre").await.map_err(|error| error.to_string())?;
+        assert_eq!(status.certificate_not_after_ms, taken, "the old one serves on");
+        let warned = status.warnings.iter().any(|warning| warning.code == 2302);
+        if warned { Ok(()) } else { Err(format!("{:?}", status.warnings)) }
+    })
+    .await;
+    fs::write(node.directory().join("node.crt"), good).unwrap();
+    until("the warning to go", || async {
+        let status = network.status("cofre").await.map_err(|error| error.to_string())?;
+        let warned = status.warnings.iter().any(|warning| warning.code == 2302);
+        if warned { Err("it stays") } else { Ok::<_, &str>(()) }.map_err(ToString::to_string)
+    })
+    .await;
 }
 
 fn refused(what: &str, output: &Output, words: &[&str]) {
@@ -181,11 +366,7 @@ pub(crate) async fn what_would_endanger_the_others_does_not_start(world: &mut Wo
     let (data, aside) = (node.data(), node.directory().join("aside"));
     for lost in ["log", "watermark"] {
         fs::rename(data.join(lost), &aside).unwrap();
-        refused(
-            &format!("a node without its {lost}"),
-            &network.run("run", node, &[]),
-            &["does not vote"],
-        );
+        refused(&format!("a node without its {lost}"), &network.run("run", node, &[]), &["does not vote"]);
         if data.join(lost).exists() {
             let _ = fs::remove_dir_all(data.join(lost));
         }
@@ -199,17 +380,13 @@ pub(crate) async fn what_would_endanger_the_others_does_not_start(world: &mut Wo
     // A copy of this directory under another node's certificate, and the other way round.
     let cofre = network.node("cofre").directory();
     let (certificate, key) = (cofre.join("node.crt"), cofre.join("node.key"));
-    let settings = [
-        format!("tls.certificate={}", certificate.display()),
-        format!("tls.key={}", key.display()),
-    ];
+    let settings = [format!("tls.certificate={}", certificate.display()), format!("tls.key={}", key.display())];
     let output = network.run("run", node, &["--set", &settings[0], "--set", &settings[1]]);
     refused("another node's certificate", &output, &["the certificate says", "node 2"]);
     // Another node's directory with our keys.
     let stolen = node.directory().join("stolen");
     copy(&network.node("cofre").data(), &stolen);
-    let output =
-        network.run("run", node, &["--set", &format!("node.data_dir={}", stolen.display())]);
+    let output = network.run("run", node, &["--set", &format!("node.data_dir={}", stolen.display())]);
     refused("another node's directory", &output, &["the certificate says", "node 3"]);
     fs::remove_dir_all(stolen).unwrap();
 
@@ -243,8 +420,7 @@ fn largest(directory: &std::path::Path) -> std::path::PathBuf {
 pub(crate) async fn a_join_token_lets_one_node_in_once(world: &mut World) {
     let network = &mut world.network;
     let token = network.token(false).await;
-    let (first, second) =
-        (network.prepare(Plan::off_site("visita")), network.prepare(Plan::off_site("intruso")));
+    let (first, second) = (network.prepare(Plan::off_site("visita")), network.prepare(Plan::off_site("intruso")));
     let joined = network.join(&first, &token);
     assert!(joined.status.success(), "{}", text(&joined));
     assert!(!text(&joined).contains(token.trim()), "the token is repeated");
@@ -255,7 +431,6 @@ pub(crate) async fn a_join_token_lets_one_node_in_once(world: &mut World) {
     // The network is as well as before, and the guest is no voter.
     a_booking_goes_through(world, "centro", "centro", NOON + 73 * DAY).await;
     let status = world.network.status(world.network.leader().await).await.unwrap();
-    let guest =
-        status.members.iter().find(|member| member.name == "visita").expect("it is a member");
+    let guest = status.members.iter().find(|member| member.name == "visita").expect("it is a member");
     assert_eq!(guest.role(), NodeRole::Learner);
 }

@@ -30,6 +30,7 @@ async fn a_healthy_network_keeps_its_promises() {
     requests::a_request_has_a_time_of_its_own(&world).await;
     bad_input::what_has_no_good_form_never_reaches_the_log(&world).await;
     bad_input::what_the_rules_refuse_changes_nothing_but_the_trail(&world).await;
+    trail::health_and_metrics_tell_what_they_should(&world).await;
     bad_input::bytes_that_are_no_message_are_refused(&world).await;
     trail::another_screen_sees_each_booking_once_and_in_order(&world).await;
     trail::whoever_reads_a_record_is_in_the_trail(&world).await;
@@ -37,6 +38,7 @@ async fn a_healthy_network_keeps_its_promises() {
     access::a_certificate_for_another_port_or_network_or_time_gets_nowhere(&world).await;
     secrecy::no_file_log_or_metric_tells_of_a_patient(&mut world).await;
     world.network.digests_agree().await;
+    trail::nobody_had_to_be_woken(&world);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,6 +46,9 @@ async fn a_network_in_trouble_keeps_its_promises() {
     let mut world = World::start(&["raft.snapshot_entries=100"]).await;
     faults::with_the_link_between_the_units_cut_both_go_on_through_the_third(&world).await;
     faults::a_node_that_is_told_to_stop_hands_over_and_says_so(&mut world).await;
+    faults::a_watch_goes_on_through_the_loss_of_its_node(&mut world).await;
+    faults::new_certificates_are_taken_and_bad_ones_are_not(&world).await;
+    faults::what_was_acknowledged_survives_the_leader_and_a_power_cut_of_all(&mut world).await;
     faults::a_node_that_was_away_catches_up_from_a_snapshot(&mut world).await;
     faults::a_unit_without_its_root_slot_votes_and_serves_no_content(&mut world).await;
     faults::what_would_endanger_the_others_does_not_start(&mut world).await;

@@ -3,8 +3,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use plantao_client::pki::SignedLeaf;
 use plantao_client::transport::{
-    ChannelOptions, ClientTls, Credentials, CredentialsPaths, ExpectedServer, Target, TlsVersions,
-    channel,
+    ChannelOptions, ClientTls, Credentials, CredentialsPaths, ExpectedServer, Target, TlsVersions, channel,
 };
 use plantao_proto::public::v1::agenda_service_client::AgendaServiceClient;
 use plantao_tests::network::Network;
@@ -17,12 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 /// A channel to `address` with these files.
-pub(crate) fn with_files(
-    network: &Network,
-    certificate: &Path,
-    key: &Path,
-    address: &str,
-) -> Channel {
+pub(crate) fn with_files(network: &Network, certificate: &Path, key: &Path, address: &str) -> Channel {
     let roots = network.directory().join("ca/ca.crt");
     let paths = CredentialsPaths { certificate: certificate.into(), key: key.into(), roots };
     let credentials = Credentials::load(&paths, SystemTime::now()).unwrap();
@@ -32,14 +26,9 @@ pub(crate) fn with_files(
 }
 
 /// Writes a leaf and its key and gives their paths.
-pub(crate) fn write_leaf(
-    directory: &Path,
-    name: &str,
-    leaf: &SignedLeaf,
-) -> (std::path::PathBuf, std::path::PathBuf) {
+pub(crate) fn write_leaf(directory: &Path, name: &str, leaf: &SignedLeaf) -> (std::path::PathBuf, std::path::PathBuf) {
     use std::os::unix::fs::OpenOptionsExt;
-    let (certificate, key) =
-        (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+    let (certificate, key) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
     std::fs::write(&certificate, &leaf.certificate_pem).unwrap();
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key);
     std::io::Write::write_all(&mut file.unwrap(), leaf.key_pem.as_bytes()).unwrap();
@@ -53,16 +42,10 @@ pub(crate) fn agenda(network: &Network, node: &str) -> AgendaServiceClient<Chann
 }
 
 /// Sends `body` as the one message of a unary call, whatever it is; gives the bytes of the answer.
-pub(crate) async fn call(
-    channel: Channel,
-    path: &'static str,
-    body: Bytes,
-) -> Result<Bytes, Status> {
+pub(crate) async fn call(channel: Channel, path: &'static str, body: Bytes) -> Result<Bytes, Status> {
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let answer = grpc
-        .unary(Request::new(body), tonic::codegen::http::uri::PathAndQuery::from_static(path), Bare)
-        .await;
+    let answer = grpc.unary(Request::new(body), tonic::codegen::http::uri::PathAndQuery::from_static(path), Bare).await;
     answer.map(tonic::Response::into_inner)
 }
 

@@ -11,10 +11,7 @@ fn now_ms() -> i64 {
 }
 
 fn header(lifetime_ms: i64) -> Option<RequestHeader> {
-    Some(RequestHeader {
-        request_id: Id::random().unwrap().to_wire(),
-        not_after_ms: now_ms() + lifetime_ms,
-    })
+    Some(RequestHeader { request_id: Id::random().unwrap().to_wire(), not_after_ms: now_ms() + lifetime_ms })
 }
 
 pub(crate) async fn a_repeated_request_gets_its_first_answer(world: &World) {
@@ -25,11 +22,7 @@ pub(crate) async fn a_repeated_request_gets_its_first_answer(world: &World) {
     let before = world.listing().await;
     for client in [&centro, &jardins] {
         let again = client.book(request.clone()).await.unwrap();
-        assert_eq!(
-            (again.version, again.changed),
-            (first.version, first.changed),
-            "the stored answer"
-        );
+        assert_eq!((again.version, again.changed), (first.version, first.changed), "the stored answer");
     }
     // The answer to a refused request is as fixed: the slot is free meanwhile, and it stays refused.
     let mut refused = booking(world.patients[1], world.centro.slot(0, NOON + 10 * DAY, 30));
@@ -43,11 +36,7 @@ pub(crate) async fn a_repeated_request_gets_its_first_answer(world: &World) {
     for client in [&centro, &jardins] {
         assert_eq!(code(client.book(other.clone()).await), 1102);
     }
-    assert_eq!(
-        world.listing().await,
-        before,
-        "another content under the same id changed something"
-    );
+    assert_eq!(world.listing().await, before, "another content under the same id changed something");
 }
 
 pub(crate) async fn a_request_has_a_time_of_its_own(world: &World) {

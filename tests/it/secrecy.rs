@@ -44,12 +44,12 @@ fn strings<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 fn telling(document: &Value) -> Vec<&str> {
     let mut found = Vec::new();
     strings(document, &mut found);
-    let free =
-        |text: &&str| text.contains(' ') && !text.contains("://") && !text.starts_with("urn:");
+    let free = |text: &&str| text.contains(' ') && !text.contains("://") && !text.starts_with("urn:");
     found.into_iter().filter(free).collect()
 }
 
-fn metrics(address: &str) -> Vec<u8> {
+/// What a node's metrics port says.
+pub(crate) fn metrics(address: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -82,8 +82,7 @@ async fn fill(world: &World) -> (Scanner, Documents) {
         let (phones, emails) = (of("phone"), of("email"));
         let name = value["name"][0]["text"].as_str().unwrap();
         let cpf = value["identifier"][0]["value"].as_str().unwrap();
-        for text in [name, cpf].into_iter().chain(phones.iter().chain(&emails).map(String::as_str))
-        {
+        for text in [name, cpf].into_iter().chain(phones.iter().chain(&emails).map(String::as_str)) {
             scanner.add(text);
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             scanner.add(&digits);
@@ -113,9 +112,7 @@ async fn fill(world: &World) -> (Scanner, Documents) {
         }
     }
     for (n, line) in sample("records.ndjson", 120).into_iter().enumerate() {
-        telling(&serde_json::from_str(&line).unwrap())
-            .into_iter()
-            .for_each(|text| scanner.add(text));
+        telling(&serde_json::from_str(&line).unwrap()).into_iter().for_each(|text| scanner.add(text));
         scanner.add(&line);
         let record = id();
         let request = wire::AddRecordRequest {
@@ -173,8 +170,7 @@ async fn fill(world: &World) -> (Scanner, Documents) {
     request.document = b"retorno com exames de imagem".to_vec().into();
     let appointment = Id::from_wire(&request.appointment_id).unwrap();
     software.book(request).await.unwrap();
-    documents
-        .insert(format!("appointments/{appointment}"), b"retorno com exames de imagem".to_vec());
+    documents.insert(format!("appointments/{appointment}"), b"retorno com exames de imagem".to_vec());
     scanner.add("retorno com exames de imagem");
     (scanner, documents)
 }
@@ -209,11 +205,7 @@ pub(crate) async fn no_file_log_or_metric_tells_of_a_patient(world: &mut World) 
 
     for node in world.network.nodes() {
         let text = metrics(&node.metrics());
-        assert!(
-            text.windows(8).any(|window| window == b"plantao_"),
-            "{}: no metrics",
-            node.plan.name
-        );
+        assert!(text.windows(8).any(|window| window == b"plantao_"), "{}: no metrics", node.plan.name);
         assert_eq!(scanner.find(&text), None, "metrics of {}", node.plan.name);
     }
     for while_it in ["runs", "is stopped"] {
@@ -260,8 +252,7 @@ fn extract_from_the_off_site_copy(world: &World, documents: &Documents) {
     };
     // Another network's paper.
     let other = elsewhere.path().join("other.txt");
-    let phrase =
-        plantao_node::crypto::RecoveryPhrase::generate(&plantao_node::entropy::SystemEntropy);
+    let phrase = plantao_node::crypto::RecoveryPhrase::generate(&plantao_node::entropy::SystemEntropy);
     std::fs::write(&other, phrase.to_text().as_bytes()).unwrap();
     let refused = extract(&other, &elsewhere.path().join("none"));
     assert!(!refused.status.success(), "another passphrase opened it: {}", text(&refused));
@@ -273,9 +264,7 @@ fn extract_from_the_off_site_copy(world: &World, documents: &Documents) {
     for (path, bytes) in documents {
         match std::fs::read(out.join(path)) {
             Ok(found) if found == *bytes => {}
-            Ok(found) => {
-                wrong.push(format!("{path}: {} bytes instead of {}", found.len(), bytes.len()))
-            }
+            Ok(found) => wrong.push(format!("{path}: {} bytes instead of {}", found.len(), bytes.len())),
             Err(error) => wrong.push(format!("{path}: {error}")),
         }
     }

@@ -36,10 +36,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
 
 /// Every text file.
 fn texts() -> BTreeMap<String, String> {
-    files()
-        .into_iter()
-        .filter_map(|(path, bytes)| Some((path, String::from_utf8(bytes).ok()?)))
-        .collect()
+    files().into_iter().filter_map(|(path, bytes)| Some((path, String::from_utf8(bytes).ok()?))).collect()
 }
 
 /// Every Rust file, without comments and without what stands between quotes.
@@ -135,8 +132,7 @@ fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let bytes = code.as_bytes();
         let before = at.checked_sub(1).and_then(|at| bytes.get(at));
-        !before.is_some_and(|byte| is_word(*byte))
-            && !bytes.get(at + word.len()).is_some_and(|byte| is_word(*byte))
+        !before.is_some_and(|byte| is_word(*byte)) && !bytes.get(at + word.len()).is_some_and(|byte| is_word(*byte))
     })
 }
 
@@ -144,9 +140,7 @@ fn has_word(code: &str, word: &str) -> bool {
 fn names_crate(code: &str, name: &str) -> bool {
     has_word(code, &format!("{name}::"))
         || code.contains(&format!("{name}::"))
-            && code
-                .match_indices(&format!("{name}::"))
-                .any(|(at, _)| at == 0 || !is_word(code.as_bytes()[at - 1]))
+            && code.match_indices(&format!("{name}::")).any(|(at, _)| at == 0 || !is_word(code.as_bytes()[at - 1]))
         || has_word(code, &format!("use {name}"))
 }
 
@@ -220,13 +214,9 @@ const NAME_BOTH: &[&str] = &[
 fn only_convert_files_name_both_the_wire_and_the_rules() {
     let both: BTreeSet<String> = sources()
         .into_iter()
-        .filter(|(path, _)| {
-            path.starts_with("node/") || path.starts_with("client/") || path.starts_with("cli/")
-        })
+        .filter(|(path, _)| path.starts_with("node/") || path.starts_with("client/") || path.starts_with("cli/"))
         .filter(|(path, _)| !path.contains("convert") && !path.contains("/tests"))
-        .filter(|(_, code)| {
-            names_crate(code, "plantao_proto") && names_crate(code, "plantao_domain")
-        })
+        .filter(|(_, code)| names_crate(code, "plantao_proto") && names_crate(code, "plantao_domain"))
         .map(|(path, _)| path)
         .collect();
     let allowed: BTreeSet<String> = NAME_BOTH.iter().map(ToString::to_string).collect();
@@ -287,35 +277,19 @@ fn the_rules_are_pure() {
     let mut found = Vec::new();
     for (path, code) in sources().into_iter().filter(|(path, _)| path.starts_with("domain/src/")) {
         let words = foreign.iter().filter(|word| has_word(&code, word));
-        found.extend(
-            words
-                .chain(modules.iter().filter(|name| code.contains(**name)))
-                .map(|it| format!("{path}: {it}")),
-        );
+        found
+            .extend(words.chain(modules.iter().filter(|name| code.contains(**name))).map(|it| format!("{path}: {it}")));
     }
-    assert_none(
-        "the domain reaches for time, chance, the outside or an order that is not ours",
-        &found,
-    );
+    assert_none("the domain reaches for time, chance, the outside or an order that is not ours", &found);
 }
 
 #[test]
 fn nothing_is_left_undone_in_the_code() {
     // Cut in two, so that this file does not find itself.
-    let undone = [
-        concat!("to", "do!("),
-        concat!("unimple", "mented!("),
-        concat!("#[ig", "nore"),
-        concat!("db", "g!("),
-    ];
+    let undone = [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore"), concat!("db", "g!(")];
     let mut found = Vec::new();
     for (path, code) in sources() {
-        found.extend(
-            undone
-                .iter()
-                .filter(|word| code.contains(**word))
-                .map(|word| format!("{path}: {word}")),
-        );
+        found.extend(undone.iter().filter(|word| code.contains(**word)).map(|word| format!("{path}: {word}")));
     }
     assert_none("unfinished code", &found);
 
@@ -336,9 +310,7 @@ fn nothing_is_left_undone_in_the_code() {
 fn machine_path(line: &str) -> Option<&'static str> {
     [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")].into_iter().find(|path| {
         line.match_indices(path).any(|(at, _)| {
-            at == 0
-                || !(is_word(line.as_bytes()[at - 1])
-                    || matches!(line.as_bytes()[at - 1], b'.' | b'-' | b'}'))
+            at == 0 || !(is_word(line.as_bytes()[at - 1]) || matches!(line.as_bytes()[at - 1], b'.' | b'-' | b'}'))
         })
     })
 }
@@ -398,17 +370,13 @@ fn links_of_the_documents_lead_somewhere() {
         .map(|(path, text)| (path, outside_fences(&text)))
         .collect();
     let anchors = |page: &str| -> BTreeSet<String> {
-        page.lines()
-            .filter(|line| line.starts_with('#'))
-            .map(|line| anchor(line.trim_start_matches('#')))
-            .collect()
+        page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
     };
     let (mut found, mut count) = (Vec::new(), 0);
     for (path, page) in &pages {
         let directory = root().join(path).parent().unwrap().to_path_buf();
         for (at, _) in page.match_indices("](") {
-            let target: String =
-                page[at + 2..].chars().take_while(|c| !matches!(c, ')' | '\n')).collect();
+            let target: String = page[at + 2..].chars().take_while(|c| !matches!(c, ')' | '\n')).collect();
             if target.contains("://") || target.starts_with("mailto:") {
                 continue;
             }
@@ -460,48 +428,35 @@ const CODE_FILES: &[(&str, &str)] = &[
 #[test]
 fn every_code_is_explained_and_every_explained_code_exists() {
     assert_eq!(codes_in("PLT-1204, PLT-12040 and PLT-9001."), BTreeSet::from([1204, 9001]));
-    assert_eq!(
-        numbers_in("Self::A => 1204, x.1205 warn(2301, b) 12_34"),
-        BTreeSet::from([1204, 2301])
-    );
+    assert_eq!(numbers_in("Self::A => 1204, x.1205 warn(2301, b) 12_34"), BTreeSet::from([1204, 2301]));
     let page = std::fs::read_to_string(root().join("docs/errors.md")).unwrap();
-    let entries =
-        page.lines().filter(|line| line.starts_with("### PLT-") || line.starts_with("| PLT-"));
-    let explained: BTreeSet<u32> =
-        entries.filter_map(|line| codes_in(&line[..12]).into_iter().next()).collect();
+    let entries = page.lines().filter(|line| line.starts_with("### PLT-") || line.starts_with("| PLT-"));
+    let explained: BTreeSet<u32> = entries.filter_map(|line| codes_in(&line[..12]).into_iter().next()).collect();
     let sources = sources();
     let mut made = BTreeSet::new();
     for (file, before) in CODE_FILES {
         let code = sources.get(*file).unwrap_or_else(|| panic!("{file} is not there"));
-        let after = code
-            .split(before)
-            .skip(1)
-            .map(|rest| rest.trim_start().chars().take(5).collect::<String>());
+        let after = code.split(before).skip(1).map(|rest| rest.trim_start().chars().take(5).collect::<String>());
         let numbers: BTreeSet<u32> = after.flat_map(|number| numbers_in(&number)).collect();
         assert!(!numbers.is_empty(), "no code is made in {file} any more");
         made.extend(numbers);
     }
-    let missing: Vec<String> =
-        made.difference(&explained).map(|code| format!("PLT-{code:04}")).collect();
+    let missing: Vec<String> = made.difference(&explained).map(|code| format!("PLT-{code:04}")).collect();
     assert_none("codes without an entry in docs/errors.md", &missing);
-    let stale: Vec<String> =
-        explained.difference(&made).map(|code| format!("PLT-{code:04}")).collect();
+    let stale: Vec<String> = explained.difference(&made).map(|code| format!("PLT-{code:04}")).collect();
     assert_none("entries of docs/errors.md for codes that nothing gives", &stale);
 
     // Who meets a code in a terminal asks the tool, not the page.
     let tool = numbers_in(&sources["cli/src/text/codes.rs"]);
-    let missing: Vec<String> =
-        explained.difference(&tool).map(|code| format!("PLT-{code:04}")).collect();
+    let missing: Vec<String> = explained.difference(&tool).map(|code| format!("PLT-{code:04}")).collect();
     assert_none("codes that `plantao explain` does not know", &missing);
 }
 
 #[test]
 fn every_metric_is_described_and_every_described_metric_exists() {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
-    let described: BTreeSet<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `plantao_")?.split('`').next())
-        .collect();
+    let described: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `plantao_")?.split('`').next()).collect();
     let declared: BTreeSet<&str> = plantao_node::telemetry::metrics::ALL
         .iter()
         .map(|(name, _, _)| name.strip_prefix("plantao_").expect("names begin with plantao_"))
@@ -509,8 +464,7 @@ fn every_metric_is_described_and_every_described_metric_exists() {
     assert_eq!(declared, described, "names in telemetry/metrics.rs and rows of docs/metrics.md");
     let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yml")).unwrap();
     for (at, _) in rules.match_indices("plantao_") {
-        let name: String =
-            rules[at + 8..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        let name: String = rules[at + 8..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
         assert!(declared.contains(name.as_str()), "the alerts use plantao_{name}");
     }
 }
@@ -518,11 +472,9 @@ fn every_metric_is_described_and_every_described_metric_exists() {
 #[test]
 fn every_alert_has_its_paragraph() {
     let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yml")).unwrap();
-    let alerts: BTreeSet<&str> =
-        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let alerts: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     let page = std::fs::read_to_string(root().join("docs/operations/alerts.md")).unwrap();
-    let paragraphs: BTreeSet<&str> =
-        page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let paragraphs: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     assert!(!alerts.is_empty());
     assert_eq!(alerts, paragraphs, "alerts and the headings of docs/operations/alerts.md");
 }

@@ -2,10 +2,9 @@
 
 use plantao_client::{Cluster, Error, Id};
 use plantao_proto::public::v1::{
-    BookRequest, Demographics, ListAppointmentsRequest, ListConsentsRequest, ListPatientsRequest,
-    ListRecordsRequest, Practitioner, ReadOptions, RegisterPatientRequest,
-    RegisterPractitionerRequest, RegisterRoomRequest, RegisterUnitRequest, Room, Slot, Unit,
-    list_appointments_request,
+    BookRequest, Demographics, ListAppointmentsRequest, ListConsentsRequest, ListPatientsRequest, ListRecordsRequest,
+    Practitioner, ReadOptions, RegisterPatientRequest, RegisterPractitionerRequest, RegisterRoomRequest,
+    RegisterUnitRequest, Room, Slot, Unit, list_appointments_request,
 };
 use plantao_tests::network::{Network, Plan};
 
@@ -20,19 +19,9 @@ const YEAR_9999_END: i64 = 253_402_300_799_000;
 
 /// People that nobody is, with valid CPF digits.
 pub(crate) const PEOPLE: [(&str, &str, &str, &str); 3] = [
-    (
-        "Zulmira Quitéria Bragança",
-        "529.982.247-25",
-        "+55 11 91234-5678",
-        "zulmira.braganca@example.org",
-    ),
+    ("Zulmira Quitéria Bragança", "529.982.247-25", "+55 11 91234-5678", "zulmira.braganca@example.org"),
     ("Hermenegildo Vasconcelos", "111.444.777-35", "+55 21 98765-4321", "hermenegildo@example.org"),
-    (
-        "Iracema Tupinambá Furtado",
-        "123.456.789-09",
-        "+55 48 99876-1234",
-        "iracema.furtado@example.org",
-    ),
+    ("Iracema Tupinambá Furtado", "123.456.789-09", "+55 48 99876-1234", "iracema.furtado@example.org"),
 ];
 
 /// One of the two units.
@@ -66,8 +55,7 @@ impl World {
     pub(crate) async fn start(settings: &[&str]) -> Self {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let plans = [Plan::unit("centro"), Plan::unit("jardins"), Plan::off_site("cofre")];
-        let plans =
-            plans.into_iter().map(|plan| Plan { settings: settings.clone(), ..plan }).collect();
+        let plans = plans.into_iter().map(|plan| Plan { settings: settings.clone(), ..plan }).collect();
         let network = Network::start(PROGRAM, plans).await;
         let software = network.client(SOFTWARE, &["centro", "jardins"]);
         let centro = Place::register(&software, "centro").await;
@@ -108,25 +96,17 @@ impl World {
         let patients = ListPatientsRequest { read: None, page: None };
         lines.push(format!("{:?}", software.list_patients(patients).await.unwrap().patients));
         for patient in self.patients {
-            let records = ListRecordsRequest {
-                read: None,
-                patient_id: patient.to_wire(),
-                newest_first: false,
-                page: None,
-            };
+            let records =
+                ListRecordsRequest { read: None, patient_id: patient.to_wire(), newest_first: false, page: None };
             lines.push(format!("{:?}", software.list_records(records).await.unwrap().records));
-            let consents =
-                ListConsentsRequest { read: None, patient_id: patient.to_wire(), page: None };
+            let consents = ListConsentsRequest { read: None, patient_id: patient.to_wire(), page: None };
             lines.push(format!("{:?}", software.list_consents(consents).await.unwrap().consents));
         }
         lines
     }
 }
 
-pub(crate) async fn appointments(
-    cluster: &Cluster,
-    unit: Id,
-) -> Vec<plantao_proto::public::v1::Appointment> {
+pub(crate) async fn appointments(cluster: &Cluster, unit: Id) -> Vec<plantao_proto::public::v1::Appointment> {
     let request = ListAppointmentsRequest {
         read: None::<ReadOptions>,
         of: Some(list_appointments_request::Of::UnitId(unit.to_wire())),
@@ -146,10 +126,7 @@ impl Place {
             name: format!("Unidade {name}"),
             document: Vec::new().into(),
         };
-        software
-            .register_unit(RegisterUnitRequest { header: None, unit: Some(unit) })
-            .await
-            .unwrap();
+        software.register_unit(RegisterUnitRequest { header: None, unit: Some(unit) }).await.unwrap();
         for (n, practitioner) in place.practitioners.iter().enumerate() {
             let practitioner = Practitioner {
                 id: practitioner.to_wire(),
@@ -158,8 +135,7 @@ impl Place {
                 label: format!("{name}-prof-{n}"),
                 document: Vec::new().into(),
             };
-            let request =
-                RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) };
+            let request = RegisterPractitionerRequest { header: None, practitioner: Some(practitioner) };
             software.register_practitioner(request).await.unwrap();
         }
         for (n, room) in place.rooms.iter().enumerate() {
@@ -170,10 +146,7 @@ impl Place {
                 label: format!("{name}-sala-{n}"),
                 document: Vec::new().into(),
             };
-            software
-                .register_room(RegisterRoomRequest { header: None, room: Some(room) })
-                .await
-                .unwrap();
+            software.register_room(RegisterRoomRequest { header: None, room: Some(room) }).await.unwrap();
         }
         place
     }

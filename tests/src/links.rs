@@ -49,21 +49,14 @@ impl Links {
     /// Connections that run now between two nodes.
     pub fn open_between(&self, a: &str, b: &str) -> usize {
         let inner = self.0.lock().unwrap();
-        inner
-            .open
-            .iter()
-            .filter(|(from, to, ..)| (from == a && to == b) || (from == b && to == a))
-            .count()
+        inner.open.iter().filter(|(from, to, ..)| (from == a && to == b) || (from == b && to == a)).count()
     }
 
     fn caller(&self, ours: SocketAddr, theirs: SocketAddr) -> String {
         let inode = socket_inode(theirs, ours);
         let processes = self.0.lock().unwrap().processes.clone();
         let of = |process: u32| inode.is_some_and(|inode| owns(process, inode));
-        processes
-            .into_iter()
-            .find(|(_, process)| of(*process))
-            .map_or_else(String::new, |(name, _)| name)
+        processes.into_iter().find(|(_, process)| of(*process)).map_or_else(String::new, |(name, _)| name)
     }
 
     /// Takes the connection over, unless the link is cut.
@@ -72,21 +65,12 @@ impl Links {
         if inner.cut.contains(&(from.to_owned(), to.to_owned())) {
             return false;
         }
-        inner.open.push((
-            from.to_owned(),
-            to.to_owned(),
-            left.try_clone().unwrap(),
-            right.try_clone().unwrap(),
-        ));
+        inner.open.push((from.to_owned(), to.to_owned(), left.try_clone().unwrap(), right.try_clone().unwrap()));
         true
     }
 
     fn close(&self, left: SocketAddr) {
-        self.0
-            .lock()
-            .unwrap()
-            .open
-            .retain(|(_, _, open, _)| open.peer_addr().is_ok_and(|address| address != left));
+        self.0.lock().unwrap().open.retain(|(_, _, open, _)| open.peer_addr().is_ok_and(|address| address != left));
     }
 }
 
@@ -97,8 +81,7 @@ pub struct Relay;
 impl Relay {
     /// Relays `from` to `to`, the peer port of node `name`. The thread ends with the process.
     pub fn start(links: &Arc<Links>, name: &str, from: SocketAddr, to: SocketAddr) {
-        let listener =
-            TcpListener::bind(from).unwrap_or_else(|error| panic!("relay on {from}: {error}"));
+        let listener = TcpListener::bind(from).unwrap_or_else(|error| panic!("relay on {from}: {error}"));
         let (links, name) = (Arc::clone(links), name.to_owned());
         thread::spawn(move || {
             for left in listener.incoming() {
@@ -155,10 +138,11 @@ fn socket_inode(local: SocketAddr, remote: SocketAddr) -> Option<u64> {
 
 fn owns(process: u32, inode: u64) -> bool {
     let wanted = format!("socket:[{inode}]");
-    std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten().any(|entry| {
-        std::fs::read_link(entry.path())
-            .is_ok_and(|target| target.to_str() == Some(wanted.as_str()))
-    })
+    std::fs::read_dir(format!("/proc/{process}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target.to_str() == Some(wanted.as_str())))
 }
 
 /// An address of its own for the `nth` node that this process starts.

@@ -6,9 +6,7 @@ use plantao_client::config::Context;
 use plantao_client::connect::ConnectOptions;
 use plantao_client::pki::{Authority, Request};
 use plantao_client::{AdminNode, Cluster};
-use plantao_proto::admin::v1::{
-    CreateJoinTokenRequest, GetDigestResponse, GetStatusResponse, NodeRole,
-};
+use plantao_proto::admin::v1::{CreateJoinTokenRequest, GetDigestResponse, GetStatusResponse, NodeRole};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -117,8 +115,7 @@ impl Node {
     }
 
     fn write_config(&self, roots: &Path) {
-        let (at, name) =
-            (|file: &str| self.directory.join(file).display().to_string(), self.plan.name);
+        let (at, name) = (|file: &str| self.directory.join(file).display().to_string(), self.plan.name);
         let medium = if self.plan.keyed { "ssd" } else { "hdd" };
         let mut text = format!(
             "[node]\ndata_dir = \"{}\"\nname = \"{name}\"\nsite = \"{name}\"\nmedium = \"{medium}\"\n\
@@ -148,14 +145,7 @@ impl Node {
 pub fn write_key(path: &Path) {
     let mut key = [0; 32];
     getrandom::fill(&mut key).unwrap();
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap()
-        .write_all(&key)
-        .unwrap();
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap().write_all(&key).unwrap();
 }
 
 /// A network of its own.
@@ -197,15 +187,9 @@ impl Network {
     pub async fn start(program: &str, plans: Vec<Plan>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cluster = CLUSTER.parse().unwrap();
-        let authority =
-            Authority::create(&cluster, &directory.path().join("ca"), SystemTime::now()).unwrap();
-        let mut network = Self {
-            directory,
-            program: program.into(),
-            authority,
-            nodes: Vec::new(),
-            links: Arc::default(),
-        };
+        let authority = Authority::create(&cluster, &directory.path().join("ca"), SystemTime::now()).unwrap();
+        let mut network =
+            Self { directory, program: program.into(), authority, nodes: Vec::new(), links: Arc::default() };
         for plan in plans {
             network.add(plan).await;
         }
@@ -219,11 +203,8 @@ impl Network {
         let mut node = self.prepare(plan);
         if first {
             self.issue("node/1", node.directory(), "node");
-            let made = self.run(
-                "init",
-                &node,
-                &["--cluster", CLUSTER, "--recovery-file", self.recovery().to_str().unwrap()],
-            );
+            let made =
+                self.run("init", &node, &["--cluster", CLUSTER, "--recovery-file", self.recovery().to_str().unwrap()]);
             assert!(made.status.success(), "init: {}", text(&made));
             node.number = 1;
         } else {
@@ -231,11 +212,7 @@ impl Network {
             let made = self.join(&node, &token);
             assert!(made.status.success(), "join of {name}: {}", text(&made));
             let said = String::from_utf8(made.stdout).unwrap();
-            node.number = said
-                .split_whitespace()
-                .nth(1)
-                .and_then(|number| number.parse().ok())
-                .expect("node N");
+            node.number = said.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("node N");
             self.issue(&format!("node/{}", node.number), node.directory(), "node");
         }
         self.nodes.push(node);
@@ -261,8 +238,7 @@ impl Network {
     /// Runs `join` for a prepared node with a token.
     pub fn join(&self, node: &Node, token: &str) -> Output {
         let name = node.plan.name;
-        let (certificate, key) =
-            self.issue(&format!("node/new/{name}"), node.directory(), "joining");
+        let (certificate, key) = self.issue(&format!("node/new/{name}"), node.directory(), "joining");
         let file = node.directory.join("token");
         let _ = fs::remove_file(&file);
         OpenOptions::new()
@@ -340,10 +316,7 @@ impl Network {
         let deadline = Instant::now() + PATIENCE;
         while !fs::read_to_string(&ready).unwrap().starts_with("ready ") {
             if let Some(status) = process.try_wait().unwrap() {
-                panic!(
-                    "{name} ended with {status}: {}",
-                    node.log().lines().last().unwrap_or_default()
-                );
+                panic!("{name} ended with {status}: {}", node.log().lines().last().unwrap_or_default());
             }
             assert!(Instant::now() < deadline, "{name} is not ready");
             std::thread::sleep(Duration::from_millis(20));
@@ -415,18 +388,14 @@ impl Network {
     pub fn issue(&self, path: &str, into: &Path, name: &str) -> (PathBuf, PathBuf) {
         let identity = format!("spiffe://{CLUSTER}/{path}").parse().unwrap();
         let request = Request { identity, names: Vec::new(), lifetime: None };
-        let issued = self
-            .authority
-            .issue(&request, into, &name.parse().unwrap(), SystemTime::now())
-            .unwrap();
+        let issued = self.authority.issue(&request, into, &name.parse().unwrap(), SystemTime::now()).unwrap();
         (issued.certificate, issued.key)
     }
 
     /// Certificate and key of a person or program `unit/kind/name`, issued when first asked for.
     pub fn credentials(&self, who: &str) -> (PathBuf, PathBuf) {
         let (into, name) = (self.directory.path().join("people"), who.replace('/', "-"));
-        let (certificate, key) =
-            (into.join(format!("{name}.crt")), into.join(format!("{name}.key")));
+        let (certificate, key) = (into.join(format!("{name}.crt")), into.join(format!("{name}.key")));
         if !certificate.exists() {
             self.issue(&format!("unit/{who}"), &into, &name);
         }
@@ -468,11 +437,7 @@ impl Network {
             let status = first.get_status().await.map_err(|error| error.to_string())?;
             let votes = |role| matches!(role, NodeRole::Leader | NodeRole::Voter);
             let voters = status.members.iter().filter(|member| votes(member.role())).count();
-            if voters == count && status.leader_id != 0 {
-                Ok(())
-            } else {
-                Err(format!("{voters} of {count} vote"))
-            }
+            if voters == count && status.leader_id != 0 { Ok(()) } else { Err(format!("{voters} of {count} vote")) }
         })
         .await;
     }
@@ -518,9 +483,5 @@ impl Network {
 
 /// What a command said.
 pub fn text(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

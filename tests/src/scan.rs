@@ -52,8 +52,7 @@ impl Scanner {
         while let Some(window) = bytes.get(at..at + NEEDLE_BYTES_MIN) {
             if self.begins[pair(window[0], window[1])]
                 && let Some(candidates) = self.needles.get(window)
-                && let Some((_, text)) =
-                    candidates.iter().find(|(needle, _)| bytes[at..].starts_with(needle))
+                && let Some((_, text)) = candidates.iter().find(|(needle, _)| bytes[at..].starts_with(needle))
             {
                 return Some(text);
             }

@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks `condition` until it gives a value; panics with what it said last when [`PATIENCE`] is over.
-pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(
-    what: &str,
-    mut condition: impl FnMut() -> F,
-) -> T {
+pub async fn until<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match condition().await {

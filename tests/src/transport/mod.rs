@@ -37,13 +37,8 @@ impl Probe {
             .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
         let mut config = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
-                let chain = CertificateDer::pem_file_iter(certificate)
-                    .unwrap()
-                    .map(Result::unwrap)
-                    .collect();
-                builder
-                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
-                    .unwrap()
+                let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
+                builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
             }
             _ => builder.with_no_client_auth(),
         };
