@@ -177,6 +177,10 @@ impl Core {
     pub async fn open(config: &Config, tls: Arc<TlsReloader>, clock: SharedClock) -> anyhow::Result<Self> {
         let entropy: SharedEntropy = Arc::new(SystemEntropy);
         let data = DataDir::new(&config.data_dir);
+        if !data.identity().exists() {
+            // Before the lock: a directory that is not there cannot be locked, and that would be told instead.
+            load_identity(&data)?;
+        }
         let lock = data.lock().context("the data directory is in use, or cannot be locked")?;
         let identity = load_identity(&data)?;
         match tls.identity() {

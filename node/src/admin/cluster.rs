@@ -23,6 +23,8 @@ const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
 const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Certificate life left at which the operator is warned.
 const CERTIFICATE_WARN_SECONDS: i64 = 14 * 24 * 3600;
+/// Silence of a member that is worth a warning.
+const SILENT_WARN: Duration = Duration::from_secs(5);
 /// Entries behind the leader at which a member counts as behind.
 const LAG_WARN: u64 = 1_000;
 
@@ -89,8 +91,10 @@ impl AdminServices {
         }
         for member in &status.members {
             let lag = member.matched.map(|matched| status.last_index.saturating_sub(matched));
-            if status.leads() && member.silent_for.is_some_and(|silent| silent > Duration::from_secs(5)) {
-                let message = format!("{} has not answered for 5 s", member.member.name);
+            // A leader that never had an answer knows no time either.
+            let silent = member.silent_for.is_none_or(|silent| silent > SILENT_WARN);
+            if status.leads() && member.id != status.node && silent {
+                let message = format!("{} does not answer", member.member.name);
                 warn(2303, message, "look at that node and at the link to it");
             } else if lag.is_some_and(|lag| lag > LAG_WARN) {
                 let message = format!("{} is {} entries behind", member.member.name, lag.unwrap_or_default());

@@ -58,7 +58,12 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
         Identity::NewNode { name, .. } if name.as_str() == config.name => {}
         other => bail!("the certificate says {other}, and joining needs one for node/new/{}", config.name),
     }
-    let token = String::from_utf8(read_bounded(&arguments.token_file, 1024)?).context("the token is no text")?;
+    let text = String::from_utf8(read_bounded(&arguments.token_file, 4096)?).context("the token is no text")?;
+    // The file may be what `plantao token create` printed, with the token among other words.
+    let token = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .find(|word| word.starts_with("plt-"))
+        .context("the file has no token: it begins with plt-")?;
     let data = DataDir::new(&config.data_dir);
     data.create().context("the data directory cannot be made")?;
     let lock = data.lock().context("the data directory is in use")?;
@@ -74,7 +79,7 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
     let target = Target { address: arguments.peer.clone(), expected: ExpectedServer::AnyNode };
     let channel = channel(&tls, &target, &ChannelOptions::default()).context("the member's address cannot be used")?;
     let request = JoinRequest {
-        token: token.trim().to_string(),
+        token: token.to_string(),
         name: config.name.clone(),
         site: config.site.clone(),
         country: config.country.clone(),

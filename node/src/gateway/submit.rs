@@ -3,6 +3,7 @@
 use super::write::{Header, Written, envelope};
 use super::{Error, Gateway};
 use crate::entropy::random;
+use crate::journal::{Journal, JournalError};
 use plantao_client::identity::Identity;
 use plantao_domain::command::{Envelope, Tag};
 use plantao_domain::{Actor, ActorId, ClusterTime, Command, Outcome, RequestId, Role, rows};
@@ -58,17 +59,27 @@ async fn submit(gateway: &Gateway, identity: &Identity) -> Result<(), Error> {
     // What this node's own copy of the trail has need not be sent.
     let known = rows::journal_last(&**gateway.state(), gateway.node(), journal.id())?;
     let from = known.max(journal.backlog().borrow().submitted);
-    let reads = journal.after(from, BATCH_MAX).map_err(|error| {
-        warn!(%error, "the journal of reads cannot be read");
-        Error::Damaged
-    })?;
+    let reads = off_thread(journal, move |journal| journal.after(from, BATCH_MAX)).await?;
     let Some(last) = reads.last().map(|note| note.sequence) else {
-        return journal.forget_through(from).map_err(|_| Error::Damaged);
+        return off_thread(journal, move |journal| journal.forget_through(from)).await;
     };
     let command = Command::NoteReads { node: gateway.node(), journal: journal.id(), reads };
     let written = propose_as_node(gateway, identity, command).await?;
     if matches!(written.outcome, Outcome::Rejected(_)) {
         return Err(Error::Denied);
     }
-    journal.forget_through(last).map_err(|_| Error::Damaged)
+    off_thread(journal, move |journal| journal.forget_through(last)).await
+}
+
+/// The journal's lock is held during syncs: an async worker must not wait for it.
+async fn off_thread<T: Send + 'static>(
+    journal: &Journal,
+    work: impl FnOnce(&Journal) -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, Error> {
+    let journal = journal.clone();
+    let done = tokio::task::spawn_blocking(move || work(&journal)).await.map_err(|_| Error::Damaged)?;
+    done.map_err(|error| {
+        warn!(%error, "the journal of reads cannot be used");
+        Error::Damaged
+    })
 }
