@@ -373,7 +373,7 @@ pub(crate) async fn what_would_endanger_the_others_does_not_start(world: &mut Wo
         fs::rename(&aside, data.join(lost)).unwrap();
     }
     fs::rename(&data, &aside).unwrap();
-    refused("a node without anything", &network.run("run", node, &[]), &["data directory"]);
+    refused("a node without anything", &network.run("run", node, &[]), &["is not a node's directory"]);
     let _ = fs::remove_dir_all(&data);
     fs::rename(&aside, &data).unwrap();
 
