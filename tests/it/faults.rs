@@ -430,7 +430,13 @@ pub(crate) async fn a_join_token_lets_one_node_in_once(world: &mut World) {
     refused("a made-up token", &network.join(&third, "nao-e-um-token"), &[]);
     // The network is as well as before, and the guest is no voter.
     a_booking_goes_through(world, "centro", "centro", NOON + 73 * DAY).await;
-    let status = world.network.status(world.network.leader().await).await.unwrap();
-    let guest = status.members.iter().find(|member| member.name == "visita").expect("it is a member");
+    // The leader makes a learner of it by itself, a moment later.
+    let network = &world.network;
+    let guest = until("the guest to be a member", || async {
+        let status = network.status(network.leader().await).await.map_err(|error| format!("{error:?}"))?;
+        let guest = status.members.into_iter().find(|member| member.name == "visita");
+        guest.ok_or_else(|| "it is not".to_owned())
+    })
+    .await;
     assert_eq!(guest.role(), NodeRole::Learner);
 }
