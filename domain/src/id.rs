@@ -9,16 +9,24 @@ use std::fmt;
 #[error("not an identifier: 32 hexadecimal digits are needed, with or without hyphens")]
 pub struct ParseIdError;
 
+/// The text was not 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest: 64 hexadecimal digits are needed")]
+pub struct ParseDigestError;
+
 fn parse(text: &str) -> Result<[u8; 16], ParseIdError> {
-    let mut bytes = [0_u8; 16];
+    hexadecimal(text).ok_or(ParseIdError)
+}
+
+/// Exactly `N` bytes; hyphens are passed over.
+fn hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0_u8; N];
     let mut digits = text.chars().filter(|c| *c != '-').map(|c| c.to_digit(16));
     for byte in &mut bytes {
-        let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
-            return Err(ParseIdError);
-        };
-        *byte = u8::try_from(high * 16 + low).map_err(|_| ParseIdError)?;
+        let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return None };
+        *byte = u8::try_from(high * 16 + low).ok()?;
     }
-    if digits.next().is_some() { Err(ParseIdError) } else { Ok(bytes) }
+    digits.next().is_none().then_some(bytes)
 }
 
 fn write(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +109,64 @@ id! {
     KeyId,
     /// One audit journal of one node: a fresh one per directory, so that sequence numbers are never reused.
     JournalId,
+    /// A clinical image, once it is committed.
+    ImageId,
+    /// One try to bring an image in. Its manifest stays under this id after the commit.
+    UploadId,
+    /// One chunk directory of one node: 16 random bytes, made with the directory. A lost directory comes back as another
+    /// one, so receipts given before count no more.
+    StoreIncarnation,
+}
+
+macro_rules! digest_id {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[cbor(transparent)]
+        pub struct $name(#[n(0)] #[cbor(with = "minicbor::bytes")] [u8; 32]);
+
+        impl $name {
+            /// Takes 32 bytes as they are.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 32 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ParseDigestError;
+            fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+                if text.len() == 64 { hexadecimal(text).map(Self).ok_or(ParseDigestError) } else { Err(ParseDigestError) }
+            }
+        }
+
+        /// 64 lowercase hexadecimal digits.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+digest_id! {
+    /// A sealed chunk: BLAKE3 of its ciphertext (the whole frame), so that a holder checks it without any key.
+    ChunkId,
+    /// The chunks of one part of a manifest (`images::part_digest`).
+    PartDigest,
+    /// The disk below a chunk directory: a digest of what identifies it, found by its node and not declared. Copies on one
+    /// disk are one copy.
+    DiskId,
 }
 
 /// A node of the cluster: a small number, assigned in order and never used again (decision 0004).
@@ -138,6 +204,18 @@ mod tests {
         for bad in ["", "875ac127", "875ac127-ec8a-41b8-bb68-0c2161c6191g", "875ac127ec8a41b8bb680c2161c6191300", "é"]
         {
             assert_eq!(bad.parse::<PatientId>(), Err(ParseIdError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_64_digits_and_nothing_else() {
+        let text = "00ff".repeat(16);
+        let id: ChunkId = text.parse().unwrap();
+        assert_eq!((id.as_bytes()[..2].to_vec(), id.to_string()), (vec![0, 0xff], text.clone()));
+        assert_eq!(format!("{id:?}"), text);
+        let hyphens = format!("{}-f", &text[..62]);
+        for bad in ["", &text[1..], &hyphens, &text.replace("ff", "fg"), &format!("{text}00")] {
+            assert_eq!(bad.parse::<ChunkId>(), Err(ParseDigestError), "{bad}");
         }
     }
 }
