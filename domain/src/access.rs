@@ -40,7 +40,7 @@ pub fn decide(actor: &Actor, module: Module, action: Action, unit: Option<UnitId
 /// The table. Patients move between units, so whoever works with patients finds them everywhere; they are written where
 /// they were registered. An *encaixe* is a right of its own, which no program has for itself.
 pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
-    use Action::{Amend, ChangeState, Create, Encaixe, HandKey, Join, Move, Read, Revoke};
+    use Action::{Amend, ChangeState, Commit, Create, Discard, Encaixe, HandKey, Join, Move, NoteCopies, Read, Revoke};
     use Scope::{Network, Nowhere, OwnUnit};
     match (role, module, action) {
         (Role::Reception | Role::Clinician | Role::Manager | Role::Integration, Module::Patients, Read) => Network,
@@ -56,6 +56,10 @@ pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
         (Role::Finance, Module::Agenda, Read) => OwnUnit,
         (Role::Clinician | Role::Integration, Module::Records, Read | Create | Amend) => OwnUnit,
         (Role::Clinician | Role::Integration, Module::Consents, Read | Create | Revoke) => OwnUnit,
+        // Whoever sends an image opens, commits and gives up; what nodes do between is theirs alone, and an upload
+        // whose sender is gone is committed or given up by a node.
+        (Role::Clinician | Role::Integration, Module::Images, Read | Create | Commit | Discard) => OwnUnit,
+        (Role::Node, Module::Images, Amend | Commit | Discard | NoteCopies) => Network,
         (
             Role::Reception | Role::Clinician | Role::Finance | Role::Manager | Role::Operator | Role::Integration,
             Module::Directory,
@@ -93,7 +97,7 @@ mod tests {
         Role::Integration,
         Role::Node,
     ];
-    const MODULES: [Module; 8] = [
+    const MODULES: [Module; 9] = [
         Module::Directory,
         Module::Patients,
         Module::Agenda,
@@ -102,8 +106,9 @@ mod tests {
         Module::Audit,
         Module::Cluster,
         Module::Keys,
+        Module::Images,
     ];
-    const ACTIONS: [Action; 9] = [
+    const ACTIONS: [Action; 12] = [
         Action::Read,
         Action::Create,
         Action::Amend,
@@ -113,6 +118,9 @@ mod tests {
         Action::Encaixe,
         Action::Join,
         Action::HandKey,
+        Action::Commit,
+        Action::Discard,
+        Action::NoteCopies,
     ];
 
     fn print() -> String {

@@ -12,18 +12,18 @@
 //! ```
 //! A kept answer is deleted once no copy of its request can be applied any more.
 
-use crate::access::{Decision, decide};
-use crate::audit::{Action, AuditEntry, Module, Object, Trail};
-use crate::case::{Case, Done, Ruling, Stop};
+use crate::audit::{AuditEntry, Object, Trail};
+use crate::case::{About, Case, Done, Ruling, Stop};
 use crate::cluster::JoinTokenRow;
-use crate::command::{Command, Overlap};
-use crate::id::{LogId, PatientId, UnitId};
+use crate::command::Command;
+use crate::deed::Deed;
+use crate::id::LogId;
 use crate::outcome::{Field, Rejection};
 use crate::rows::{self, StoredOutcome};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
 use crate::{Envelope, Outcome};
-use crate::{agenda, audit, bounds, cluster, consent, directory, keys, patients, records};
+use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, patients, records};
 
 /// What a client's clock may be ahead of the leader's when it sets `not_after`: one minute.
 const SKEW_MS: i64 = 60 * 1000;
@@ -179,13 +179,17 @@ fn rule(
             trail.add(changes, deed.entry(envelope, at, Err(&rejection)));
             Ok(Outcome::Rejected(rejection))
         }
-        Ok(Done { version, changed, node, changes: written }) => {
+        Ok(Done { version, changed, node, about, changes: written }) => {
             changes.extend(written);
             if let Some(node) = node {
                 deed.object = Object::Node(node);
             }
+            for About { object, patient, unit } in &about {
+                let entry = deed.entry(envelope, at, Ok(version));
+                trail.add(changes, AuditEntry { object: *object, patient: *patient, unit: *unit, ..entry });
+            }
             // The reads are the entries of their report.
-            if !matches!(envelope.command, Command::NoteReads { .. }) {
+            if about.is_empty() && !matches!(envelope.command, Command::NoteReads { .. }) {
                 trail.add(changes, deed.entry(envelope, at, Ok(version)));
                 // Both units' screens must learn of a booking that left the one for the other.
                 if let Some(also) = deed.also.filter(|also| Some(*also) != deed.unit) {
@@ -249,131 +253,22 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         }
         // Decided by `rule`, because its entries go into the trail.
         Command::NoteReads { .. } => Ok(Done::unchanged(0)),
-    }
-}
-
-/// What a command is about, for rights and for the trail.
-struct Deed {
-    module: Module,
-    action: Action,
-    object: Object,
-    patient: Option<PatientId>,
-    /// Where the object is; `None` if it is nowhere in particular or not known.
-    unit: Option<UnitId>,
-    /// Where else the right is needed: the unit that a booking moves to.
-    also: Option<UnitId>,
-}
-
-impl Deed {
-    fn new(module: Module, action: Action, object: Object) -> Self {
-        Self { module, action, object, patient: None, unit: None, also: None }
-    }
-
-    fn of(view: &dyn View, command: &Command) -> Result<Self, ViewFault> {
-        let encaixe_or = |overlap: &Overlap, action| match overlap {
-            Overlap::Refuse => action,
-            Overlap::Encaixe { .. } => Action::Encaixe,
-        };
-        Ok(match command {
-            Command::CreateCluster { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),
-            Command::CreateJoinToken { .. } => Self::new(Module::Cluster, Action::Amend, Object::Cluster),
-            Command::RedeemJoinToken { .. } => Self::new(Module::Cluster, Action::Join, Object::Cluster),
-            Command::NoteRootHanded { node } => Self::new(Module::Keys, Action::HandKey, Object::Node(*node)),
-            Command::RegisterUnit { unit, .. } => {
-                Self { unit: Some(*unit), ..Self::new(Module::Directory, Action::Create, Object::Unit(*unit)) }
-            }
-            Command::RegisterPractitioner { practitioner, unit, .. } => Self {
-                unit: Some(*unit),
-                ..Self::new(Module::Directory, Action::Create, Object::Practitioner(*practitioner))
-            },
-            Command::RegisterRoom { room, unit, .. } => {
-                Self { unit: Some(*unit), ..Self::new(Module::Directory, Action::Create, Object::Room(*room)) }
-            }
-            Command::RegisterPatient { patient, unit, .. } => Self {
-                unit: Some(*unit),
-                patient: Some(*patient),
-                ..Self::new(Module::Patients, Action::Create, Object::Patient(*patient))
-            },
-            Command::AmendPatient { patient, .. } => Self {
-                unit: rows::patient(view, *patient)?.map(|row| row.unit),
-                patient: Some(*patient),
-                ..Self::new(Module::Patients, Action::Amend, Object::Patient(*patient))
-            },
-            Command::Book { appointment, patient, slot, overlap, .. } => Self {
-                unit: Some(slot.unit),
-                patient: Some(*patient),
-                ..Self::new(Module::Agenda, encaixe_or(overlap, Action::Create), Object::Appointment(*appointment))
-            },
-            Command::MoveAppointment { appointment, slot, overlap, .. } => {
-                let row = rows::appointment(view, *appointment)?;
-                Self {
-                    unit: Some(row.as_ref().map_or(slot.unit, |row| row.slot.unit)),
-                    also: Some(slot.unit),
-                    patient: row.map(|row| row.patient),
-                    ..Self::new(Module::Agenda, encaixe_or(overlap, Action::Move), Object::Appointment(*appointment))
-                }
-            }
-            Command::ChangeAppointmentState { appointment, .. } => {
-                let row = rows::appointment(view, *appointment)?;
-                Self {
-                    unit: row.as_ref().map(|row| row.slot.unit),
-                    patient: row.map(|row| row.patient),
-                    ..Self::new(Module::Agenda, Action::ChangeState, Object::Appointment(*appointment))
-                }
-            }
-            Command::AddRecord { record, patient, unit, .. } => Self {
-                unit: Some(*unit),
-                patient: Some(*patient),
-                ..Self::new(Module::Records, Action::Create, Object::Record(*record))
-            },
-            Command::AmendRecord { record, .. } => {
-                let row = rows::record(view, *record)?;
-                Self {
-                    unit: row.as_ref().map(|row| row.unit),
-                    patient: row.map(|row| row.patient),
-                    ..Self::new(Module::Records, Action::Amend, Object::Record(*record))
-                }
-            }
-            Command::GrantConsent { consent, patient, unit, .. } => Self {
-                unit: Some(*unit),
-                patient: Some(*patient),
-                ..Self::new(Module::Consents, Action::Create, Object::Consent(*consent))
-            },
-            Command::RevokeConsent { consent, .. } => {
-                let row = rows::consent(view, *consent)?;
-                Self {
-                    unit: row.as_ref().map(|row| row.unit),
-                    patient: row.map(|row| row.patient),
-                    ..Self::new(Module::Consents, Action::Revoke, Object::Consent(*consent))
-                }
-            }
-            Command::NoteReads { node, .. } => Self::new(Module::Audit, Action::Create, Object::Node(*node)),
-        })
-    }
-
-    /// What is not known is nowhere: whoever has the right at all learns that from the rule, nobody else learns it.
-    fn is_allowed(&self, envelope: &Envelope) -> bool {
-        let actor = &envelope.actor;
-        let allowed = |unit: Option<UnitId>| decide(actor, self.module, self.action, unit) == Decision::Allowed;
-        allowed(self.unit.or(actor.unit)) && (self.also.is_none() || allowed(self.also))
-    }
-
-    fn entry(&self, envelope: &Envelope, at: ClusterTime, result: Result<u32, &Rejection>) -> AuditEntry {
-        AuditEntry {
-            sequence: 0,
-            index: 0,
-            at,
-            actor: envelope.actor,
-            via: envelope.via,
-            module: self.module,
-            action: self.action,
-            object: self.object,
-            version: result.unwrap_or(0),
-            patient: self.patient,
-            unit: self.unit,
-            request_id: Some(envelope.request_id),
-            refusal: result.err().map_or(0, Rejection::code),
-            previous: [0; 32],
+        Command::RegisterStore { node, incarnation, disk, medium } => {
+            images::register_store(case, *node, *incarnation, *disk, medium)
         }
+        Command::RetireStore { node, incarnation } => images::retire_store(case, *node, *incarnation),
+        Command::OpenUpload { upload, image, placement, lease_ms } => {
+            images::open(case, *upload, image, placement, *lease_ms)
+        }
+        Command::RenewIntent { upload, lease_ms } => images::renew(case, *upload, *lease_ms),
+        Command::RePlace { upload, placement } => images::place_again(case, *upload, placement),
+        Command::PutManifestPart { upload, part, chunks } => images::put_part(case, *upload, *part, chunks),
+        Command::PutReceipts { receipts } => images::put_receipts(case, receipts),
+        Command::CommitUpload { upload, found } => images::commit(case, *upload, found.as_ref()),
+        Command::AbandonUpload { upload } => images::abandon(case, *upload),
+        Command::ExpireIntents => images::expire(case),
+        Command::DropPart { upload, part } => images::drop_part(case, *upload, *part),
+        Command::PutTombstones { node, chunks } => images::put_tombstones(case, *node, chunks),
+        Command::FinishGc { node, chunks } => images::finish(case, *node, chunks),
     }
 }

@@ -37,6 +37,8 @@ pub enum Module {
     Cluster,
     #[n(7)]
     Keys,
+    #[n(8)]
+    Images,
 }
 
 /// What was done to an object.
@@ -62,6 +64,15 @@ pub enum Action {
     Join,
     #[n(8)]
     HandKey,
+    /// An image becomes visible.
+    #[n(9)]
+    Commit,
+    /// What was not finished is given up, or its remains go.
+    #[n(10)]
+    Discard,
+    /// What nodes say of the copies that they hold.
+    #[n(11)]
+    NoteCopies,
 }
 
 /// What an entry is about.
@@ -89,6 +100,8 @@ pub enum Object {
     /// All of a kind, as a list read by a search.
     #[n(9)]
     Many,
+    #[n(10)]
+    Image(#[n(0)] ImageId),
 }
 
 /// One line of the trail. Ids, roles and codes only: nothing that names a person, nothing clinical.
@@ -149,6 +162,7 @@ impl Object {
             Self::Appointment(_) => Module::Agenda,
             Self::Record(_) => Module::Records,
             Self::Consent(_) => Module::Consents,
+            Self::Image(_) => Module::Images,
             // A list of one patient's documents, or a search over patients.
             Self::Many if patient.is_some() => Module::Records,
             Self::Many => Module::Patients,

@@ -1,7 +1,9 @@
 //! Bounds of single values, as the commands' documentation gives them. Nothing here reads a row.
 
 use crate::cluster::NodeDescription;
-use crate::command::{Command, Sealed, Tag};
+use crate::command::{Command, NewImage, Sealed, Tag};
+use crate::id::NodeId;
+use crate::images;
 use crate::outcome::{Field, Rejection};
 use crate::time::ClusterTime;
 
@@ -121,7 +123,54 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
             hold(reads.len() <= READS_MAX, Field::Reads)?;
             reads.iter().try_for_each(|read| times(&[read.at]))
         }
+        Command::RegisterStore { incarnation, medium, .. } => {
+            ids(&[incarnation.is_nil()])?;
+            hold(is_name(medium), Field::Medium)
+        }
+        Command::OpenUpload { upload, image: new, placement: nodes, lease_ms } => {
+            ids(&[upload.is_nil()])?;
+            new_image(new)?;
+            placement(nodes)?;
+            lease(*lease_ms)
+        }
+        Command::RenewIntent { lease_ms, .. } => lease(*lease_ms),
+        Command::RePlace { placement: nodes, .. } => placement(nodes),
+        Command::PutManifestPart { chunks, .. } => {
+            hold((1..=images::PART_CHUNKS_MAX).contains(&chunks.len()), Field::Chunks)
+        }
+        Command::PutReceipts { receipts } => {
+            hold((1..=images::RECEIPTS_MAX).contains(&receipts.len()), Field::Receipts)
+        }
+        Command::CommitUpload { found, .. } => found.as_ref().map_or(Ok(()), image_content),
+        Command::PutTombstones { chunks, .. } | Command::FinishGc { chunks, .. } => {
+            hold((1..=images::PART_CHUNKS_MAX).contains(&chunks.len()), Field::Chunks)
+        }
+        Command::RetireStore { .. }
+        | Command::AbandonUpload { .. }
+        | Command::ExpireIntents
+        | Command::DropPart { .. } => Ok(()),
     }
+}
+
+fn new_image(new: &NewImage) -> Result<(), Rejection> {
+    ids(&[new.image.is_nil()])?;
+    hold(is_kind(&new.kind), Field::Kind)?;
+    hold((1..=images::IMAGE_BYTES_MAX).contains(&new.bytes), Field::Size)?;
+    times(&[new.taken_at])?;
+    image_content(&new.content)
+}
+
+fn image_content(content: &Sealed) -> Result<(), Rejection> {
+    hold(content.0.len() <= images::IMAGE_CONTENT_BYTES_MAX, Field::Content)
+}
+
+/// Nodes named twice are one; whether they are enough is for the rule to say.
+fn placement(nodes: &[NodeId]) -> Result<(), Rejection> {
+    hold((1..=images::PLACEMENT_NODES_MAX).contains(&nodes.len()), Field::Placement)
+}
+
+fn lease(lease_ms: u32) -> Result<(), Rejection> {
+    hold((images::LEASE_MS_MIN..=images::LEASE_MS_MAX).contains(&lease_ms), Field::Lease)
 }
 
 #[cfg(test)]

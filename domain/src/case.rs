@@ -1,7 +1,8 @@
 //! What every rule is given and what it answers. No rule lives here.
 
+use crate::audit::Object;
 use crate::command::Actor;
-use crate::id::NodeId;
+use crate::id::{NodeId, PatientId, UnitId};
 use crate::outcome::Rejection;
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
@@ -27,8 +28,17 @@ pub(crate) struct Done {
     pub(crate) changed: bool,
     /// The number of a node that joined.
     pub(crate) node: Option<NodeId>,
+    /// What it was done to, where the command alone does not say; the trail gets an entry for each.
+    pub(crate) about: Vec<About>,
     /// Rows of the object itself; not the trail's.
     pub(crate) changes: Changes,
+}
+
+/// One of several objects of a command.
+pub(crate) struct About {
+    pub(crate) object: Object,
+    pub(crate) patient: Option<PatientId>,
+    pub(crate) unit: Option<UnitId>,
 }
 
 impl Done {
@@ -39,7 +49,7 @@ impl Done {
 
     /// The object is at this version after these changes.
     pub(crate) fn changed(version: u32, changes: Changes) -> Self {
-        Self { version, changed: true, node: None, changes }
+        Self { version, changed: true, changes, ..Self::default() }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::cluster::NodeDescription;
 use crate::id::*;
+use crate::images::{ChunkEntry, ChunkEpoch, MediaType, Receipt};
 use crate::time::{ClusterTime, Interval};
 use minicbor::{Decode, Encode};
 use std::fmt;
@@ -244,6 +245,42 @@ pub struct ReadNote {
     /// `false`: the read was refused.
     #[n(5)]
     pub allowed: bool,
+}
+
+/// An image that somebody wants to bring in.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct NewImage {
+    /// Its id.
+    #[n(0)]
+    pub image: ImageId,
+    /// Of whom.
+    #[n(1)]
+    pub patient: PatientId,
+    /// Who keeps it.
+    #[n(2)]
+    pub unit: UnitId,
+    /// At which visit, one of the same patient.
+    #[n(3)]
+    pub visit: Option<AppointmentId>,
+    /// The consent that covers clinical images of this patient.
+    #[n(4)]
+    pub consent: ConsentId,
+    /// What kind of image, e.g. `before`: letters and digits, 1 to 64.
+    #[n(5)]
+    pub kind: String,
+    /// How it is encoded, as declared.
+    #[n(6)]
+    pub media_type: MediaType,
+    /// Its exact size: 1 byte to 2 GiB.
+    #[n(7)]
+    pub bytes: u64,
+    /// When it was taken, as its author says.
+    #[n(8)]
+    pub taken_at: ClusterTime,
+    /// SHA-256 of the whole, name, remarks: sealed under the patient's key, at most 4 KiB. The digest of a photograph is
+    /// not in clear, because whoever has the photograph could find the patient by it.
+    #[n(9)]
+    pub content: Sealed,
 }
 
 /// Everything that changes the replicated state.
@@ -523,5 +560,140 @@ pub enum Command {
         /// At most 256.
         #[n(2)]
         reads: Vec<ReadNote>,
+    },
+    /// The chunk directory of a node, before it gives receipts. Another incarnation than before means that the directory
+    /// before is lost: its receipts count no more, and it is never registered again.
+    #[n(17)]
+    RegisterStore {
+        /// Whose; the node that sends this.
+        #[n(0)]
+        node: NodeId,
+        /// Which directory.
+        #[n(1)]
+        incarnation: StoreIncarnation,
+        /// The disk below it.
+        #[n(2)]
+        disk: DiskId,
+        /// What the disk is, e.g. `ssd`: lowercase letters, digits and hyphens, 1 to 32.
+        #[n(3)]
+        medium: String,
+    },
+    /// A chunk directory is gone for good, or its node was removed: its receipts count no more.
+    #[n(18)]
+    RetireStore {
+        /// Whose.
+        #[n(0)]
+        node: NodeId,
+        /// Which directory; so that a later one is not retired by mistake.
+        #[n(1)]
+        incarnation: StoreIncarnation,
+    },
+    /// The intent to bring an image in. It is not visible before [`Command::CommitUpload`].
+    #[n(19)]
+    OpenUpload {
+        /// This try; never used again.
+        #[n(0)]
+        upload: UploadId,
+        /// The image that it is to become.
+        #[n(1)]
+        image: NewImage,
+        /// The nodes that are to hold it: 2 to 16 with registered stores, on two sites at least.
+        #[n(2)]
+        placement: Vec<NodeId>,
+        /// How long the intent lives without a renewal: 10,000 (ten seconds) to 3,600,000 (an hour).
+        #[n(3)]
+        lease_ms: u32,
+    },
+    /// The upload makes progress: its lease ends this long after now.
+    #[n(20)]
+    RenewIntent {
+        /// Which.
+        #[n(0)]
+        upload: UploadId,
+        /// As in [`Command::OpenUpload`].
+        #[n(1)]
+        lease_ms: u32,
+    },
+    /// Other nodes are to hold it, before the commit or after it.
+    #[n(21)]
+    RePlace {
+        /// Which.
+        #[n(0)]
+        upload: UploadId,
+        /// As in [`Command::OpenUpload`]; replaces the placement before.
+        #[n(1)]
+        placement: Vec<NodeId>,
+    },
+    /// A part of the manifest of an open upload. The same again changes nothing.
+    #[n(22)]
+    PutManifestPart {
+        /// Of which upload.
+        #[n(0)]
+        upload: UploadId,
+        /// From 0, or [`crate::images::PART_OF_THUMBNAIL`].
+        #[n(1)]
+        part: u32,
+        /// In order, as many and as long as the image's size says (`images::fits`).
+        #[n(2)]
+        chunks: Vec<ChunkEntry>,
+    },
+    /// Parts are durable on nodes: for a commit, and after it for repaired and further copies. Those that do not count any
+    /// more are passed over; where none counts, the first one's reason is the answer.
+    #[n(23)]
+    PutReceipts {
+        /// 1 to 256.
+        #[n(0)]
+        receipts: Vec<Receipt>,
+    },
+    /// The image is there from now on, on two sites at least.
+    #[n(24)]
+    CommitUpload {
+        /// Which.
+        #[n(0)]
+        upload: UploadId,
+        /// What the node found while it read the bytes, sealed under the patient's key, at most 4 KiB.
+        #[n(1)]
+        found: Option<Sealed>,
+    },
+    /// The sender gave up.
+    #[n(25)]
+    AbandonUpload {
+        /// Which.
+        #[n(0)]
+        upload: UploadId,
+    },
+    /// Ends intents whose lease is over, at most 32 at a time, the longest over first. Proposed by the leader.
+    #[n(26)]
+    ExpireIntents,
+    /// Forgets a part of an upload that was abandoned or expired; chunks that nothing else names get tombstones.
+    #[n(27)]
+    DropPart {
+        /// Of which upload.
+        #[n(0)]
+        upload: UploadId,
+        /// Which part.
+        #[n(1)]
+        part: u32,
+    },
+    /// A node has chunks that no part names and that are older than any upload may last.
+    #[n(28)]
+    PutTombstones {
+        /// The node that sends this.
+        #[n(0)]
+        node: NodeId,
+        /// 1 to 512; each with the epoch of the tombstone that the node saw, 0 for none. Those that a part names, or whose
+        /// tombstone is another one, are passed over.
+        #[n(1)]
+        chunks: Vec<ChunkEpoch>,
+    },
+    /// A node unlinked chunks under these tombstones, or never had them.
+    #[n(29)]
+    FinishGc {
+        /// The node that sends this.
+        #[n(0)]
+        node: NodeId,
+        /// 1 to 512; those whose tombstone is another one, or none, are passed over.
+        #[n(1)]
+        chunks: Vec<ChunkEpoch>,
     },
 }

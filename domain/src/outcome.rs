@@ -165,6 +165,57 @@ pub enum Rejection {
         #[n(1)]
         token: Tag,
     },
+    /// The consent is another patient's, has another purpose, or is not valid now.
+    #[n(19)]
+    #[error("the consent does not cover clinical images of this patient now")]
+    NotCovered,
+    /// Abandoned, expired or committed.
+    #[n(20)]
+    #[error("the upload is not open any more")]
+    UploadClosed,
+    /// Nothing renewed the intent in time.
+    #[n(21)]
+    #[error("the upload's lease is over")]
+    LeaseOver,
+    /// A part of the manifest is missing.
+    #[n(22)]
+    #[error("part {part} of the manifest is missing")]
+    ManifestIncomplete {
+        /// Which; the first one.
+        #[n(0)]
+        part: u32,
+    },
+    /// A part is not yet durable on two sites.
+    #[n(23)]
+    #[error("part {part} is durable on {sites} sites: two are needed")]
+    TooFewSites {
+        /// Which; the first one.
+        #[n(0)]
+        part: u32,
+        /// On how many sites it is.
+        #[n(1)]
+        sites: u32,
+    },
+    /// A placement on fewer than two sites.
+    #[n(24)]
+    #[error("the placement names fewer than two sites")]
+    NoSecondSite,
+    /// The chunk store is not the registered one.
+    #[n(25)]
+    #[error("the chunk store is not, or no longer, the registered one of its node")]
+    StoreRefused,
+    /// A receipt for other chunks than the part's, or from before a deletion.
+    #[n(26)]
+    #[error("the receipt is for other chunks, or from before a deletion")]
+    ReceiptRefused,
+    /// Too many uploads are open.
+    #[n(27)]
+    #[error("too many uploads are open in the network")]
+    TooManyUploads,
+    /// What is to be forgotten belongs to an image, or may belong to one that is on its way.
+    #[n(28)]
+    #[error("this is still in use")]
+    StillInUse,
 }
 
 /// Kinds of objects, for messages.
@@ -188,6 +239,14 @@ pub enum What {
     Consent,
     #[n(7)]
     Node,
+    #[n(8)]
+    Image,
+    #[n(9)]
+    Upload,
+    #[n(10)]
+    Part,
+    #[n(11)]
+    Store,
 }
 
 impl std::fmt::Display for What {
@@ -201,6 +260,10 @@ impl std::fmt::Display for What {
             Self::Record => "the record",
             Self::Consent => "the consent",
             Self::Node => "the node",
+            Self::Image => "the image",
+            Self::Upload => "the upload",
+            Self::Part => "the part of the manifest",
+            Self::Store => "the chunk store",
         })
     }
 }
@@ -228,6 +291,20 @@ pub enum Field {
     Reads,
     #[n(8)]
     ValidUntil,
+    #[n(9)]
+    Size,
+    #[n(10)]
+    Lease,
+    #[n(11)]
+    Placement,
+    #[n(12)]
+    Chunks,
+    #[n(13)]
+    Receipts,
+    #[n(14)]
+    Visit,
+    #[n(15)]
+    Medium,
 }
 
 impl std::fmt::Display for Field {
@@ -242,6 +319,13 @@ impl std::fmt::Display for Field {
             Self::Node => "the node's description",
             Self::Reads => "the list of reads",
             Self::ValidUntil => "the end of validity",
+            Self::Size => "the size of the image",
+            Self::Lease => "the lease",
+            Self::Placement => "the placement",
+            Self::Chunks => "the list of chunks",
+            Self::Receipts => "the list of receipts",
+            Self::Visit => "the visit",
+            Self::Medium => "the medium",
         })
     }
 }
@@ -269,6 +353,16 @@ impl Rejection {
             Self::Invalid { .. } => 1401,
             Self::WrongClusterState => 1501,
             Self::TokenRefused => 1502,
+            Self::NotCovered => 1302,
+            Self::UploadClosed => 1601,
+            Self::LeaseOver => 1602,
+            Self::ManifestIncomplete { .. } => 1603,
+            Self::TooFewSites { .. } => 1604,
+            Self::NoSecondSite => 1605,
+            Self::StoreRefused => 1606,
+            Self::ReceiptRefused => 1607,
+            Self::TooManyUploads => 1608,
+            Self::StillInUse => 1609,
         }
     }
 
@@ -294,6 +388,16 @@ impl Rejection {
             Self::Invalid { .. } => "see the bounds in the documentation of the field",
             Self::WrongClusterState => "look at the state of the cluster with `plantao status`",
             Self::TokenRefused => "make a new token with `plantao token create`",
+            Self::NotCovered => "register the patient's consent to clinical images, and name that one",
+            Self::UploadClosed => "look whether the image is there; if not, begin a new upload",
+            Self::LeaseOver => "renew the upload and commit again, or begin a new one",
+            Self::ManifestIncomplete { .. } => "send the missing part, then commit again",
+            Self::TooFewSites { .. } => "wait for a node on another site, then commit again",
+            Self::NoSecondSite => "bring a node on another site back, then try again",
+            Self::StoreRefused => "make a new chunk directory on that node; an old one never comes back",
+            Self::ReceiptRefused => "let that node verify its chunks again, and send the new receipt",
+            Self::TooManyUploads => "send it again when other uploads have ended",
+            Self::StillInUse => "send it again when the patient's open uploads have ended",
         }
     }
 }

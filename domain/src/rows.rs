@@ -19,17 +19,28 @@
 //! 30 patient[16]                      PatientRow           71 patient[16] | index u64 | ordinal u16    mark
 //! 31 patient[16] | version u32        PatientVersionRow    72                                    TrailHead
 //! 32 token[32] | patient[16]          PatientTokenRow      73 node u64 | journal[16]             u64: last sequence
+//! 80                                  ImagesHead           88 upload[16] | part u32 | node u64   ReceiptRow
+//! 81 node u64                         StoreRow             89 image[16]                          ImageRow
+//! 82 incarnation[16]                  NodeId               8a image[16]                          UploadId
+//! 83 upload[16]                       UploadRow            8b patient[16] | taken[8] | image[16] mark
+//! 84 lease until[8] | upload[16]      mark                 8c unit[16] | committed[8] | image[16]    mark
+//! 85 patient[16] | upload[16]         mark                 8d chunk[32] | upload[16] | part u32  ChunkRow
+//! 86 upload[16]                       mark                 8e chunk[32]                          TombstoneRow
+//! 87 upload[16] | part u32            PartRow              8f node u64 | committed[8] | upload[16] | part u32
+//!                                                                                                ExpectedRow
 //! ```
 //! What has versions has a head row (structure, current version) and one row per version (content, author, reason) that
 //! is never written again.
 
 mod agenda;
 mod clinical;
+mod images;
 mod structure;
 mod trail;
 
 pub use agenda::*;
 pub use clinical::*;
+pub use images::*;
 pub use structure::*;
 pub use trail::*;
 
@@ -69,6 +80,22 @@ pub mod prefix {
     pub const AUDIT_BY_PATIENT: u8 = 0x71;
     pub const TRAIL_HEAD: u8 = 0x72;
     pub const JOURNAL: u8 = 0x73;
+    pub const IMAGES_HEAD: u8 = 0x80;
+    pub const STORE: u8 = 0x81;
+    pub const STORE_INCARNATION: u8 = 0x82;
+    pub const UPLOAD: u8 = 0x83;
+    pub const UPLOAD_LEASE: u8 = 0x84;
+    pub const UPLOAD_BY_PATIENT: u8 = 0x85;
+    pub const UPLOAD_CLOSED: u8 = 0x86;
+    pub const PART: u8 = 0x87;
+    pub const RECEIPT: u8 = 0x88;
+    pub const IMAGE: u8 = 0x89;
+    pub const IMAGE_CLAIM: u8 = 0x8a;
+    pub const IMAGE_BY_PATIENT: u8 = 0x8b;
+    pub const IMAGE_BY_UNIT: u8 = 0x8c;
+    pub const CHUNK: u8 = 0x8d;
+    pub const TOMBSTONE: u8 = 0x8e;
+    pub const EXPECTED: u8 = 0x8f;
 }
 
 /// A page holds at most this many rows, whatever was asked for.

@@ -138,6 +138,17 @@ pub(crate) static CODES: &[Code] = &[
         ("the consent was revoked", "ask for a new consent"),
     ),
     theirs(
+        1302,
+        (
+            "o consentimento não cobre agora imagens clínicas deste paciente",
+            "registre o consentimento do paciente para imagens clínicas e indique esse",
+        ),
+        (
+            "the consent does not cover clinical images of this patient now",
+            "register the patient's consent to clinical images, and name that one",
+        ),
+    ),
+    theirs(
         1401,
         ("um valor está fora dos limites", "veja os limites na ajuda do comando"),
         ("a value is outside its bounds", "see the bounds in the help of the command"),
@@ -151,6 +162,66 @@ pub(crate) static CODES: &[Code] = &[
         1502,
         ("o token é desconhecido, já usado ou vencido", "crie outro: plantao token create"),
         ("the join token is unknown, spent or too old", "make a new one: plantao token create"),
+    ),
+    theirs(
+        1601,
+        ("o envio já terminou", "veja se a imagem está lá e, se não, comece um envio novo"),
+        ("the upload is not open any more", "look whether the image is there; if not, begin a new upload"),
+    ),
+    theirs(
+        1602,
+        ("o prazo do envio acabou", "renove o envio e confirme de novo, ou comece outro"),
+        ("the upload's lease is over", "renew the upload and commit again, or begin a new one"),
+    ),
+    theirs(
+        1603,
+        ("falta uma parte do manifesto", "envie a parte que falta e confirme de novo"),
+        ("a part of the manifest is missing", "send the missing part, then commit again"),
+    ),
+    theirs(
+        1604,
+        ("uma parte da imagem está segura em menos de dois locais", "espere um nó de outro local e confirme de novo"),
+        (
+            "a part of the image is durable on fewer than two sites",
+            "wait for a node on another site, then commit again",
+        ),
+    ),
+    theirs(
+        1605,
+        ("a distribuição tem menos de dois locais", "traga de volta um nó de outro local e tente de novo"),
+        ("the placement names fewer than two sites", "bring a node on another site back, then try again"),
+    ),
+    theirs(
+        1606,
+        (
+            "este diretório de blocos não é, ou não é mais, o registrado do seu nó",
+            "crie um diretório novo nesse nó; um antigo nunca volta",
+        ),
+        (
+            "the chunk store is not, or no longer, the registered one of its node",
+            "make a new chunk directory on that node; an old one never comes back",
+        ),
+    ),
+    theirs(
+        1607,
+        (
+            "o recibo é de outros blocos, ou de antes de uma exclusão",
+            "deixe esse nó conferir os blocos de novo e envie o recibo novo",
+        ),
+        (
+            "the receipt is for other chunks, or from before a deletion",
+            "let that node verify its chunks again, and send the new receipt",
+        ),
+    ),
+    theirs(
+        1608,
+        ("há envios demais abertos na rede", "envie de novo quando outros terminarem"),
+        ("too many uploads are open in the network", "send it again when other uploads have ended"),
+    ),
+    theirs(
+        1609,
+        ("isto ainda está em uso", "envie de novo quando os envios abertos do paciente terminarem"),
+        ("this is still in use", "send it again when the patient's open uploads have ended"),
     ),
     theirs(
         2001,

@@ -4,10 +4,12 @@
 use crate::world::*;
 use plantao_domain::codec::*;
 use plantao_domain::command::AppointmentState;
+use plantao_domain::images::ChunkEpoch;
 use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::rows::{
-    AgendaIndexRow, AppointmentRow, ConsentRow, ConsentVersionRow, PatientRow, PatientTokenRow, PatientVersionRow,
-    PractitionerRow, RecordRow, RecordVersionRow, RoomRow, StoredOutcome, TrailHead, UnitRow, prefix,
+    AgendaIndexRow, AppointmentRow, ChunkRow, ConsentRow, ConsentVersionRow, ExpectedRow, ImageRow, ImagesHead,
+    PartRow, PatientRow, PatientTokenRow, PatientVersionRow, PractitionerRow, ReceiptRow, RecordRow, RecordVersionRow,
+    RoomRow, StoreRow, StoredOutcome, TombstoneRow, TrailHead, UnitRow, UploadRow, prefix,
 };
 use plantao_domain::*;
 use proptest::prelude::*;
@@ -40,14 +42,37 @@ fn outcomes() -> Vec<Outcome> {
         TokenRefused,
         WrongUnit,
         Duplicate { patient: patient(1), token: tag(1) },
+        NotCovered,
+        UploadClosed,
+        LeaseOver,
+        ManifestIncomplete { part: 3 },
+        TooFewSites { part: 300, sites: 1 },
+        NoSecondSite,
+        StoreRefused,
+        ReceiptRefused,
+        TooManyUploads,
+        StillInUse,
     ];
     all.extend(rejections.map(rejected));
     all
 }
 
-fn envelopes() -> Vec<Envelope> {
+fn envelopes_of(commands: Vec<Command>) -> Vec<Envelope> {
     let mut world = World::empty();
-    samples().into_iter().map(|command| world.envelope(command)).collect()
+    commands.into_iter().map(|command| world.envelope(command)).collect()
+}
+
+fn envelopes() -> Vec<Envelope> {
+    envelopes_of(samples())
+}
+
+/// A world in which each of these was done; only the first may be refused, which creates a cluster where there is one.
+fn after(mut world: World, commands: Vec<Command>) -> World {
+    for (n, command) in commands.into_iter().enumerate() {
+        let outcome = world.send(command.clone());
+        assert!(n == 0 || matches!(outcome, Outcome::Confirmed { .. }), "{command:?}: {outcome:?}");
+    }
+    world
 }
 
 /// Every prefix is refused; every flipped bit is refused or is another whole value; a byte more is refused.
@@ -75,7 +100,7 @@ fn assert_total<T: PartialEq + std::fmt::Debug>(
 
 #[test]
 fn envelopes_and_outcomes_are_read_back_whole_or_refused() {
-    for envelope in envelopes() {
+    for envelope in envelopes().into_iter().chain(envelopes_of(image_samples())) {
         assert_total(&encode_envelope(&envelope), &envelope, decode_envelope);
     }
     for outcome in outcomes() {
@@ -86,10 +111,7 @@ fn envelopes_and_outcomes_are_read_back_whole_or_refused() {
 /// Rows as the rules write them: each kind of prefix, through its own decoder.
 #[test]
 fn rows_are_read_back_whole_or_refused() {
-    let mut world = World::new();
-    for command in samples() {
-        world.send(command);
-    }
+    let mut world = after(World::new(), samples());
     world.send(Command::CreateJoinToken { token: tag(8), not_after: time(world.now + HOUR), keyed: true, voter: true });
     fn check<T>(bytes: &[u8])
     where
@@ -100,7 +122,8 @@ fn rows_are_read_back_whole_or_refused() {
         assert_total(bytes, &value, decode_row::<T>);
     }
     let mut seen = std::collections::BTreeSet::new();
-    for (key, value) in world.rows.rows() {
+    let images = after(imaging(), image_samples());
+    for (key, value) in world.rows.rows().iter().chain(images.rows.rows().iter().filter(|(key, _)| key[0] >= 0x80)) {
         seen.insert(key[0]);
         match key[0] {
             prefix::CLUSTER => check::<cluster::ClusterRow>(value),
@@ -125,7 +148,23 @@ fn rows_are_read_back_whole_or_refused() {
             prefix::AUDIT => check::<audit::AuditEntry>(value),
             prefix::TRAIL_HEAD => check::<TrailHead>(value),
             prefix::JOURNAL => check::<u64>(value),
-            prefix::PRACTITIONER_BY_UNIT
+            prefix::IMAGES_HEAD => check::<ImagesHead>(value),
+            prefix::STORE => check::<StoreRow>(value),
+            prefix::STORE_INCARNATION => check::<NodeId>(value),
+            prefix::UPLOAD => check::<UploadRow>(value),
+            prefix::PART => check::<PartRow>(value),
+            prefix::RECEIPT => check::<ReceiptRow>(value),
+            prefix::IMAGE => check::<ImageRow>(value),
+            prefix::IMAGE_CLAIM => check::<UploadId>(value),
+            prefix::CHUNK => check::<ChunkRow>(value),
+            prefix::TOMBSTONE => check::<TombstoneRow>(value),
+            prefix::EXPECTED => check::<ExpectedRow>(value),
+            prefix::UPLOAD_LEASE
+            | prefix::UPLOAD_BY_PATIENT
+            | prefix::UPLOAD_CLOSED
+            | prefix::IMAGE_BY_PATIENT
+            | prefix::IMAGE_BY_UNIT
+            | prefix::PRACTITIONER_BY_UNIT
             | prefix::ROOM_BY_UNIT
             | prefix::RECORD_BY_PATIENT
             | prefix::CONSENT_BY_PATIENT
@@ -134,7 +173,7 @@ fn rows_are_read_back_whole_or_refused() {
             other => panic!("a row of kind {other:#04x}"),
         }
     }
-    assert_eq!(seen.len(), 29, "every kind was tried");
+    assert_eq!(seen.len(), 45, "every kind was tried");
 }
 
 #[test]
@@ -166,10 +205,7 @@ fn times_out_of_range_and_long_entries_do_not_decode() {
 /// A damaged row is a fault that stops the node, never a panic and never an answer made from it.
 #[test]
 fn damaged_rows_are_faults() {
-    let mut world = World::new();
-    for command in samples() {
-        world.send(command);
-    }
+    let mut world = after(World::new(), samples());
     world.index += 4 - world.index % 4 - 1;
     let good = world.rows.rows().clone();
     let fresh =
@@ -215,6 +251,57 @@ fn damaged_rows_are_faults() {
     }
 }
 
+/// Likewise for images: a row that a rule needs and cannot read stops it.
+#[test]
+fn damaged_rows_of_images_are_faults() {
+    let chunks = two_chunks(5, 6);
+    let mut world = imaging();
+    for command in image_samples() {
+        world.send(command);
+    }
+    world.send(open_upload(7, 7, 1));
+    world.send(put_part(7, chunks.clone()));
+    world.send(put_receipts(&[receipt(7, &chunks, 1, 1, 2), receipt(7, &chunks, 2, 2, 2)]));
+    let commands = [
+        open_upload(7, 7, 1),
+        open_upload(8, 7, 1),
+        put_part(7, chunks.clone()),
+        commit_upload(7),
+        put_receipts(&[receipt(7, &chunks, 3, 3, 2)]),
+        Command::DropPart { upload: upload(3), part: 0 },
+        Command::RePlace { upload: upload(1), placement: vec![NodeId(1), NodeId(3)] },
+        Command::FinishGc { node: NodeId(1), chunks: vec![ChunkEpoch { chunk: chunk(7), epoch: 2 }] },
+        register_store(4, 4),
+    ];
+    let mut faults = std::collections::BTreeSet::new();
+    for (key, value) in world.rows.rows().iter().filter(|(key, _)| key[0] >= prefix::IMAGES_HEAD) {
+        let mut damaged = world.clone();
+        damaged.rows.write(&Changes::from([(key.clone(), Some(value[..value.len() - 1].to_vec()))]));
+        for command in &commands {
+            let envelope = damaged.envelope(command.clone());
+            match apply(&damaged.rows, LogId { term: 1, index: damaged.index + 1 }, &envelope) {
+                Err(ViewFault::Row { prefix }) => drop(faults.insert(prefix)),
+                Err(other) => panic!("{other}"),
+                Ok(_) => {}
+            }
+        }
+    }
+    let read_by_rules = [
+        prefix::IMAGES_HEAD,
+        prefix::STORE,
+        prefix::STORE_INCARNATION,
+        prefix::UPLOAD,
+        prefix::PART,
+        prefix::RECEIPT,
+        prefix::IMAGE_CLAIM,
+        prefix::TOMBSTONE,
+        prefix::EXPECTED,
+    ];
+    for prefix in read_by_rules {
+        assert!(faults.contains(&prefix), "{prefix:#04x}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -222,10 +309,11 @@ proptest! {
     fn no_bytes_panic(
         mut bytes in prop::collection::vec(any::<u8>(), 0..200),
         cut in 0_usize..400,
-        kind in 0_usize..17,
+        kind in 0_usize..39,
     ) {
         // Noise alone seldom gets past the first bytes: put it behind a good beginning too.
-        let good = encode_envelope(&envelopes()[kind]);
+        let all = envelopes_of(samples().into_iter().chain(image_samples()).collect());
+        let good = encode_envelope(&all[kind]);
         let mut grafted = good[..cut.min(good.len())].to_vec();
         grafted.extend_from_slice(&bytes);
         let _ = decode_envelope(&grafted);
@@ -238,31 +326,52 @@ proptest! {
         let _ = decode_row::<AppointmentRow>(&bytes);
         let _ = decode_row::<PatientVersionRow>(&bytes);
         let _ = decode_row::<ConsentRow>(&bytes);
+        let _ = decode_row::<UploadRow>(&bytes);
+        let _ = decode_row::<PartRow>(&bytes);
+        let _ = decode_row::<TombstoneRow>(&bytes);
     }
 }
 
-fn print() -> String {
-    let mut text = String::from("bytes of one of each, in hexadecimal; lines may only be added\n");
-    let mut line = |name: &str, bytes: &[u8]| {
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let _ = writeln!(text, "{name} {hex}");
-    };
-    for (n, envelope) in envelopes().iter().enumerate() {
-        line(&format!("envelope {n}"), &encode_envelope(envelope));
+fn print_envelopes(text: &mut String, envelopes: &[Envelope]) {
+    for (n, envelope) in envelopes.iter().enumerate() {
+        line(text, &format!("envelope {n}"), &encode_envelope(envelope));
     }
-    for (n, outcome) in outcomes().iter().enumerate() {
-        line(&format!("outcome {n}"), &encode_outcome(outcome));
-    }
-    let mut world = World::new();
-    for command in samples() {
-        world.send(command);
-    }
+}
+
+fn line(text: &mut String, name: &str, bytes: &[u8]) {
+    let _ = writeln!(text, "{name} {}", hexadecimal(bytes));
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn print_rows(text: &mut String, world: &World, keep: impl Fn(u8) -> bool) {
     for (key, value) in world.rows.rows() {
-        if key[0] != prefix::AUDIT && key[0] != prefix::OUTCOME && key[0] != prefix::OUTCOME_EXPIRY {
-            let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-            line(&format!("row {key}"), value);
+        if keep(key[0]) {
+            line(text, &format!("row {}", hexadecimal(key)), value);
         }
     }
+}
+
+const HEADING: &str = "bytes of one of each, in hexadecimal; lines may only be added\n";
+
+fn print() -> String {
+    let mut text = String::from(HEADING);
+    print_envelopes(&mut text, &envelopes());
+    for (n, outcome) in outcomes().iter().enumerate() {
+        line(&mut text, &format!("outcome {n}"), &encode_outcome(outcome));
+    }
+    let world = after(World::new(), samples());
+    let unprinted = [prefix::AUDIT, prefix::OUTCOME, prefix::OUTCOME_EXPIRY];
+    print_rows(&mut text, &world, |first| !unprinted.contains(&first));
+    text
+}
+
+fn print_images() -> String {
+    let mut text = String::from(HEADING);
+    print_envelopes(&mut text, &envelopes_of(image_samples()));
+    print_rows(&mut text, &after(imaging(), image_samples()), |first| first >= prefix::IMAGES_HEAD);
     text
 }
 
@@ -270,4 +379,5 @@ fn print() -> String {
 #[test]
 fn formats_are_the_golden_ones() {
     assert_eq!(print(), include_str!("../formats.golden"), "the file now:\n{}", print());
+    assert_eq!(print_images(), include_str!("../images.golden"), "the file now:\n{}", print_images());
 }

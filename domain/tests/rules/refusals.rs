@@ -3,12 +3,15 @@
 use crate::world::*;
 use plantao_domain::bounds::CONTENT_BYTES_MAX;
 use plantao_domain::command::{AppointmentState, Overlap, Tag};
+use plantao_domain::images::{ChunkEpoch, Receipt};
 use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::*;
 use std::collections::BTreeSet;
 
-const ALL_CODES: [u16; 19] =
-    [1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301, 1401, 1501, 1502];
+const ALL_CODES: [u16; 29] = [
+    1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301, 1302, 1401, 1501,
+    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609,
+];
 
 /// A refusal that is added here needs its number above, or this does not compile.
 fn is_listed(rejection: &Rejection) -> bool {
@@ -17,7 +20,8 @@ fn is_listed(rejection: &Rejection) -> bool {
         Denied | Expired | RequestIdReused | LifetimeTooLong | Unknown { .. } | Exists { .. } => true,
         StaleVersion { .. } | SlotTaken { .. } | EmptyInterval | IntervalTooLong | TimeOutOfRange => true,
         ReasonMissing | NotAStep { .. } | Revoked | Invalid { .. } | WrongClusterState | TokenRefused => true,
-        WrongUnit | Duplicate { .. } => true,
+        WrongUnit | Duplicate { .. } | NotCovered | UploadClosed | LeaseOver | ManifestIncomplete { .. } => true,
+        TooFewSites { .. } | NoSecondSite | StoreRefused | ReceiptRefused | TooManyUploads | StillInUse => true,
     }
 }
 
@@ -176,6 +180,17 @@ fn every_refusal_is_reached_and_changes_no_object() {
         let outcome = world.apply(&envelope).outcome;
         check(&mut world, &base, outcome, &expected, "the envelope");
     }
+    let of_images = image_cases().into_iter().map(|(mut world, command, expected)| {
+        let before = world.clone();
+        let what = format!("{command:?}");
+        let outcome = world.send(command);
+        assert_eq!(outcome, rejected(expected.clone()), "{what}");
+        assert!(is_listed(&expected));
+        assert!(!expected.to_string().is_empty() && !expected.help().is_empty());
+        assert_eq!(world.objects(), before.objects(), "{what}");
+        expected.code()
+    });
+    reached.extend(of_images);
     assert_eq!(reached, BTreeSet::from(ALL_CODES));
 }
 
@@ -203,4 +218,139 @@ fn rights_are_asked_for_each_deed_and_unit() {
     assert_eq!(world.send_as(who(Role::Auditor, None), unknown.clone()), denied, "not even whether it exists");
     let what = What::Appointment;
     assert_eq!(world.send_as(who(Role::Reception, Some(1)), unknown), rejected(Rejection::Unknown { what }));
+}
+
+/// Refusals of commands about images, each in a world where it comes to it.
+fn image_cases() -> Vec<(World, Command, Rejection)> {
+    use Rejection::*;
+    let invalid = |field| Invalid { field };
+    let unknown = |what| Unknown { what };
+    let (chunks, node, one) = (two_chunks(1, 2), NodeId(1), |n| ChunkEpoch { chunk: chunk(n), epoch: 0 });
+    let base = imaging();
+    let mut opened = base.clone();
+    opened.send(open_upload(1, 1, 1));
+    let mut whole = opened.clone();
+    whole.send(put_part(1, chunks.clone()));
+    let mut late = whole.clone();
+    late.now += HOUR;
+    let mut durable = whole.clone();
+    durable.send(put_receipts(&[receipt(1, &chunks, 1, 1, 0), receipt(1, &chunks, 2, 2, 0)]));
+    let mut committed = durable.clone();
+    committed.send(commit_upload(1));
+    let mut closed = whole.clone();
+    closed.send(Command::AbandonUpload { upload: upload(1) });
+    let mut revoked = durable.clone();
+    revoked.send(Command::RevokeConsent { consent: consent(1), seen_version: 1, reason: sealed("") });
+    let mut replaced = durable.clone();
+    replaced.send(register_store(2, 22));
+    let mut busy = closed.clone();
+    busy.send(open_upload(2, 2, 1));
+    let mut retired = base.clone();
+    retired.send(Command::RetireStore { node, incarnation: incarnation(1) });
+    let mut visited = base.clone();
+    visited.send(book(1, 2, slot(1, 1, 1, hours(9, 10)), Overlap::Refuse));
+    let mut full = base.clone();
+    for n in 0..images::OPEN_UPLOADS_MAX {
+        let mut command = open_upload(1, 1, 1);
+        let [high, low] = u16::try_from(n).unwrap().to_be_bytes();
+        if let Command::OpenUpload { upload, image, .. } = &mut command {
+            (*upload, image.image) = (
+                UploadId::from_bytes([high, low, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+                ImageId::from_bytes([high, low, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]),
+            );
+        }
+        assert_eq!(full.send(command), confirmed(0, true));
+        full.now -= 999;
+    }
+    let with = |change: &dyn Fn(&mut command::NewImage, &mut Vec<NodeId>, &mut u32)| {
+        let mut command = open_upload(9, 9, 1);
+        if let Command::OpenUpload { image, placement, lease_ms, .. } = &mut command {
+            change(image, placement, lease_ms);
+        }
+        command
+    };
+    let of = |receipt: Receipt, change: &dyn Fn(&mut Receipt)| {
+        let mut receipt = receipt;
+        change(&mut receipt);
+        put_receipts(&[receipt])
+    };
+    let good = receipt(1, &chunks, 1, 1, 0);
+    let bad_medium =
+        Command::RegisterStore { node, incarnation: incarnation(9), disk: DiskId::default(), medium: "SSD".into() };
+    vec![
+        (base.clone(), register_store(9, 9), unknown(What::Node)),
+        (base.clone(), bad_medium, invalid(Field::Medium)),
+        (base.clone(), register_store(2, 1), StoreRefused),
+        (replaced.clone(), register_store(2, 2), StoreRefused),
+        (retired.clone(), register_store(1, 1), StoreRefused),
+        (base.clone(), Command::RetireStore { node: NodeId(9), incarnation: incarnation(9) }, unknown(What::Store)),
+        (base.clone(), Command::RetireStore { node, incarnation: incarnation(9) }, StoreRefused),
+        (base.clone(), with(&|image, _, _| image.image = ImageId::default()), invalid(Field::Id)),
+        (base.clone(), with(&|image, _, _| image.bytes = 0), invalid(Field::Size)),
+        (base.clone(), with(&|image, _, _| image.bytes = images::IMAGE_BYTES_MAX + 1), invalid(Field::Size)),
+        (base.clone(), with(&|image, _, _| image.kind = "x y".into()), invalid(Field::Kind)),
+        (base.clone(), with(&|image, _, _| image.taken_at = beyond()), TimeOutOfRange),
+        (base.clone(), with(&|image, _, _| image.content = Sealed(vec![0; 4097])), invalid(Field::Content)),
+        (base.clone(), with(&|image, _, _| image.patient = patient(99)), unknown(What::Patient)),
+        (base.clone(), with(&|image, _, _| image.unit = unit(99)), unknown(What::Unit)),
+        (base.clone(), with(&|image, _, _| image.visit = Some(appointment(99))), unknown(What::Appointment)),
+        (visited, with(&|image, _, _| image.visit = Some(appointment(1))), invalid(Field::Visit)),
+        (base.clone(), with(&|image, _, _| image.consent = consent(99)), unknown(What::Consent)),
+        (base.clone(), with(&|image, _, _| image.consent = consent(2)), NotCovered),
+        (revoked.clone(), with(&|_, _, _| {}), Revoked),
+        (base.clone(), with(&|_, placement, _| placement.clear()), invalid(Field::Placement)),
+        (base.clone(), with(&|_, placement, _| *placement = vec![NodeId(1); 17]), invalid(Field::Placement)),
+        (base.clone(), with(&|_, placement, _| placement.push(NodeId(9))), unknown(What::Node)),
+        (retired, with(&|_, _, _| {}), unknown(What::Store)),
+        (base.clone(), with(&|_, placement, _| *placement = vec![NodeId(1), NodeId(4)]), NoSecondSite),
+        (base.clone(), with(&|_, _, lease_ms| *lease_ms = 9_999), invalid(Field::Lease)),
+        (base.clone(), with(&|_, _, lease_ms| *lease_ms = 3_600_001), invalid(Field::Lease)),
+        (opened.clone(), open_upload(1, 2, 1), Exists { what: What::Upload }),
+        (opened.clone(), open_upload(2, 1, 1), Exists { what: What::Image }),
+        (closed.clone(), open_upload(1, 1, 1), UploadClosed),
+        (full, open_upload(1, 1, 1), TooManyUploads),
+        (base.clone(), Command::RenewIntent { upload: upload(1), lease_ms: 60_000 }, unknown(What::Upload)),
+        (opened.clone(), Command::RenewIntent { upload: upload(1), lease_ms: 0 }, invalid(Field::Lease)),
+        (committed.clone(), Command::RenewIntent { upload: upload(1), lease_ms: 60_000 }, UploadClosed),
+        (closed.clone(), Command::RePlace { upload: upload(1), placement: vec![node, NodeId(2)] }, UploadClosed),
+        (opened.clone(), Command::RePlace { upload: upload(1), placement: vec![node] }, NoSecondSite),
+        (base.clone(), put_part(1, chunks.clone()), unknown(What::Upload)),
+        (committed.clone(), put_part(1, chunks.clone()), UploadClosed),
+        (opened.clone(), put_part(1, vec![]), invalid(Field::Chunks)),
+        (opened.clone(), put_part(1, chunks[..1].to_vec()), invalid(Field::Chunks)),
+        (
+            opened.clone(),
+            Command::PutManifestPart { upload: upload(1), part: 1, chunks: chunks.clone() },
+            invalid(Field::Chunks),
+        ),
+        (whole.clone(), put_part(1, two_chunks(1, 3)), Exists { what: What::Part }),
+        (whole.clone(), put_receipts(&[]), invalid(Field::Receipts)),
+        (whole.clone(), of(good, &|receipt| receipt.upload = upload(9)), unknown(What::Upload)),
+        (whole.clone(), of(good, &|receipt| receipt.part = 1), unknown(What::Part)),
+        (whole.clone(), of(good, &|receipt| receipt.node = NodeId(9)), StoreRefused),
+        (whole.clone(), of(good, &|receipt| receipt.incarnation = incarnation(9)), StoreRefused),
+        (whole.clone(), of(good, &|receipt| receipt.digest = PartDigest::default()), ReceiptRefused),
+        (whole.clone(), of(good, &|receipt| receipt.gc_epoch = 1), ReceiptRefused),
+        (closed.clone(), put_receipts(&[good]), UploadClosed),
+        (base.clone(), commit_upload(1), unknown(What::Upload)),
+        (opened, commit_upload(1), ManifestIncomplete { part: 0 }),
+        (whole.clone(), commit_upload(1), TooFewSites { part: 0, sites: 0 }),
+        (replaced, commit_upload(1), TooFewSites { part: 0, sites: 1 }),
+        (late, commit_upload(1), LeaseOver),
+        (revoked, commit_upload(1), Revoked),
+        (closed.clone(), commit_upload(1), UploadClosed),
+        (
+            durable,
+            Command::CommitUpload { upload: upload(1), found: Some(Sealed(vec![0; 4097])) },
+            invalid(Field::Content),
+        ),
+        (committed.clone(), Command::AbandonUpload { upload: upload(1) }, UploadClosed),
+        (whole, Command::DropPart { upload: upload(1), part: 0 }, StillInUse),
+        (committed, Command::DropPart { upload: upload(1), part: 0 }, StillInUse),
+        (busy, Command::DropPart { upload: upload(1), part: 0 }, StillInUse),
+        (closed, Command::DropPart { upload: upload(1), part: 1 }, unknown(What::Part)),
+        (base.clone(), Command::PutTombstones { node: NodeId(9), chunks: vec![one(1)] }, unknown(What::Store)),
+        (base.clone(), Command::PutTombstones { node, chunks: vec![] }, invalid(Field::Chunks)),
+        (base, Command::FinishGc { node, chunks: vec![one(1); 513] }, invalid(Field::Chunks)),
+    ]
 }

@@ -3,7 +3,10 @@
 
 use plantao_domain::audit::Object;
 use plantao_domain::cluster::NodeDescription;
-use plantao_domain::command::{AppointmentState, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey};
+use plantao_domain::command::{AppointmentState, NewImage, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey};
+use plantao_domain::images::{
+    CHUNK_BYTES, ChunkEntry, ChunkEpoch, FRAME_BYTES, MediaType, PART_OF_THUMBNAIL, Receipt, part_digest,
+};
 use plantao_domain::*;
 
 pub(crate) const HOUR: i64 = 3_600_000;
@@ -27,7 +30,13 @@ macro_rules! ids {
 
 ids! {
     unit UnitId 1, practitioner PractitionerId 2, room RoomId 3, patient PatientId 4, appointment AppointmentId 5,
-    record RecordId 6, consent ConsentId 7, actor ActorId 8, journal JournalId 9, key KeyId 10,
+    record RecordId 6, consent ConsentId 7, actor ActorId 8, journal JournalId 9, key KeyId 10, image ImageId 13,
+    upload UploadId 14, incarnation StoreIncarnation 15,
+}
+
+/// The chunk that some bytes would be sealed to.
+pub(crate) fn chunk(n: u8) -> ChunkId {
+    ChunkId::from_bytes([n; 32])
 }
 
 pub(crate) fn request(n: u64) -> RequestId {
@@ -145,7 +154,9 @@ pub(crate) fn entitled(command: &Command) -> Actor {
     use Command::*;
     let role = match command {
         CreateCluster { .. } | RedeemJoinToken { .. } | NoteRootHanded { .. } | NoteReads { .. } => Role::Node,
-        CreateJoinToken { .. } => Role::Operator,
+        CreateJoinToken { .. } | RetireStore { .. } => Role::Operator,
+        RegisterStore { .. } | RenewIntent { .. } | RePlace { .. } | PutManifestPart { .. } => Role::Node,
+        PutReceipts { .. } | ExpireIntents | DropPart { .. } | PutTombstones { .. } | FinishGc { .. } => Role::Node,
         RegisterUnit { .. } | RegisterPractitioner { .. } | RegisterRoom { .. } => Role::Manager,
         _ => Role::Clinician,
     };
@@ -158,6 +169,16 @@ pub(crate) fn rejected(rejection: Rejection) -> Outcome {
 
 pub(crate) fn confirmed(version: u32, changed: bool) -> Outcome {
     Outcome::Confirmed { version, changed, node: None }
+}
+
+/// A node that speaks of itself does so by itself.
+fn sender(command: &Command) -> NodeId {
+    match command {
+        Command::RegisterStore { node, .. } | Command::PutTombstones { node, .. } | Command::FinishGc { node, .. } => {
+            *node
+        }
+        _ => NodeId(1),
+    }
 }
 
 /// Rows, and what a leader would stamp on the next envelope.
@@ -192,7 +213,7 @@ impl World {
             request_id: request(number),
             content_tag: tag(1),
             actor: entitled(&command),
-            via: NodeId(1),
+            via: sender(&command),
             not_after: time(self.now + Envelope::LIFETIME_MS),
             proposed_at: time(self.now),
             command,
@@ -221,7 +242,12 @@ impl World {
 
     /// Rows of objects, without answers, trail and journals.
     pub(crate) fn objects(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.rows.rows().iter().filter(|(key, _)| key[0] < 0x60).map(|(k, v)| (k.clone(), v.clone())).collect()
+        self.rows
+            .rows()
+            .iter()
+            .filter(|(key, _)| !(0x60..0x80).contains(&key[0]))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     }
 }
 
@@ -316,5 +342,117 @@ pub(crate) fn samples() -> Vec<Command> {
         grant(1, 1, 1),
         Command::RevokeConsent { consent: consent(1), seen_version: 1, reason: sealed("") },
         Command::NoteReads { node: NodeId(1), journal: journal(1), reads: vec![note(1), note(2)] },
+    ]
+}
+
+/// A network that takes images: node 1 as before, node 2 on the other unit's site, node 3 off-site, node 4 on the site of
+/// node 1; a store on each; consents 1 to 3 of patients 1 to 3 cover clinical images.
+pub(crate) fn imaging() -> World {
+    let mut world = World::new();
+    for (n, site, keyed) in [(2, "rj", true), (3, "cofre", false), (4, "sp", true)] {
+        world.send(Command::CreateJoinToken { token: tag(n), not_after: time(START + 9 * HOUR), keyed, voter: false });
+        let node = NodeDescription { site: site.into(), ..node_description("novo") };
+        world.send(Command::RedeemJoinToken { token: tag(n), node });
+    }
+    for n in 1..=4 {
+        assert_eq!(world.send(register_store(n, n)), confirmed(0, true));
+    }
+    for n in 1..=3 {
+        assert_eq!(world.send(grant(n, n, 1)), confirmed(1, true));
+    }
+    world
+}
+
+pub(crate) fn register_store(node: u8, directory: u8) -> Command {
+    Command::RegisterStore {
+        node: NodeId(node.into()),
+        incarnation: incarnation(directory),
+        disk: DiskId::from_bytes([directory; 32]),
+        medium: "ssd".into(),
+    }
+}
+
+/// An upload of two chunks, the second of one byte, by patient `whom`.
+pub(crate) fn open_upload(n: u8, becomes: u8, whom: u8) -> Command {
+    Command::OpenUpload {
+        upload: upload(n),
+        image: NewImage {
+            image: image(becomes),
+            patient: patient(whom),
+            unit: unit(1),
+            visit: None,
+            consent: consent(whom),
+            kind: "before".into(),
+            media_type: MediaType::Jpeg,
+            bytes: u64::from(CHUNK_BYTES) + 1,
+            taken_at: time(START + i64::from(becomes) * HOUR),
+            content: sealed("digest"),
+        },
+        placement: vec![NodeId(3), NodeId(1), NodeId(2)],
+        lease_ms: 600_000,
+    }
+}
+
+/// The two chunks of such an upload.
+pub(crate) fn two_chunks(first: u8, second: u8) -> Vec<ChunkEntry> {
+    let entry = |n, plain| ChunkEntry { chunk: chunk(n), stored_bytes: plain + FRAME_BYTES };
+    vec![entry(first, CHUNK_BYTES), entry(second, 1)]
+}
+
+pub(crate) fn put_part(n: u8, chunks: Vec<ChunkEntry>) -> Command {
+    Command::PutManifestPart { upload: upload(n), part: 0, chunks }
+}
+
+pub(crate) fn receipt(n: u8, chunks: &[ChunkEntry], node: u8, directory: u8, gc_epoch: u64) -> Receipt {
+    Receipt {
+        upload: upload(n),
+        part: 0,
+        node: NodeId(node.into()),
+        incarnation: incarnation(directory),
+        digest: part_digest(upload(n), 0, chunks),
+        gc_epoch,
+    }
+}
+
+pub(crate) fn put_receipts(receipts: &[Receipt]) -> Command {
+    Command::PutReceipts { receipts: receipts.to_vec() }
+}
+
+pub(crate) fn commit_upload(n: u8) -> Command {
+    Command::CommitUpload { upload: upload(n), found: None }
+}
+
+/// One of every command about images, in an order in which each is done, after [`imaging`].
+pub(crate) fn image_samples() -> Vec<Command> {
+    let (chunks, other) = (two_chunks(1, 2), two_chunks(3, 4));
+    let thumbnail = vec![ChunkEntry { chunk: chunk(9), stored_bytes: 5000 }];
+    let of_thumbnail = |node| Receipt {
+        part: PART_OF_THUMBNAIL,
+        digest: part_digest(upload(1), PART_OF_THUMBNAIL, &thumbnail),
+        ..receipt(1, &chunks, node, node, 0)
+    };
+    vec![
+        register_store(4, 44),
+        Command::RetireStore { node: NodeId(4), incarnation: incarnation(44) },
+        open_upload(1, 1, 1),
+        Command::RenewIntent { upload: upload(1), lease_ms: 900_000 },
+        put_part(1, chunks.clone()),
+        Command::PutManifestPart { upload: upload(1), part: PART_OF_THUMBNAIL, chunks: thumbnail.clone() },
+        put_receipts(&[receipt(1, &chunks, 1, 1, 0), receipt(1, &chunks, 2, 2, 0), of_thumbnail(1), of_thumbnail(2)]),
+        Command::CommitUpload { upload: upload(1), found: Some(sealed("found")) },
+        Command::RePlace { upload: upload(1), placement: vec![NodeId(1), NodeId(2)] },
+        open_upload(2, 2, 2),
+        put_part(2, other.clone()),
+        put_receipts(&[receipt(2, &other, 1, 1, 0)]),
+        Command::AbandonUpload { upload: upload(2) },
+        Command::DropPart { upload: upload(2), part: 0 },
+        Command::PutTombstones { node: NodeId(2), chunks: vec![ChunkEpoch { chunk: chunk(7), epoch: 0 }] },
+        Command::FinishGc { node: NodeId(2), chunks: vec![ChunkEpoch { chunk: chunk(7), epoch: 2 }] },
+        open_upload(3, 3, 3),
+        put_part(3, two_chunks(5, 6)),
+        put_receipts(&[receipt(3, &two_chunks(5, 6), 1, 1, 2)]),
+        Command::AbandonUpload { upload: upload(3) },
+        open_upload(4, 4, 3),
+        Command::ExpireIntents,
     ]
 }

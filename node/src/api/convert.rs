@@ -566,6 +566,9 @@ fn action(action: Action) -> &'static str {
         Action::Encaixe => "encaixe",
         Action::Join => "join",
         Action::HandKey => "hand_key",
+        Action::Commit => "commit",
+        Action::Discard => "discard",
+        Action::NoteCopies => "note_copies",
     }
 }
 
@@ -581,6 +584,7 @@ fn object(object: Object) -> (&'static str, Bytes) {
         Object::Record(id) => ("record", wire(id.as_bytes())),
         Object::Consent(id) => ("consent", wire(id.as_bytes())),
         Object::Many => ("many", Bytes::new()),
+        Object::Image(id) => ("image", wire(id.as_bytes())),
     }
 }
 

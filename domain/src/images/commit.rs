@@ -1,0 +1,82 @@
+//! The commit: the one place where an image becomes visible.
+
+use super::manifest::{PART_OF_THUMBNAIL, part_count};
+use super::placement::Books;
+use super::upload::check_consent;
+use super::{SITES_MIN, status};
+use crate::case::{Case, Done, Ruling, Stop};
+use crate::command::Sealed;
+use crate::id::UploadId;
+use crate::outcome::{Rejection, What};
+use crate::rows::{self, ImageRow, PartOf, PartRow, UploadRow, UploadState};
+use crate::view::Changes;
+
+/// What is decided, in this order: the intent is open, its lease is not over, the consent still covers clinical images,
+/// each part is there, and each has receipts of current stores on [`SITES_MIN`] sites. A repeated commit changes nothing.
+pub(crate) fn commit(case: &Case<'_>, id: UploadId, found: Option<&Sealed>) -> Ruling {
+    let view = case.view;
+    let row = rows::upload(view, id)?.ok_or(Rejection::Unknown { what: What::Upload })?;
+    match row.state {
+        UploadState::Committed(_) => return Ok(Done::unchanged(1)),
+        UploadState::Closed => return Err(Rejection::UploadClosed.into()),
+        UploadState::Open if case.at >= row.lease_until => return Err(Rejection::LeaseOver.into()),
+        UploadState::Open => {}
+    }
+    if rows::patient(view, row.patient)?.is_none() {
+        return Err(Rejection::Unknown { what: What::Patient }.into());
+    }
+    check_consent(case, row.consent, row.patient)?;
+
+    let mut changes = Changes::new();
+    let mut books = Books::new(view);
+    let mut take = |part: u32, held: &PartRow| -> Result<(), Stop> {
+        let of = PartOf { upload: id, part };
+        let copies = status::copies_of_part(view, of, held)?;
+        if copies.sites < SITES_MIN {
+            return Err(Rejection::TooFewSites { part, sites: copies.sites }.into());
+        }
+        for node in &row.placement {
+            books.expect(&mut changes, *node, case.at, of, held)?;
+        }
+        Ok(())
+    };
+    for part in 0..part_count(row.bytes) {
+        let held = rows::part(view, PartOf { upload: id, part })?.ok_or(Rejection::ManifestIncomplete { part })?;
+        take(part, &held)?;
+    }
+    let thumbnail = rows::part(view, PartOf { upload: id, part: PART_OF_THUMBNAIL })?;
+    if let Some(held) = &thumbnail {
+        take(PART_OF_THUMBNAIL, held)?;
+    }
+    books.write(&mut changes);
+
+    let mut head = rows::images_head(view)?;
+    head.open_uploads = head.open_uploads.saturating_sub(1);
+    head.images = head.images.saturating_add(1);
+    head.image_bytes = head.image_bytes.saturating_add(row.bytes);
+    let image = ImageRow {
+        upload: id,
+        patient: row.patient,
+        unit: row.unit,
+        visit: row.visit,
+        consent: row.consent,
+        kind: row.kind.clone(),
+        media_type: row.media_type,
+        bytes: row.bytes,
+        taken_at: row.taken_at,
+        committed_at: case.at,
+        sent_by: row.opened_by,
+        thumbnail: thumbnail.is_some(),
+        content: row.content.clone(),
+        found: found.cloned(),
+    };
+    rows::put(&mut changes, rows::images_head_key(), &head);
+    rows::put(&mut changes, rows::image_key(row.image), &image);
+    rows::mark(&mut changes, rows::image_by_patient_key(row.patient, row.taken_at, row.image));
+    rows::mark(&mut changes, rows::image_by_unit_key(row.unit, case.at, row.image));
+    rows::delete(&mut changes, rows::upload_lease_key(row.lease_until, id));
+    rows::delete(&mut changes, rows::upload_by_patient_key(row.patient, id));
+    let state = UploadState::Committed(case.at);
+    rows::put(&mut changes, rows::upload_key(id), &UploadRow { state, content: Sealed::default(), ..row });
+    Ok(Done::changed(1, changes))
+}
