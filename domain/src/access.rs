@@ -40,7 +40,9 @@ pub fn decide(actor: &Actor, module: Module, action: Action, unit: Option<UnitId
 /// The table. Patients move between units, so whoever works with patients finds them everywhere; they are written where
 /// they were registered. An *encaixe* is a right of its own, which no program has for itself.
 pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
-    use Action::{Amend, ChangeState, Commit, Create, Discard, Encaixe, HandKey, Join, Move, NoteCopies, Read, Revoke};
+    use Action::{
+        Amend, ChangeState, Commit, Create, Discard, Encaixe, Expire, HandKey, Join, Move, NoteCopies, Read, Revoke,
+    };
     use Scope::{Network, Nowhere, OwnUnit};
     match (role, module, action) {
         (Role::Reception | Role::Clinician | Role::Manager | Role::Integration, Module::Patients, Read) => Network,
@@ -59,7 +61,7 @@ pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
         // Whoever sends an image opens, commits and gives up; what nodes do between is theirs alone, and an upload
         // whose sender is gone is committed or given up by a node.
         (Role::Clinician | Role::Integration, Module::Images, Read | Create | Commit | Discard) => OwnUnit,
-        (Role::Node, Module::Images, Amend | Commit | Discard | NoteCopies) => Network,
+        (Role::Node, Module::Images, Amend | Commit | Discard | NoteCopies | Expire) => Network,
         (
             Role::Reception | Role::Clinician | Role::Finance | Role::Manager | Role::Operator | Role::Integration,
             Module::Directory,
@@ -108,7 +110,7 @@ mod tests {
         Module::Keys,
         Module::Images,
     ];
-    const ACTIONS: [Action; 12] = [
+    const ACTIONS: [Action; 13] = [
         Action::Read,
         Action::Create,
         Action::Amend,
@@ -121,6 +123,7 @@ mod tests {
         Action::Commit,
         Action::Discard,
         Action::NoteCopies,
+        Action::Expire,
     ];
 
     fn print() -> String {

@@ -67,12 +67,15 @@ pub enum Action {
     /// An image becomes visible.
     #[n(9)]
     Commit,
-    /// What was not finished is given up, or its remains go.
+    /// What was not finished is given up.
     #[n(10)]
     Discard,
     /// What nodes say of the copies that they hold.
     #[n(11)]
     NoteCopies,
+    /// What nobody went on with ends, and its remains go.
+    #[n(12)]
+    Expire,
 }
 
 /// What an entry is about.

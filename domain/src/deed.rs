@@ -119,10 +119,9 @@ impl Deed {
             | Command::RePlace { upload, .. }
             | Command::PutManifestPart { upload, .. } => Self::upon_upload(view, *upload, Action::Amend)?,
             Command::CommitUpload { upload, .. } => Self::upon_upload(view, *upload, Action::Commit)?,
-            Command::AbandonUpload { upload } | Command::DropPart { upload, .. } => {
-                Self::upon_upload(view, *upload, Action::Discard)?
-            }
-            Command::ExpireIntents => Self::new(Module::Images, Action::Discard, Object::Many),
+            Command::AbandonUpload { upload } => Self::upon_upload(view, *upload, Action::Discard)?,
+            Command::DropPart { upload, .. } => Self::upon_upload(view, *upload, Action::Expire)?,
+            Command::ExpireIntents => Self::new(Module::Images, Action::Expire, Object::Many),
             Command::PutReceipts { receipts } => match receipts.first() {
                 Some(first) if receipts.iter().all(|receipt| receipt.upload == first.upload) => {
                     Self::upon_upload(view, first.upload, Action::NoteCopies)?

@@ -6,6 +6,8 @@ mod agenda;
 mod bytes;
 mod clinical;
 mod cluster;
+mod image_copies;
+mod images;
 mod refusals;
 mod replicas;
 mod requests;

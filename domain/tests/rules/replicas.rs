@@ -9,7 +9,7 @@ fn log_of(world: &mut World, raws: &[[u8; 8]]) -> Vec<Envelope> {
     raws.iter()
         .map(|raw| {
             world.now += i64::from(raw[7] % 4) * 120_000;
-            world.envelope(command_of(*raw))
+            world.envelope(mixed_command_of(*raw))
         })
         .collect()
 }
@@ -23,11 +23,11 @@ proptest! {
 
     #[test]
     fn replicas_agree_at_every_index(
-        raws in prop::collection::vec(any::<[u8; 8]>(), 1..70),
+        raws in prop::collection::vec(any::<[u8; 8]>(), 1..90),
         groups in prop::collection::vec(1_usize..20, 1..30),
         restarts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
     ) {
-        let mut world = World::new();
+        let mut world = imaging();
         let log = log_of(&mut world, &raws);
         let first = world.index + 1;
 

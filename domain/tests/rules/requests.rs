@@ -59,9 +59,9 @@ proptest! {
         raws in prop::collection::vec(any::<[u8; 8]>(), 1..40),
         copies in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..10), 0..40),
     ) {
-        let mut plain = World::new();
+        let mut plain = imaging();
         let mut crowded = plain.clone();
-        let log: Vec<_> = raws.into_iter().map(|raw| plain.envelope(command_of(raw))).collect();
+        let log: Vec<_> = raws.into_iter().map(|raw| plain.envelope(mixed_command_of(raw))).collect();
         let mut arrivals: Vec<(usize, usize)> = (0..log.len()).map(|n| (n * 10, n)).collect();
         for (which, delay) in copies {
             let which = which.index(log.len());

@@ -22,11 +22,11 @@ proptest! {
 
     #[test]
     fn every_way_to_read_it_agrees(raws in prop::collection::vec(any::<[u8; 8]>(), 1..60)) {
-        let mut world = World::new();
+        let mut world = imaging();
         let mut told = Vec::new();
         for raw in raws {
             world.now += 1000;
-            let envelope = world.envelope(command_of(raw));
+            let envelope = world.envelope(mixed_command_of(raw));
             // Gaps in the index, as blank entries make them.
             world.index += u64::from(raw[6] % 3);
             told.extend(world.apply(&envelope).audit);

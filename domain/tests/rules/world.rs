@@ -422,6 +422,30 @@ pub(crate) fn commit_upload(n: u8) -> Command {
     Command::CommitUpload { upload: upload(n), found: None }
 }
 
+/// Some command for some bytes, about images or anything else.
+pub(crate) fn mixed_command_of(raw: [u8; 8]) -> Command {
+    let [kind, a, b, c, d, ..] = raw;
+    let n = 1 + a % 6;
+    let chunks = two_chunks(1 + n % 2, 11);
+    let node = 1 + b % 4;
+    let of = ChunkEpoch { chunk: chunk([1, 2, 11, 40][usize::from(c % 4)]), epoch: u64::from(d % 3) };
+    match kind % 24 {
+        0..=7 => command_of([a, b, c, d, raw[4], raw[5], raw[6], raw[7]]),
+        8 | 9 => open_upload(n, 1 + a % 5, 1 + b % 3),
+        10..=12 => put_part(n, chunks),
+        13..=16 => put_receipts(&[receipt(n, &chunks, node, node, u64::from(d % 8 == 0))]),
+        17 | 18 => commit_upload(n),
+        19 => Command::AbandonUpload { upload: upload(n) },
+        20 if c % 2 == 0 => Command::ExpireIntents,
+        20 => Command::RenewIntent { upload: upload(n), lease_ms: 600_000 },
+        21 => Command::DropPart { upload: upload(n), part: 0 },
+        22 if c % 2 == 0 => register_store(node, 1 + d % 12),
+        22 => Command::RePlace { upload: upload(n), placement: vec![NodeId(1), NodeId(node.into())] },
+        23 if c % 2 == 0 => Command::PutTombstones { node: NodeId(node.into()), chunks: vec![of] },
+        _ => Command::FinishGc { node: NodeId(node.into()), chunks: vec![of] },
+    }
+}
+
 /// One of every command about images, in an order in which each is done, after [`imaging`].
 pub(crate) fn image_samples() -> Vec<Command> {
     let (chunks, other) = (two_chunks(1, 2), two_chunks(3, 4));

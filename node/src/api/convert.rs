@@ -569,6 +569,7 @@ fn action(action: Action) -> &'static str {
         Action::Commit => "commit",
         Action::Discard => "discard",
         Action::NoteCopies => "note_copies",
+        Action::Expire => "expire",
     }
 }
 
