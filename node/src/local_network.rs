@@ -19,10 +19,10 @@ pub mod load;
 mod process;
 
 pub use error::Error;
-pub use layout::{Engine, NodeSpec, Timers};
+pub use layout::{Endpoints, Engine, NodeSpec, Timers};
 pub use process::{Ready, parse_ready};
 
-use layout::{Description, NodeFiles, Ports};
+use layout::{Description, NodeFiles};
 use plantao_client::config::{Context, Contexts};
 use plantao_client::identity::{Identity, Kind, Scope, Slug};
 use plantao_client::pki::{self, Authority, SubjectName};
@@ -30,7 +30,6 @@ use plantao_client::{Cluster, ConnectOptions};
 use plantao_proto::admin::v1 as admin;
 use process::Running;
 use std::fs::{self, DirBuilder};
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -75,7 +74,7 @@ impl NetworkOptions {
 pub struct Node {
     spec: NodeSpec,
     id: u64,
-    ports: Ports,
+    endpoints: Endpoints,
     files: NodeFiles,
     running: Option<Running>,
 }
@@ -98,22 +97,22 @@ impl Node {
 
     /// `host:port` for programs.
     pub fn public(&self) -> String {
-        local(self.ports.public)
+        self.endpoints.public.to_string()
     }
 
     /// `host:port` for operators.
     pub fn admin(&self) -> String {
-        local(self.ports.admin)
+        self.endpoints.admin.to_string()
     }
 
-    /// `host:port` for nodes.
+    /// `host:port` for nodes, past any relay.
     pub fn peer(&self) -> String {
-        local(self.ports.peer)
+        self.endpoints.peer.to_string()
     }
 
     /// `host:port` of its metrics.
     pub fn metrics(&self) -> String {
-        local(self.ports.metrics)
+        self.endpoints.metrics.to_string()
     }
 
     /// Its directory with configuration, certificates, keys, log and data.
@@ -124,6 +123,11 @@ impl Node {
     /// Its data directory.
     pub fn data_dir(&self) -> &Path {
         &self.files.data
+    }
+
+    /// Its directory with `node.crt`, `node.key` and `ca.crt`.
+    pub fn tls_dir(&self) -> &Path {
+        &self.files.tls
     }
 
     /// Its configuration.
@@ -145,10 +149,6 @@ impl Node {
     pub fn resident_bytes(&self) -> Option<u64> {
         process::resident_bytes(self.pid()?)
     }
-}
-
-fn local(port: u16) -> String {
-    format!("127.0.0.1:{port}")
 }
 
 /// Digests of one node's state.
@@ -174,6 +174,7 @@ pub struct LocalNetwork {
     directory: PathBuf,
     program: PathBuf,
     cluster: Slug,
+    timers: Timers,
     settings: Vec<String>,
     nodes: Vec<Node>,
 }
@@ -185,30 +186,55 @@ impl LocalNetwork {
     /// # Errors
     /// When anything fails; what was started is killed, what was written stays for a look.
     pub async fn create(directory: &Path, options: &NetworkOptions) -> Result<Self, Error> {
+        let mut network = Self::begin(directory, options)?;
+        for (spec, endpoints) in options.nodes.iter().zip(layout::pick_endpoints(options.nodes.len())?) {
+            network.prepare(spec.clone(), endpoints)?;
+        }
+        for at in 0..network.nodes.len() {
+            network.admit(at).await?;
+            network.start(at).await?;
+            network.settle().await?;
+        }
+        network.write_contexts()?;
+        network.describe()?;
+        Ok(network)
+    }
+
+    /// Makes a network without nodes in `directory`, which must be absent or empty: an authority and identities. What
+    /// [`Self::create`] does at once follows step by step with [`Self::prepare`], [`Self::admit`] and [`Self::start`].
+    pub fn begin(directory: &Path, options: &NetworkOptions) -> Result<Self, Error> {
         let directory = prepare(directory)?;
         let authority =
             Authority::create(&options.cluster, &directory.join("authority"), SystemTime::now()).map_err(Error::Pki)?;
-        let mut network = Self {
+        let network = Self {
             program: options.program.clone(),
             cluster: options.cluster.clone(),
+            timers: options.timers,
             settings: options.settings.clone(),
             nodes: Vec::new(),
             directory,
         };
         network.issue_identities(&authority)?;
-        for (spec, ports) in options.nodes.iter().zip(layout::pick_ports(options.nodes.len())?) {
-            let files = NodeFiles::of(&network.directory, &spec.name);
-            files.write(spec, &ports, options.timers)?;
-            network.nodes.push(Node { spec: spec.clone(), id: 0, ports, files, running: None });
-        }
-        network.found(&authority).await?;
-        for at in 1..network.nodes.len() {
-            network.join(&authority, at).await?;
-        }
-        network.settle().await?;
-        network.write_contexts()?;
-        network.describe(options.timers)?;
         Ok(network)
+    }
+
+    /// Makes the directory, the keys and the configuration of a node that is no member yet; gives its position.
+    pub fn prepare(&mut self, spec: NodeSpec, endpoints: Endpoints) -> Result<usize, Error> {
+        let files = NodeFiles::of(&self.directory, &spec.name);
+        files.write(&spec, &endpoints, self.timers)?;
+        self.nodes.push(Node { spec, id: 0, endpoints, files, running: None });
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Makes a prepared node a member, as an operator does: the first with `init`, any other with a token and `join`.
+    /// It has its certificate then, and is not started.
+    pub async fn admit(&mut self, at: usize) -> Result<(), Error> {
+        if at == 0 {
+            return self.found().await;
+        }
+        let NodeSpec { keyed, voter, .. } = self.node_mut(at)?.spec;
+        let token = self.token(keyed, voter).await?;
+        self.join(at, &token).await.map(drop)
     }
 
     /// Opens the network that [`Self::create`] made in `directory`; nothing runs yet.
@@ -222,12 +248,12 @@ impl LocalNetwork {
             files: NodeFiles::of(&directory, &node.spec.name),
             spec: node.spec,
             id: node.id,
-            ports: node.ports,
+            endpoints: node.endpoints,
             running: None,
         });
         let nodes = nodes.collect();
         let cluster = description.cluster.parse().map_err(|_| Error::NotANetwork { path: directory.clone() })?;
-        Ok(Self { program, cluster, settings, nodes, directory })
+        Ok(Self { program, cluster, timers: description.timers, settings, nodes, directory })
     }
 
     /// Whether `directory` holds a finished network.
@@ -284,34 +310,48 @@ impl LocalNetwork {
 
     /// Issues a further certificate into `identities/<file>.{crt,key}`, for [`Self::context`].
     pub fn issue(&self, file: &str, unit: Scope, kind: Kind) -> Result<(), Error> {
-        let authority = Authority::open(&self.directory.join("authority")).map_err(Error::Pki)?;
-        self.issue_identity(&authority, file, unit, kind)
+        self.issue_identity(&self.authority()?, file, unit, kind)
     }
 
     /// Starts a node and waits until it says that it is ready; gives how long that took. One that runs is left alone.
     pub async fn start(&mut self, at: usize) -> Result<Duration, Error> {
-        let running = self.spawn(at)?;
+        self.spawn(at)?;
+        self.ready(at).await
+    }
+
+    /// Starts a node's process, and does not wait. One that runs is left alone.
+    pub fn spawn(&mut self, at: usize) -> Result<(), Error> {
+        let (program, settings) = (self.program.clone(), self.settings.clone());
         let node = self.node_mut(at)?;
-        if let Some(mut running) = running {
-            let took = running.ready().await?;
-            node.running = Some(running);
-            return Ok(took);
+        // A process that ended by itself must not pass for one that runs.
+        if !node.running.as_mut().is_some_and(Running::runs) {
+            node.running = Some(Running::spawn(&program, &node.spec.name, &node.files, &settings)?);
         }
-        Ok(Duration::ZERO)
+        Ok(())
+    }
+
+    /// Waits until a node that was just started says that it is ready; gives how long that took since its start.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] or [`Error::TimedOut`]; it does not run then.
+    pub async fn ready(&mut self, at: usize) -> Result<Duration, Error> {
+        let node = self.node_mut(at)?;
+        let Some(running) = &mut node.running else { return Err(Error::NoSuchNode) };
+        let ready = running.ready().await;
+        if ready.is_err() {
+            node.running = None;
+        }
+        ready
     }
 
     /// Starts all nodes at once; gives how long each took to be ready, in their order.
     pub async fn start_all(&mut self) -> Result<Vec<Duration>, Error> {
         for at in 0..self.nodes.len() {
-            if let Some(running) = self.spawn(at)? {
-                self.nodes[at].running = Some(running);
-            }
+            self.spawn(at)?;
         }
         let mut took = Vec::new();
-        for node in &mut self.nodes {
-            if let Some(running) = &mut node.running {
-                took.push(running.ready().await?);
-            }
+        for at in 0..self.nodes.len() {
+            took.push(self.ready(at).await?);
         }
         Ok(took)
     }
@@ -453,17 +493,6 @@ impl LocalNetwork {
         self.nodes.get_mut(at).ok_or(Error::NoSuchNode)
     }
 
-    fn spawn(&mut self, at: usize) -> Result<Option<Running>, Error> {
-        let (program, settings) = (self.program.clone(), self.settings.clone());
-        let node = self.node_mut(at)?;
-        // A process that ended by itself must not pass for one that runs.
-        if node.running.as_mut().is_some_and(Running::runs) {
-            return Ok(None);
-        }
-        node.running = None;
-        Running::spawn(&program, &node.spec.name, &node.files, &settings).map(Some)
-    }
-
     /// A cluster of which only the admin plane is used, of the nodes that `which` names.
     fn admins(&self, which: impl Fn(&Node) -> bool) -> Result<Cluster, Error> {
         let mut context = self.context("operador");
@@ -491,32 +520,33 @@ impl LocalNetwork {
         }
     }
 
-    async fn found(&mut self, authority: &Authority) -> Result<(), Error> {
+    async fn found(&mut self) -> Result<(), Error> {
         let recovery = self.recovery_file();
-        let identity = Identity::Node { cluster: self.cluster.clone(), id: 1 };
-        let node = self.nodes.first_mut().ok_or(Error::NoSuchNode)?;
-        issue_node(authority, identity, &node.files, "node")?;
-        node.id = 1;
+        self.issue_node(0, Identity::Node { cluster: self.cluster.clone(), id: 1 }, "node")?;
         let (cluster, recovery) = (self.cluster.to_string(), text(&recovery)?.to_owned());
         let arguments = ["--cluster", &cluster, "--recovery-file", &recovery];
+        let node = self.nodes.first_mut().ok_or(Error::NoSuchNode)?;
         process::run_once(&self.program, &node.spec.name, &node.files, "init", &arguments).await?;
-        self.start(0).await?;
-        self.leader().await?;
+        node.id = 1;
         Ok(())
     }
 
-    async fn join(&mut self, authority: &Authority, at: usize) -> Result<(), Error> {
+    /// A token for one node, from an operator; the first node must run.
+    pub async fn token(&self, keyed: bool, voter: bool) -> Result<String, Error> {
+        let cluster = self.admins(|node| node.id == 1)?;
+        let admin = cluster.admin_nodes().first().ok_or(Error::NoSuchNode)?;
+        let request = admin::CreateJoinTokenRequest { keyed, voter, lifetime_ms: 0 };
+        Ok(admin.create_join_token(request).await.map_err(Error::Call)?.token)
+    }
+
+    /// Spends a token for a prepared node and issues its certificate; gives what `join` said.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the network refuses; the node stays prepared.
+    pub async fn join(&mut self, at: usize, token: &str) -> Result<Vec<String>, Error> {
         let name: Slug = self.node_mut(at)?.spec.name.parse().map_err(|_| Error::NoSuchNode)?;
-        let (keyed, voter) = (self.nodes[at].spec.keyed, self.nodes[at].spec.voter);
-        let identity = Identity::NewNode { cluster: self.cluster.clone(), name };
-        issue_node(authority, identity, &self.nodes[at].files, "new")?;
-        let token = {
-            let cluster = self.admins(|node| node.id == 1)?;
-            let admin = cluster.admin_nodes().first().ok_or(Error::NoSuchNode)?;
-            let request = admin::CreateJoinTokenRequest { keyed, voter, lifetime_ms: 0 };
-            admin.create_join_token(request).await.map_err(Error::Call)?.token
-        };
-        let peer = self.nodes[0].peer();
+        self.issue_node(at, Identity::NewNode { cluster: self.cluster.clone(), name }, "new")?;
+        let peer = self.nodes[0].endpoints.called_at.to_string();
         let node = &mut self.nodes[at];
         layout::write_private(&node.files.token, token.as_bytes())?;
         let new = |extension| node.files.tls.join(format!("new.{extension}"));
@@ -531,7 +561,10 @@ impl LocalNetwork {
             "--key",
             text(&key)?,
         ];
-        let said = process::run_once(&self.program, &node.spec.name, &node.files, "join", &arguments).await?;
+        let said = process::run_once(&self.program, &node.spec.name, &node.files, "join", &arguments).await;
+        // Spent or refused, the token has no further use.
+        fs::remove_file(&node.files.token).map_err(Error::file("remove", &node.files.token))?;
+        let said = said?;
         node.id = said
             .iter()
             .find_map(|line| line.strip_prefix("node ")?.split_ascii_whitespace().next()?.parse().ok())
@@ -540,12 +573,23 @@ impl LocalNetwork {
                 command: "join",
                 line: said.last().cloned().unwrap_or_default(),
             })?;
-        // The token is spent; the file has no further use.
-        fs::remove_file(&node.files.token).map_err(Error::file("remove", &node.files.token))?;
-        let identity = Identity::Node { cluster: self.cluster.clone(), id: node.id };
-        issue_node(authority, identity, &node.files, "node")?;
-        self.start(at).await?;
-        self.settle().await
+        let id = node.id;
+        self.issue_node(at, Identity::Node { cluster: self.cluster.clone(), id }, "node")?;
+        Ok(said)
+    }
+
+    /// The root of trust of this network.
+    pub fn authority(&self) -> Result<Authority, Error> {
+        Authority::open(&self.directory.join("authority")).map_err(Error::Pki)
+    }
+
+    fn issue_node(&self, at: usize, identity: Identity, file: &str) -> Result<(), Error> {
+        let node = self.nodes.get(at).ok_or(Error::NoSuchNode)?;
+        let names = vec![SubjectName::Ip(node.endpoints.peer.ip())];
+        let request = pki::Request { identity, names, lifetime: None };
+        let file: Slug = file.parse().map_err(|_| Error::NoSuchNode)?;
+        self.authority()?.issue(&request, &node.files.tls, &file, SystemTime::now()).map_err(Error::Pki)?;
+        Ok(())
     }
 
     fn issue_identities(&self, authority: &Authority) -> Result<(), Error> {
@@ -571,13 +615,14 @@ impl LocalNetwork {
         contexts.save(&self.contexts_file()).map_err(Error::Contexts)
     }
 
-    fn describe(&self, timers: Timers) -> Result<(), Error> {
+    fn describe(&self) -> Result<(), Error> {
         let nodes = self.nodes.iter().map(|node| layout::DescribedNode {
             spec: node.spec.clone(),
             id: node.id,
-            ports: node.ports,
+            endpoints: node.endpoints,
         });
-        Description { cluster: self.cluster.to_string(), timers, nodes: nodes.collect() }.write(&self.directory)
+        Description { cluster: self.cluster.to_string(), timers: self.timers, nodes: nodes.collect() }
+            .write(&self.directory)
     }
 }
 
@@ -595,14 +640,6 @@ fn prepare(directory: &Path) -> Result<PathBuf, Error> {
 
 fn text(path: &Path) -> Result<&str, Error> {
     path.to_str().ok_or_else(|| Error::PathNotText { path: path.to_owned() })
-}
-
-fn issue_node(authority: &Authority, identity: Identity, files: &NodeFiles, name: &str) -> Result<(), Error> {
-    let names = vec![SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST))];
-    let request = pki::Request { identity, names, lifetime: None };
-    let name: Slug = name.parse().map_err(|_| Error::NoSuchNode)?;
-    authority.issue(&request, &files.tls, &name, SystemTime::now()).map_err(Error::Pki)?;
-    Ok(())
 }
 
 /// Waits a little, or ends the wait.

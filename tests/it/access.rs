@@ -247,7 +247,7 @@ pub(crate) async fn a_certificate_for_another_port_or_network_or_time_gets_nowhe
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
-    let (certificate, key) = (node.directory().join("node.crt"), node.directory().join("node.key"));
+    let (certificate, key) = (node.tls_dir().join("node.crt"), node.tls_dir().join("node.key"));
     let status = AgendaServiceClient::new(raw::with_files(network, &certificate, &key, &public))
         .list_appointments(list())
         .await

@@ -33,12 +33,12 @@ fn named(name: &str) -> wire::Demographics {
 }
 
 /// The leader's digest once no read note waits any more: from then on nothing changes by itself.
-async fn quiet_digest(world: &World) -> (Bytes, u64) {
+async fn quiet_digest(world: &World) -> (Vec<u8>, u64) {
     until("all read notes to be in the log", || async {
         for node in world.network.nodes() {
-            let status = world.network.status(node.plan.name).await.map_err(|error| error.to_string())?;
+            let status = world.network.status(node.name()).await.map_err(|error| error.to_string())?;
             if status.journal_backlog > 0 {
-                return Err(format!("{} notes wait on {}", status.journal_backlog, node.plan.name));
+                return Err(format!("{} notes wait on {}", status.journal_backlog, node.name()));
             }
         }
         Ok(())

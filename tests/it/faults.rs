@@ -6,9 +6,10 @@ use plantao_client::pki::RenewWhen;
 use plantao_client::retry::RetryPolicy;
 use plantao_client::services::LOCAL;
 use plantao_client::{Error, Id};
+use plantao_node::local_network::NodeSpec;
 use plantao_proto::admin::v1::NodeRole;
 use plantao_proto::public::v1 as wire;
-use plantao_tests::network::{Plan, text};
+use plantao_tests::network::text;
 use plantao_tests::wait::until;
 use std::fs;
 use std::process::Output;
@@ -35,7 +36,7 @@ pub(crate) async fn with_the_link_between_the_units_cut_both_go_on_through_the_t
     let start = NOON + 70 * DAY;
     for (n, node) in ["jardins", "centro", "jardins", "centro"].into_iter().enumerate() {
         let n = i64::try_from(n).unwrap();
-        a_booking_goes_through(world, node, leader, start + n * 60 * MINUTE).await;
+        a_booking_goes_through(world, node, &leader, start + n * 60 * MINUTE).await;
     }
     // A conflict is seen across the cut as well.
     assert_eq!(
@@ -49,9 +50,9 @@ pub(crate) async fn with_the_link_between_the_units_cut_both_go_on_through_the_t
 
 pub(crate) async fn a_node_that_is_told_to_stop_hands_over_and_says_so(world: &mut World) {
     let leader = world.network.leader().await;
-    let before = world.network.node(leader).log().len();
-    assert!(world.network.stop(leader).success(), "{leader} ends well");
-    let log = world.network.node(leader).log();
+    let before = world.network.log(&leader).len();
+    world.network.stop(&leader).await;
+    let log = world.network.log(&leader);
     let said = &log[before..];
     for words in ["stopping", "flushed", "node stopped"] {
         assert!(said.contains(words), "{leader} does not say {words:?}: {said}");
@@ -61,34 +62,26 @@ pub(crate) async fn a_node_that_is_told_to_stop_hands_over_and_says_so(world: &m
     assert_ne!(next, leader);
     let other = if leader == "centro" { "jardins" } else { "centro" };
     a_booking_goes_through(world, other, other, NOON + 71 * DAY).await;
-    world.network.run_node(leader);
+    world.network.run_node(&leader).await;
     world.network.digests_agree().await;
 }
 
 pub(crate) async fn a_node_that_was_away_catches_up_from_a_snapshot(world: &mut World) {
-    world.network.kill("jardins");
+    world.network.kill("jardins").await;
     let network = &world.network;
     let away_since = network.status("centro").await.unwrap().applied_index;
     let centro = network.client(crate::world::SOFTWARE, &["centro", "cofre"]);
     let kept = until("the log to be purged past it", || async {
         for _ in 0..100 {
-            let record = wire::AddRecordRequest {
-                header: None,
-                record_id: id().to_wire(),
-                patient_id: world.patients[2].to_wire(),
-                unit_id: world.centro.unit.to_wire(),
-                kind: "Observation".to_owned(),
-                authored_ms: NOON,
-                document: b"{}".to_vec().into(),
-            };
+            let record = world.record(id(), world.patients[2]);
             centro.add_record(record).await.map_err(|error| error.to_string())?;
         }
         let leader = network.leader().await;
-        let purged = network.status(leader).await.map_err(|error| error.to_string())?.purged_index;
+        let purged = network.status(&leader).await.map_err(|error| error.to_string())?.purged_index;
         if purged > away_since { Ok(purged) } else { Err(format!("purged {purged}, away since {away_since}")) }
     })
     .await;
-    world.network.run_node("jardins");
+    world.network.run_node("jardins").await;
     world.network.digests_agree().await;
     let status = world.network.status("jardins").await.unwrap();
     assert!(status.snapshot_index >= kept, "no snapshot came: {} < {kept}", status.snapshot_index);
@@ -96,26 +89,18 @@ pub(crate) async fn a_node_that_was_away_catches_up_from_a_snapshot(world: &mut 
 
 pub(crate) async fn a_unit_without_its_root_slot_votes_and_serves_no_content(world: &mut World) {
     let network = &mut world.network;
-    assert!(network.stop("jardins").success());
-    let config = network.node("jardins").config();
+    network.stop("jardins").await;
+    let config = network.node("jardins").config().to_owned();
     let whole = fs::read_to_string(&config).unwrap();
-    let without: Vec<&str> = whole.lines().filter(|line| !line.starts_with("root = ")).collect();
-    fs::write(&config, without.join("\n")).unwrap();
-    network.run_node("jardins");
+    let (before, slot) = whole.split_once("[slots.root]\n").unwrap();
+    let after = slot.find("\n[").map_or("", |end| &slot[end..]);
+    fs::write(&config, format!("{before}{after}")).unwrap();
+    network.run_node("jardins").await;
     network.digests_agree().await;
     assert!(!network.status("jardins").await.unwrap().unsealed);
 
     let record = id();
-    let request = wire::AddRecordRequest {
-        header: None,
-        record_id: record.to_wire(),
-        patient_id: world.patients[0].to_wire(),
-        unit_id: world.centro.unit.to_wire(),
-        kind: "Observation".to_owned(),
-        authored_ms: NOON,
-        document: b"{}".to_vec().into(),
-    };
-    world.through("centro").add_record(request).await.unwrap();
+    world.through("centro").add_record(world.record(record, world.patients[0])).await.unwrap();
     let sealed = world.through("jardins").with_policy(crate::world::hasty());
     let request = wire::GetRecordRequest { read: None, record_id: record.to_wire(), version: 0 };
     assert_eq!(code(sealed.get_record(request).await), 2001);
@@ -129,13 +114,13 @@ pub(crate) async fn a_unit_without_its_root_slot_votes_and_serves_no_content(wor
 
     // Its vote counts: with the off-site node gone, it is half of the majority.
     let network = &mut world.network;
-    assert!(network.stop("cofre").success());
+    network.stop("cofre").await;
     a_booking_goes_through(world, "centro", "centro", NOON + 72 * DAY).await;
     let network = &mut world.network;
-    network.run_node("cofre");
-    assert!(network.stop("jardins").success());
+    network.run_node("cofre").await;
+    network.stop("jardins").await;
     fs::write(&config, whole).unwrap();
-    network.run_node("jardins");
+    network.run_node("jardins").await;
     network.digests_agree().await;
     assert!(network.status("jardins").await.unwrap().unsealed);
 }
@@ -195,7 +180,7 @@ pub(crate) async fn what_was_acknowledged_survives_the_leader_and_a_power_cut_of
         }
     };
     let before = until("the load to run", || under_way(20)).await;
-    world.network.kill(leader);
+    world.network.kill(&leader).await;
     // Somebody else leads and the load goes on, or the writers panic when their minute is over.
     let next = world.network.leader().await;
     assert_ne!(next, leader);
@@ -206,15 +191,13 @@ pub(crate) async fn what_was_acknowledged_survives_the_leader_and_a_power_cut_of
         acknowledged.extend(writer.await.unwrap());
     }
     assert!(acknowledged.len() >= before + 20);
-    world.network.run_node(leader);
+    world.network.run_node(&leader).await;
     world.network.digests_agree().await;
 
-    for name in ["centro", "jardins", "cofre"] {
-        world.network.kill(name);
-    }
+    world.network.kill_all().await;
     let record = alone_it_reads_and_writes_nothing(world).await;
     for name in ["jardins", "cofre"] {
-        world.network.run_node(name);
+        world.network.run_node(name).await;
     }
     for unit in ["centro", "jardins"] {
         all_are_there(world, unit, &acknowledged).await;
@@ -240,21 +223,12 @@ pub(crate) async fn what_was_acknowledged_survives_the_leader_and_a_power_cut_of
 /// One node of three: the local agenda and records are read, nothing is written, and nothing is claimed to be.
 async fn alone_it_reads_and_writes_nothing(world: &mut World) -> Id {
     for name in ["centro", "jardins"] {
-        world.network.run_node(name);
+        world.network.run_node(name).await;
     }
     let record = id();
-    let request = wire::AddRecordRequest {
-        header: None,
-        record_id: record.to_wire(),
-        patient_id: world.patients[0].to_wire(),
-        unit_id: world.centro.unit.to_wire(),
-        kind: "Observation".to_owned(),
-        authored_ms: NOON,
-        document: b"{}".to_vec().into(),
-    };
-    world.through("centro").add_record(request).await.unwrap();
+    world.through("centro").add_record(world.record(record, world.patients[0])).await.unwrap();
     world.network.digests_agree().await;
-    world.network.kill("jardins");
+    world.network.kill("jardins").await;
 
     let centro = world.through("centro");
     let request = wire::ListAppointmentsRequest {
@@ -296,13 +270,13 @@ pub(crate) async fn a_watch_goes_on_through_the_loss_of_its_node(world: &mut Wor
     for n in 1..3 {
         wanted.push(centro.book(book(n)).await.unwrap().index);
     }
-    world.network.kill("jardins");
+    world.network.kill("jardins").await;
     for n in 3..6 {
         wanted.push(centro.book(book(n)).await.unwrap().index);
     }
     let seen: Vec<u64> = watching.await.unwrap().iter().map(|change| change.index).collect();
     assert_eq!(seen, wanted, "each once, in order");
-    world.network.run_node("jardins");
+    world.network.run_node("jardins").await;
 }
 
 pub(crate) async fn new_certificates_are_taken_and_bad_ones_are_not(world: &World) {
@@ -310,14 +284,14 @@ pub(crate) async fn new_certificates_are_taken_and_bad_ones_are_not(world: &Worl
     let node = network.node("cofre");
     let before = network.status("cofre").await.unwrap().certificate_not_after_ms;
     let name = "node".parse().unwrap();
-    network.authority().renew(node.directory(), &name, RenewWhen::Now, SystemTime::now()).unwrap();
+    network.authority().renew(node.tls_dir(), &name, RenewWhen::Now, SystemTime::now()).unwrap();
     let taken = until("the new certificate", || async {
         let now = network.status("cofre").await.map_err(|error| error.to_string())?.certificate_not_after_ms;
         if now > before { Ok(now) } else { Err(format!("still {now}")) }
     })
     .await;
-    let good = fs::read(node.directory().join("node.crt")).unwrap();
-    fs::write(node.directory().join("node.crt"), &good[..good.len() / 2]).unwrap();
+    let good = fs::read(node.tls_dir().join("node.crt")).unwrap();
+    fs::write(node.tls_dir().join("node.crt"), &good[..good.len() / 2]).unwrap();
     until("the warning about the bad one", || async {
         let status = network.status("cofre").await.map_err(|error| error.to_string())?;
         assert_eq!(status.certificate_not_after_ms, taken, "the old one serves on");
@@ -325,7 +299,7 @@ pub(crate) async fn new_certificates_are_taken_and_bad_ones_are_not(world: &Worl
         if warned { Ok(()) } else { Err(format!("{:?}", status.warnings)) }
     })
     .await;
-    fs::write(node.directory().join("node.crt"), good).unwrap();
+    fs::write(node.tls_dir().join("node.crt"), good).unwrap();
     until("the warning to go", || async {
         let status = network.status("cofre").await.map_err(|error| error.to_string())?;
         let warned = status.warnings.iter().any(|warning| warning.code == 2302);
@@ -357,13 +331,13 @@ pub(crate) async fn what_would_endanger_the_others_does_not_start(world: &mut Wo
     refused("a second process on one directory", &network.run("run", node, &settings), &["in use"]);
     refused("verify of a running node", &network.run("verify", node, &[]), &["in use"]);
 
-    assert!(network.stop("jardins").success());
+    network.stop("jardins").await;
     let node = network.node("jardins");
     let verified = network.run("verify", node, &[]);
     assert!(verified.status.success(), "verify: {}", text(&verified));
 
     // Its disk was lost and only the identity is back: under its old id it would forget what it acknowledged.
-    let (data, aside) = (node.data(), node.directory().join("aside"));
+    let (data, aside) = (node.data_dir(), node.directory().join("aside"));
     for lost in ["log", "watermark"] {
         fs::rename(data.join(lost), &aside).unwrap();
         refused(&format!("a node without its {lost}"), &network.run("run", node, &[]), &["does not vote"]);
@@ -372,26 +346,26 @@ pub(crate) async fn what_would_endanger_the_others_does_not_start(world: &mut Wo
         }
         fs::rename(&aside, data.join(lost)).unwrap();
     }
-    fs::rename(&data, &aside).unwrap();
+    fs::rename(data, &aside).unwrap();
     refused("a node without anything", &network.run("run", node, &[]), &["is not a node's directory"]);
-    let _ = fs::remove_dir_all(&data);
-    fs::rename(&aside, &data).unwrap();
+    let _ = fs::remove_dir_all(data);
+    fs::rename(&aside, data).unwrap();
 
     // A copy of this directory under another node's certificate, and the other way round.
-    let cofre = network.node("cofre").directory();
+    let cofre = network.node("cofre").tls_dir();
     let (certificate, key) = (cofre.join("node.crt"), cofre.join("node.key"));
     let settings = [format!("tls.certificate={}", certificate.display()), format!("tls.key={}", key.display())];
     let output = network.run("run", node, &["--set", &settings[0], "--set", &settings[1]]);
     refused("another node's certificate", &output, &["the certificate says", "node 2"]);
     // Another node's directory with our keys.
     let stolen = node.directory().join("stolen");
-    copy(&network.node("cofre").data(), &stolen);
+    copy(network.node("cofre").data_dir(), &stolen);
     let output = network.run("run", node, &["--set", &format!("node.data_dir={}", stolen.display())]);
     refused("another node's directory", &output, &["the certificate says", "node 3"]);
     fs::remove_dir_all(stolen).unwrap();
 
     // Damage: `verify` finds it and says so by its exit code; the state is a cache, and the start rebuilds it.
-    let state = node.data().join("state");
+    let state = node.data_dir().join("state");
     let damaged = largest(&state);
     let mut bytes = fs::read(&damaged).unwrap();
     let middle = bytes.len() / 2;
@@ -400,7 +374,7 @@ pub(crate) async fn what_would_endanger_the_others_does_not_start(world: &mut Wo
     let output = network.run("verify", node, &[]);
     let found = output.status.code();
     assert!(matches!(found, Some(0 | 9)), "verify ended with {found:?}: {}", text(&output));
-    network.run_node("jardins");
+    network.run_node("jardins").await;
     network.digests_agree().await;
 }
 
@@ -420,20 +394,22 @@ fn largest(directory: &std::path::Path) -> std::path::PathBuf {
 pub(crate) async fn a_join_token_lets_one_node_in_once(world: &mut World) {
     let network = &mut world.network;
     let token = network.token(false).await;
-    let (first, second) = (network.prepare(Plan::off_site("visita")), network.prepare(Plan::off_site("intruso")));
-    let joined = network.join(&first, &token);
-    assert!(joined.status.success(), "{}", text(&joined));
-    assert!(!text(&joined).contains(token.trim()), "the token is repeated");
-    refused("a spent token", &network.join(&second, &token), &["PLT-1502"]);
-    fs::remove_dir_all(second.directory()).unwrap();
-    let third = network.prepare(Plan::off_site("intruso"));
-    refused("a made-up token", &network.join(&third, "nao-e-um-token"), &[]);
+    let (first, second) =
+        (network.prepare(NodeSpec::off_site("visita")), network.prepare(NodeSpec::off_site("intruso")));
+    let said = network.join(first, &token).await.unwrap();
+    let logged = network.log("visita");
+    assert!(!said.iter().any(|line| line.contains(&token)) && !logged.contains(&token), "the token is repeated");
+    let refused = network.join(second, &token).await.unwrap_err().to_string();
+    assert!(refused.contains("PLT-1502") && !refused.contains("panicked"), "a spent token: {refused}");
+    let third = network.prepare(NodeSpec::off_site("intruso-2"));
+    let refused = network.join(third, "nao-e-um-token").await.unwrap_err().to_string();
+    assert!(refused.contains("plt-") && !refused.contains("panicked"), "a made-up token: {refused}");
     // The network is as well as before, and the guest is no voter.
     a_booking_goes_through(world, "centro", "centro", NOON + 73 * DAY).await;
     // The leader makes a learner of it by itself, a moment later.
     let network = &world.network;
     let guest = until("the guest to be a member", || async {
-        let status = network.status(network.leader().await).await.map_err(|error| format!("{error:?}"))?;
+        let status = network.status(&network.leader().await).await.map_err(|error| format!("{error:?}"))?;
         let guest = status.members.into_iter().find(|member| member.name == "visita");
         guest.ok_or_else(|| "it is not".to_owned())
     })

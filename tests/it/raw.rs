@@ -17,8 +17,7 @@ use tonic::{Request, Status};
 
 /// A channel to `address` with these files.
 pub(crate) fn with_files(network: &Network, certificate: &Path, key: &Path, address: &str) -> Channel {
-    let roots = network.directory().join("ca/ca.crt");
-    let paths = CredentialsPaths { certificate: certificate.into(), key: key.into(), roots };
+    let paths = CredentialsPaths { certificate: certificate.into(), key: key.into(), roots: network.roots() };
     let credentials = Credentials::load(&paths, SystemTime::now()).unwrap();
     let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
     let target = Target { address: address.to_owned(), expected: ExpectedServer::AnyNode };

@@ -205,24 +205,24 @@ pub(crate) async fn no_file_log_or_metric_tells_of_a_patient(world: &mut World) 
 
     for node in world.network.nodes() {
         let text = metrics(&node.metrics());
-        assert!(text.windows(8).any(|window| window == b"plantao_"), "{}: no metrics", node.plan.name);
-        assert_eq!(scanner.find(&text), None, "metrics of {}", node.plan.name);
+        assert!(text.windows(8).any(|window| window == b"plantao_"), "{}: no metrics", node.name());
+        assert_eq!(scanner.find(&text), None, "metrics of {}", node.name());
     }
     for while_it in ["runs", "is stopped"] {
         for node in world.network.nodes() {
             let (found, bytes) = scanner.find_in_files(node.directory());
-            assert!(found.is_empty(), "{} while it {while_it}: {found:?}", node.plan.name);
-            assert!(bytes > 100_000, "only {bytes} bytes of {} were looked at", node.plan.name);
+            assert!(found.is_empty(), "{} while it {while_it}: {found:?}", node.name());
+            assert!(bytes > 100_000, "only {bytes} bytes of {} were looked at", node.name());
         }
         if while_it == "runs" {
             for name in ["jardins", "cofre", "centro"] {
-                assert!(world.network.stop(name).success(), "{name}");
+                world.network.stop(name).await;
             }
         }
     }
     extract_from_the_off_site_copy(world, &documents);
     for name in ["centro", "jardins", "cofre"] {
-        world.network.run_node(name);
+        world.network.run_node(name).await;
     }
 }
 
@@ -230,9 +230,9 @@ pub(crate) async fn no_file_log_or_metric_tells_of_a_patient(world: &mut World) 
 fn extract_from_the_off_site_copy(world: &World, documents: &Documents) {
     let elsewhere = tempfile::tempdir().unwrap();
     let cofre = world.network.node("cofre");
-    copy(&cofre.data(), &elsewhere.path().join("data"));
+    copy(cofre.data_dir(), &elsewhere.path().join("data"));
     let key = elsewhere.path().join("storage.key");
-    std::fs::copy(cofre.directory().join("storage.key"), &key).unwrap();
+    std::fs::copy(cofre.directory().join("keys/storage.key"), &key).unwrap();
     let out = elsewhere.path().join("out");
     let data = format!("node.data_dir={}", elsewhere.path().join("data").display());
     let slot = format!("slots.storage={{ key_file = \"{}\" }}", key.display());

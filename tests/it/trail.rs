@@ -103,25 +103,25 @@ pub(crate) async fn health_and_metrics_tell_what_they_should(world: &World) {
     for node in world.network.nodes() {
         let channel = crate::raw::with_files(&world.network, &certificate, &key, &node.public());
         let answer = crate::raw::call(channel, "/grpc.health.v1.Health/Check", Vec::new().into()).await.unwrap();
-        assert_eq!(&answer[..], [8, 1], "{} does not say SERVING", node.plan.name);
+        assert_eq!(&answer[..], [8, 1], "{} does not say SERVING", node.name());
         let text = String::from_utf8(crate::secrecy::metrics(&node.metrics())).unwrap();
         let missing: Vec<&str> = plantao_node::telemetry::metrics::ALL
             .iter()
             .map(|(name, ..)| *name)
             .filter(|name| !text.contains(&format!("\n{name}")))
             .collect();
-        assert!(missing.is_empty(), "{} does not serve {missing:?}", node.plan.name);
+        assert!(missing.is_empty(), "{} does not serve {missing:?}", node.name());
     }
 }
 
 /// `error` means that a person must act; in a healthy network nobody must.
 pub(crate) fn nobody_had_to_be_woken(world: &World) {
     for node in world.network.nodes() {
-        let log = node.log();
-        assert!(log.lines().count() > 2, "{} logs nothing", node.plan.name);
+        let log = world.network.log(node.name());
+        assert!(log.lines().count() > 2, "{} logs nothing", node.name());
         for line in log.lines() {
             let parsed: serde_json::Value = serde_json::from_str(line).expect("a log line is JSON");
-            assert_ne!(parsed["level"], "ERROR", "{}: {line}", node.plan.name);
+            assert_ne!(parsed["level"], "ERROR", "{}: {line}", node.name());
         }
     }
 }

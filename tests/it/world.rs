@@ -1,12 +1,13 @@
 //! What most promises start from: a network of three nodes and a small clinic of two units.
 
 use plantao_client::{Cluster, Error, Id};
+use plantao_node::local_network::NodeSpec;
 use plantao_proto::public::v1::{
-    BookRequest, Demographics, ListAppointmentsRequest, ListConsentsRequest, ListPatientsRequest, ListRecordsRequest,
-    Practitioner, ReadOptions, RegisterPatientRequest, RegisterPractitionerRequest, RegisterRoomRequest,
-    RegisterUnitRequest, Room, Slot, Unit, list_appointments_request,
+    AddRecordRequest, BookRequest, Demographics, ListAppointmentsRequest, ListConsentsRequest, ListPatientsRequest,
+    ListRecordsRequest, Practitioner, ReadOptions, RegisterPatientRequest, RegisterPractitionerRequest,
+    RegisterRoomRequest, RegisterUnitRequest, Room, Slot, Unit, list_appointments_request,
 };
-use plantao_tests::network::{Network, Plan};
+use plantao_tests::network::Network;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_plantaod-under-test");
 /// Clinic software that may do everything but an encaixe, in both units.
@@ -53,10 +54,8 @@ pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> u32 {
 
 impl World {
     pub(crate) async fn start(settings: &[&str]) -> Self {
-        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
-        let plans = [Plan::unit("centro"), Plan::unit("jardins"), Plan::off_site("cofre")];
-        let plans = plans.into_iter().map(|plan| Plan { settings: settings.clone(), ..plan }).collect();
-        let network = Network::start(PROGRAM, plans).await;
+        let nodes = vec![NodeSpec::unit("centro"), NodeSpec::unit("jardins"), NodeSpec::off_site("cofre")];
+        let network = Network::start(PROGRAM, nodes, settings).await;
         let software = network.client(SOFTWARE, &["centro", "jardins"]);
         let centro = Place::register(&software, "centro").await;
         let jardins = Place::register(&software, "jardins").await;
@@ -84,6 +83,19 @@ impl World {
     /// The software through one node only.
     pub(crate) fn through(&self, node: &str) -> Cluster {
         self.network.client(SOFTWARE, &[node])
+    }
+
+    /// A small record of a patient, written in the first unit.
+    pub(crate) fn record(&self, record: Id, patient: Id) -> AddRecordRequest {
+        AddRecordRequest {
+            header: None,
+            record_id: record.to_wire(),
+            patient_id: patient.to_wire(),
+            unit_id: self.centro.unit.to_wire(),
+            kind: "Observation".to_owned(),
+            authored_ms: NOON,
+            document: b"{}".to_vec().into(),
+        }
     }
 
     /// Everything that a refusal could have changed, as the public plane shows it.

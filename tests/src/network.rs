@@ -1,4 +1,5 @@
-//! Real nodes: processes of the daemon, made as an operator makes them, with `init`, a token and `join`.
+//! Real nodes: a [`LocalNetwork`] whose connections between nodes pass relays, with clients of every identity, and with
+//! panics where a test cannot go on.
 
 use crate::links::{Links, Relay, address};
 use crate::wait::{PATIENCE, until};
@@ -6,12 +7,13 @@ use plantao_client::config::Context;
 use plantao_client::connect::ConnectOptions;
 use plantao_client::pki::{Authority, Request};
 use plantao_client::{AdminNode, Cluster};
-use plantao_proto::admin::v1::{CreateJoinTokenRequest, GetDigestResponse, GetStatusResponse, NodeRole};
+use plantao_node::local_network::{Endpoints, Error, LocalNetwork, NetworkOptions, Node, NodeDigest, NodeSpec, Timers};
+use plantao_proto::admin::v1::GetStatusResponse;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,125 +24,6 @@ static NEXT: AtomicU8 = AtomicU8::new(1);
 /// The network's name: the trust domain of its certificates.
 pub const CLUSTER: &str = "rede-teste";
 
-/// What a node is to be.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Its name and its site.
-    pub name: &'static str,
-    /// `fjall` or `sled`.
-    pub engine: &'static str,
-    /// A unit's node, with a root slot.
-    pub keyed: bool,
-    /// More lines of configuration, as `--set` takes them.
-    pub settings: Vec<String>,
-}
-
-impl Plan {
-    /// A unit's node.
-    pub fn unit(name: &'static str) -> Self {
-        Self { name, engine: "fjall", keyed: true, settings: Vec::new() }
-    }
-
-    /// The off-site node.
-    pub fn off_site(name: &'static str) -> Self {
-        Self { name, engine: "sled", keyed: false, settings: Vec::new() }
-    }
-}
-
-/// One node, running or not.
-pub struct Node {
-    /// What it is to be.
-    pub plan: Plan,
-    /// Its Raft number.
-    pub number: u64,
-    directory: PathBuf,
-    nth: u8,
-    process: Option<Child>,
-}
-
-impl Node {
-    /// Its data directory.
-    pub fn data(&self) -> PathBuf {
-        self.directory.join("data")
-    }
-
-    /// Everything of it: configuration, keys, data, logs.
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Its configuration file.
-    pub fn config(&self) -> PathBuf {
-        self.directory.join("plantaod.toml")
-    }
-
-    /// Where its log lines go.
-    pub fn log_file(&self) -> PathBuf {
-        self.directory.join("log.ndjson")
-    }
-
-    /// What it logged so far.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
-    }
-
-    /// `host:port` of its public plane.
-    pub fn public(&self) -> String {
-        address(self.nth, 7400).to_string()
-    }
-
-    /// `host:port` of its admin plane.
-    pub fn admin(&self) -> String {
-        address(self.nth, 7401).to_string()
-    }
-
-    /// `host:port` of its peer plane itself, past the relay.
-    pub fn peer(&self) -> String {
-        address(self.nth, 7402).to_string()
-    }
-
-    /// `host:port` of its metrics.
-    pub fn metrics(&self) -> String {
-        address(self.nth, 7403).to_string()
-    }
-
-    /// `host:port` under which other nodes reach it.
-    pub fn relay(&self) -> String {
-        address(self.nth, 7412).to_string()
-    }
-
-    /// Whether its process runs.
-    pub fn runs(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
-    }
-
-    fn write_config(&self, roots: &Path) {
-        let (at, name) = (|file: &str| self.directory.join(file).display().to_string(), self.plan.name);
-        let medium = if self.plan.keyed { "ssd" } else { "hdd" };
-        let mut text = format!(
-            "[node]\ndata_dir = \"{}\"\nname = \"{name}\"\nsite = \"{name}\"\nmedium = \"{medium}\"\n\
-             peer_address = \"{}\"\n[listen]\npublic = \"{}\"\nadmin = \"{}\"\npeer = \"{}\"\nmetrics = \"{}\"\n\
-             [tls]\ncertificate = \"{}\"\nkey = \"{}\"\nroots = \"{}\"\nreload_interval = \"500ms\"\n\
-             [storage]\nengine = \"{}\"\n[raft]\ntimers = \"wan\"\n[slots]\nstorage = {{ key_file = \"{}\" }}\n",
-            at("data"),
-            self.relay(),
-            self.public(),
-            self.admin(),
-            self.peer(),
-            self.metrics(),
-            at("node.crt"),
-            at("node.key"),
-            roots.display(),
-            self.plan.engine,
-            at("storage.key"),
-        );
-        if self.plan.keyed {
-            text += &format!("root = {{ key_file = \"{}\" }}\n", at("root.key"));
-        }
-        fs::write(self.config(), text).unwrap();
-    }
-}
-
 /// 32 random bytes that only their owner reads.
 pub fn write_key(path: &Path) {
     let mut key = [0; 32];
@@ -150,26 +33,21 @@ pub fn write_key(path: &Path) {
 
 /// A network of its own.
 pub struct Network {
-    directory: tempfile::TempDir,
+    local: LocalNetwork,
     program: PathBuf,
     authority: Authority,
-    nodes: Vec<Node>,
     links: Arc<Links>,
+    /// Last, so that the processes are gone before their files.
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for node in &mut self.nodes {
-            if let Some(mut process) = node.process.take() {
-                let _ = process.kill();
-                let _ = process.wait();
-            }
-        }
         if std::thread::panicking() {
-            for node in &self.nodes {
-                let log = node.log();
+            for node in self.local.nodes() {
+                let log = self.log(node.name());
                 let tail: Vec<&str> = log.lines().rev().take(15).collect();
-                eprintln_lines(node.plan.name, tail.into_iter().rev());
+                eprintln_lines(node.name(), tail.into_iter().rev());
             }
         }
     }
@@ -183,96 +61,66 @@ fn eprintln_lines<'a>(name: &str, lines: impl Iterator<Item = &'a str>) {
 }
 
 impl Network {
-    /// Makes and starts a network: the first plan is its first node.
-    pub async fn start(program: &str, plans: Vec<Plan>) -> Self {
+    /// Makes and starts a network: the first is its first node. `settings` are lines as `--set` takes them, for each.
+    pub async fn start(program: &str, nodes: Vec<NodeSpec>, settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let cluster = CLUSTER.parse().unwrap();
-        let authority = Authority::create(&cluster, &directory.path().join("ca"), SystemTime::now()).unwrap();
-        let mut network =
-            Self { directory, program: program.into(), authority, nodes: Vec::new(), links: Arc::default() };
-        for plan in plans {
-            network.add(plan).await;
+        let settings = settings.iter().copied().chain(["tls.reload_interval=500ms"]);
+        let options = NetworkOptions {
+            program: program.into(),
+            cluster: CLUSTER.parse().unwrap(),
+            timers: Timers::Wan,
+            nodes: Vec::new(),
+            settings: settings.map(ToString::to_string).collect(),
+        };
+        let local = LocalNetwork::begin(&directory.path().join("network"), &options).unwrap();
+        let authority = local.authority().unwrap();
+        let mut network = Self { local, program: program.into(), authority, links: Arc::default(), directory };
+        for node in nodes {
+            network.add(node).await;
         }
-        network.all_vote().await;
         network
     }
 
-    /// Adds a node as an operator does, and starts it.
-    pub async fn add(&mut self, plan: Plan) {
-        let (first, name) = (self.nodes.is_empty(), plan.name);
-        let mut node = self.prepare(plan);
-        if first {
-            self.issue("node/1", node.directory(), "node");
-            let made =
-                self.run("init", &node, &["--cluster", CLUSTER, "--recovery-file", self.recovery().to_str().unwrap()]);
-            assert!(made.status.success(), "init: {}", text(&made));
-            node.number = 1;
-        } else {
-            let token = self.token(node.plan.keyed).await;
-            let made = self.join(&node, &token);
-            assert!(made.status.success(), "join of {name}: {}", text(&made));
-            let said = String::from_utf8(made.stdout).unwrap();
-            node.number = said.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("node N");
-            self.issue(&format!("node/{}", node.number), node.directory(), "node");
-        }
-        self.nodes.push(node);
-        self.run_node(name);
+    /// Adds a node as an operator does, starts it, and waits until it is what it is to be.
+    pub async fn add(&mut self, node: NodeSpec) {
+        let name = node.name.clone();
+        let at = self.prepare(node);
+        self.local.admit(at).await.unwrap_or_else(|error| panic!("{name} is not admitted: {error}"));
+        self.run_node(&name).await;
+        self.local.settle().await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
-    /// A directory with configuration and keys for a node that is not a member yet.
-    pub fn prepare(&self, plan: Plan) -> Node {
+    /// A directory with configuration and keys for a node that is not a member yet; gives its position.
+    pub fn prepare(&mut self, node: NodeSpec) -> usize {
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(nth < 250, "no address is left");
-        let directory = self.directory.path().join(plan.name);
-        fs::create_dir(&directory).unwrap();
-        let node = Node { plan, number: 0, directory, nth, process: None };
-        write_key(&node.directory.join("storage.key"));
-        if node.plan.keyed {
-            write_key(&node.directory.join("root.key"));
-        }
-        node.write_config(&self.directory.path().join("ca/ca.crt"));
-        Relay::start(&self.links, node.plan.name, address(nth, 7412), address(nth, 7402));
-        node
+        let endpoints = Endpoints {
+            public: address(nth, 7400),
+            admin: address(nth, 7401),
+            peer: address(nth, 7402),
+            metrics: address(nth, 7403),
+            called_at: address(nth, 7412),
+        };
+        Relay::start(&self.links, &node.name, endpoints.called_at, endpoints.peer);
+        self.local.prepare(node, endpoints).unwrap()
     }
 
-    /// Runs `join` for a prepared node with a token.
-    pub fn join(&self, node: &Node, token: &str) -> Output {
-        let name = node.plan.name;
-        let (certificate, key) = self.issue(&format!("node/new/{name}"), node.directory(), "joining");
-        let file = node.directory.join("token");
-        let _ = fs::remove_file(&file);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&file)
-            .unwrap()
-            .write_all(token.as_bytes())
-            .unwrap();
-        let arguments = [
-            "--peer",
-            &self.nodes[0].relay(),
-            "--token-file",
-            file.to_str().unwrap(),
-            "--certificate",
-            certificate.to_str().unwrap(),
-            "--key",
-            key.to_str().unwrap(),
-        ];
-        self.run("join", node, &arguments)
+    /// Runs `join` for a prepared node with a token; gives what it said.
+    ///
+    /// # Errors
+    /// What it said instead.
+    pub async fn join(&mut self, at: usize, token: &str) -> Result<Vec<String>, Error> {
+        self.local.join(at, token).await
     }
 
     /// A token for one node, from an operator.
     pub async fn token(&self, keyed: bool) -> String {
-        let admin = self.admin(self.nodes[0].plan.name);
-        let request = CreateJoinTokenRequest { keyed, voter: true, lifetime_ms: 0 };
-        until("a join token", || admin.create_join_token(request)).await.token
+        until("a join token", || self.local.token(keyed, true)).await
     }
 
     /// Runs a command of the daemon on a node's configuration, to its end.
     pub fn run(&self, command: &str, node: &Node, arguments: &[&str]) -> Output {
-        let config = node.config();
-        let mut all = vec![command, "--config", config.to_str().unwrap()];
+        let mut all = vec![command, "--config", node.config().to_str().unwrap()];
         all.extend(arguments);
         self.daemon(&all)
     }
@@ -298,70 +146,51 @@ impl Network {
     }
 
     /// Starts a node's process and waits until it says that it is ready.
-    pub fn run_node(&mut self, name: &str) {
-        let program = self.program.clone();
-        let links = Arc::clone(&self.links);
-        let node = self.node_mut(name);
-        assert!(!node.runs(), "{name} runs already");
-        let ready = node.directory.join("ready");
-        let log = OpenOptions::new().create(true).append(true).open(node.log_file()).unwrap();
-        let mut command = Command::new(program);
-        command.arg("run").arg("--config").arg(node.config());
-        for setting in &node.plan.settings {
-            command.arg("--set").arg(setting);
-        }
-        let output = fs::File::create(&ready).unwrap();
-        let mut process = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
-        links.is(name, process.id());
-        let deadline = Instant::now() + PATIENCE;
-        while !fs::read_to_string(&ready).unwrap().starts_with("ready ") {
-            if let Some(status) = process.try_wait().unwrap() {
-                panic!("{name} ended with {status}: {}", node.log().lines().last().unwrap_or_default());
-            }
-            assert!(Instant::now() < deadline, "{name} is not ready");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        node.process = Some(process);
+    pub async fn run_node(&mut self, name: &str) {
+        let at = self.position(name);
+        assert_eq!(self.local.nodes()[at].pid(), None, "{name} runs already");
+        self.local.spawn(at).unwrap();
+        // Before it is ready: its first connections to others are made by then.
+        self.links.is(name, self.local.nodes()[at].pid().unwrap());
+        self.local.ready(at).await.unwrap_or_else(|error| panic!("{name} is not ready: {error}"));
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub fn stop(&mut self, name: &str) -> ExitStatus {
-        let mut process = self.node_mut(name).process.take().expect("it runs");
-        let pid = rustix::process::Pid::from_child(&process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = process.try_wait().unwrap() {
-                return status;
-            }
-            if Instant::now() > deadline {
-                let _ = process.kill();
-                panic!("{name} does not stop");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// Sends SIGTERM and waits for the end, which must be a good one.
+    pub async fn stop(&mut self, name: &str) {
+        let at = self.position(name);
+        assert!(self.local.nodes()[at].pid().is_some(), "{name} does not run");
+        self.local.stop(at).await.unwrap_or_else(|error| panic!("{name} does not end well: {error}"));
     }
 
     /// Kills a node as a power cut does.
-    pub fn kill(&mut self, name: &str) {
-        let mut process = self.node_mut(name).process.take().expect("it runs");
-        process.kill().unwrap();
-        process.wait().unwrap();
+    pub async fn kill(&mut self, name: &str) {
+        let at = self.position(name);
+        assert!(self.local.nodes()[at].pid().is_some(), "{name} does not run");
+        self.local.kill(at).await.unwrap();
+    }
+
+    /// Kills all nodes at one moment.
+    pub async fn kill_all(&mut self) {
+        self.local.kill_all().await.unwrap();
+    }
+
+    fn position(&self, name: &str) -> usize {
+        self.local.nodes().iter().position(|node| node.name() == name).expect("a node of this name")
     }
 
     /// The node of this name.
     pub fn node(&self, name: &str) -> &Node {
-        self.nodes.iter().find(|node| node.plan.name == name).expect("a node of this name")
-    }
-
-    /// The same, to change it.
-    pub fn node_mut(&mut self, name: &str) -> &mut Node {
-        self.nodes.iter_mut().find(|node| node.plan.name == name).expect("a node of this name")
+        &self.local.nodes()[self.position(name)]
     }
 
     /// All nodes.
     pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+        self.local.nodes()
+    }
+
+    /// What a node logged so far.
+    pub fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.node(name).log()).unwrap_or_default()
     }
 
     /// The links between the nodes.
@@ -379,9 +208,14 @@ impl Network {
         self.directory.path()
     }
 
+    /// The file with the roots of trust.
+    pub fn roots(&self) -> PathBuf {
+        self.local.context("operador").ca
+    }
+
     /// The file with the paper passphrase.
     pub fn recovery(&self) -> PathBuf {
-        self.directory.path().join("papel.txt")
+        self.local.recovery_file()
     }
 
     /// Issues a certificate for `spiffe://CLUSTER/<path>` as `<name>.crt` and `<name>.key` in `into`.
@@ -410,7 +244,7 @@ impl Network {
             label: String::new(),
             endpoints: nodes.iter().map(|name| self.node(name).public()).collect(),
             admin_endpoints: nodes.iter().map(|name| self.node(name).admin()).collect(),
-            ca: self.directory.path().join("ca/ca.crt"),
+            ca: self.roots(),
             cert,
             key,
             admin_cert: None,
@@ -429,55 +263,22 @@ impl Network {
         self.admin(name).get_status().await
     }
 
-    /// Waits until every node votes and knows the leader.
-    pub async fn all_vote(&self) {
-        let first = self.admin(self.nodes[0].plan.name);
-        let count = self.nodes.len();
-        until("every node to vote", || async {
-            let status = first.get_status().await.map_err(|error| error.to_string())?;
-            let votes = |role| matches!(role, NodeRole::Leader | NodeRole::Voter);
-            let voters = status.members.iter().filter(|member| votes(member.role())).count();
-            if voters == count && status.leader_id != 0 { Ok(()) } else { Err(format!("{voters} of {count} vote")) }
-        })
-        .await;
+    /// The name of the node that leads, once one does and the others follow.
+    pub async fn leader(&self) -> String {
+        let at = self.local.leader().await.unwrap_or_else(|error| panic!("{error}"));
+        self.local.nodes()[at].name().to_owned()
     }
 
-    /// The name of the node that leads, once one does.
-    pub async fn leader(&self) -> &'static str {
-        until("a leader", || async {
-            for node in self.nodes.iter().filter(|node| node.process.is_some()) {
-                match self.status(node.plan.name).await {
-                    Ok(status) if status.role() == NodeRole::Leader => return Ok(node.plan.name),
-                    _ => {}
-                }
-            }
-            Err("no node says that it leads")
-        })
-        .await
-    }
-
-    /// Waits until all running nodes have applied the same entries and gives their digests, which must then be equal.
-    pub async fn digests_agree(&self) -> GetDigestResponse {
-        let running: Vec<&Node> = self.nodes.iter().filter(|node| node.process.is_some()).collect();
-        until("equal digests at one index", || async {
-            let mut digests = Vec::new();
-            for node in &running {
-                let digest = self.admin(node.plan.name).get_digest().await;
-                digests.push(digest.map_err(|error| format!("{}: {error}", node.plan.name))?);
-            }
-            let first = digests.first().cloned().ok_or("no node runs")?;
-            let indexes: Vec<u64> = digests.iter().map(|digest| digest.applied_index).collect();
-            if indexes.iter().any(|index| *index != first.applied_index) {
-                return Err(format!("applied {indexes:?}"));
-            }
-            for digest in &digests {
-                assert_eq!(digest.content, first.content, "content at {}", first.applied_index);
-                assert_eq!(digest.chain, first.chain, "chain at {}", first.applied_index);
-                assert_eq!(digest.rows, first.rows, "rows at {}", first.applied_index);
-            }
-            Ok(first)
-        })
-        .await
+    /// Waits until all running nodes have applied the same entries and gives their digest, which must then be one.
+    pub async fn digests_agree(&self) -> NodeDigest {
+        let digests = self.local.digests().await.unwrap_or_else(|error| panic!("{error}"));
+        let first = digests.first().expect("a node runs").clone();
+        for digest in &digests {
+            assert_eq!(digest.content, first.content, "content at {}", first.applied_index);
+            assert_eq!(digest.chain, first.chain, "chain at {}", first.applied_index);
+            assert_eq!(digest.rows, first.rows, "rows at {}", first.applied_index);
+        }
+        first
     }
 }
 

@@ -4,7 +4,7 @@ use super::Error;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -96,19 +96,25 @@ impl NodeSpec {
     }
 }
 
-/// Where a node listens, on 127.0.0.1.
+/// Where a node listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Ports {
-    pub(super) public: u16,
-    pub(super) admin: u16,
-    pub(super) peer: u16,
-    pub(super) metrics: u16,
+pub struct Endpoints {
+    /// For programs.
+    pub public: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+    /// For nodes.
+    pub peer: SocketAddr,
+    /// For Prometheus.
+    pub metrics: SocketAddr,
+    /// Where other nodes call it: `peer`, or a relay that stands before it.
+    pub called_at: SocketAddr,
 }
 
-/// Four free ports for each of `count` nodes. They are held until all are found, and free again afterwards: whoever is
+/// Four free ports on 127.0.0.1 for each of `count` nodes. They are held until all are found, and free again afterwards: whoever is
 /// quicker than the node's start takes one, and the node says so.
-pub(super) fn pick_ports(count: usize) -> Result<Vec<Ports>, Error> {
+pub(super) fn pick_endpoints(count: usize) -> Result<Vec<Endpoints>, Error> {
     let mut seed = [0; 2];
     getrandom::fill(&mut seed).map_err(Error::Randomness)?;
     let span = PORTS.end - PORTS.start;
@@ -127,7 +133,14 @@ pub(super) fn pick_ports(count: usize) -> Result<Vec<Ports>, Error> {
     if ports.len() < count * 4 {
         return Err(Error::NoPorts);
     }
-    let four = |four: &[u16]| Ports { public: four[0], admin: four[1], peer: four[2], metrics: four[3] };
+    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let four = |four: &[u16]| Endpoints {
+        public: at(four[0]),
+        admin: at(four[1]),
+        peer: at(four[2]),
+        metrics: at(four[3]),
+        called_at: at(four[2]),
+    };
     Ok(ports.chunks_exact(4).map(four).collect())
 }
 
@@ -158,7 +171,7 @@ impl NodeFiles {
     }
 
     /// Makes the directories, the keys and the configuration. The data directory is the node's own to make.
-    pub(super) fn write(&self, spec: &NodeSpec, ports: &Ports, timers: Timers) -> Result<(), Error> {
+    pub(super) fn write(&self, spec: &NodeSpec, endpoints: &Endpoints, timers: Timers) -> Result<(), Error> {
         for directory in [&self.tls, &self.keys] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(Error::file("make", directory))?;
@@ -169,7 +182,6 @@ impl NodeFiles {
         if spec.keyed {
             write_key(&root)?;
         }
-        let listen = |port| Some(super::local(port));
         let config = Config {
             node: NodeSection {
                 data_dir: &self.data,
@@ -177,13 +189,13 @@ impl NodeFiles {
                 site: &spec.site,
                 country: "BR",
                 medium: &spec.medium,
-                peer_address: super::local(ports.peer),
+                peer_address: endpoints.called_at,
             },
             listen: ListenSection {
-                public: listen(ports.public),
-                admin: listen(ports.admin),
-                peer: listen(ports.peer),
-                metrics: listen(ports.metrics),
+                public: endpoints.public,
+                admin: endpoints.admin,
+                peer: endpoints.peer,
+                metrics: endpoints.metrics,
             },
             tls: TlsSection {
                 certificate: self.tls.join("node.crt"),
@@ -219,15 +231,15 @@ struct NodeSection<'a> {
     site: &'a str,
     country: &'a str,
     medium: &'a str,
-    peer_address: String,
+    peer_address: SocketAddr,
 }
 
 #[derive(Serialize)]
 struct ListenSection {
-    public: Option<String>,
-    admin: Option<String>,
-    peer: Option<String>,
-    metrics: Option<String>,
+    public: SocketAddr,
+    admin: SocketAddr,
+    peer: SocketAddr,
+    metrics: SocketAddr,
 }
 
 #[derive(Serialize)]
@@ -286,7 +298,7 @@ pub(super) struct Description {
 pub(super) struct DescribedNode {
     pub(super) spec: NodeSpec,
     pub(super) id: u64,
-    pub(super) ports: Ports,
+    pub(super) endpoints: Endpoints,
 }
 
 impl Description {
@@ -327,10 +339,16 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    fn endpoints() -> Endpoints {
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Endpoints { public: at(1), admin: at(2), peer: at(3), metrics: at(4), called_at: at(5) }
+    }
+
     #[test]
     fn ports_differ_and_lie_below_those_of_outgoing_connections() {
-        let ports = pick_ports(3).unwrap();
-        let mut all: Vec<u16> = ports.iter().flat_map(|p| [p.public, p.admin, p.peer, p.metrics]).collect();
+        let picked = pick_endpoints(3).unwrap();
+        let mut all: Vec<u16> =
+            picked.iter().flat_map(|at| [at.public, at.admin, at.peer, at.metrics]).map(|at| at.port()).collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 12);
@@ -340,12 +358,11 @@ mod tests {
     #[test]
     fn keys_are_private_and_an_off_site_node_gets_no_root_slot() {
         let dir = tempfile::tempdir().unwrap();
-        let ports = Ports { public: 1, admin: 2, peer: 3, metrics: 4 };
         for (spec, root) in [(NodeSpec::unit("centro"), true), (NodeSpec::off_site("cofre"), false)] {
             let files = NodeFiles::of(dir.path(), &spec.name);
-            files.write(&spec, &ports, Timers::Lan).unwrap();
+            files.write(&spec, &endpoints(), Timers::Lan).unwrap();
             let text = fs::read_to_string(&files.config).unwrap();
-            assert!(text.contains("timers = \"lan\"") && text.contains("peer_address = \"127.0.0.1:3\""), "{text}");
+            assert!(text.contains("timers = \"lan\"") && text.contains("peer_address = \"127.0.0.1:5\""), "{text}");
             assert_eq!(text.contains("root.key"), root, "{text}");
             assert_eq!(files.keys.join("root.key").exists(), root);
             let key = fs::metadata(files.keys.join("storage.key")).unwrap();
@@ -358,13 +375,12 @@ mod tests {
     fn a_description_is_read_back_and_a_name_that_leads_elsewhere_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(Description::read(dir.path()), Err(Error::NotANetwork { .. })));
-        let ports = Ports { public: 1, admin: 2, peer: 3, metrics: 4 };
         for (name, good) in [("centro", true), ("../x", false)] {
-            let node = DescribedNode { spec: NodeSpec::unit(name), id: 1, ports };
+            let node = DescribedNode { spec: NodeSpec::unit(name), id: 1, endpoints: endpoints() };
             let description = Description { cluster: "demo".to_owned(), timers: Timers::Wan, nodes: vec![node] };
             description.write(dir.path()).unwrap();
             let read = Description::read(dir.path());
-            assert_eq!(read.is_ok_and(|read| read.nodes[0].id == 1 && read.nodes[0].ports == ports), good);
+            assert_eq!(read.is_ok_and(|read| read.nodes[0].id == 1 && read.nodes[0].endpoints == endpoints()), good);
         }
     }
 }

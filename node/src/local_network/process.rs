@@ -51,7 +51,10 @@ pub fn parse_ready(line: &str) -> Option<Ready> {
     Some(Ready { node: node?, public: public?, admin: admin?, peer: peer? })
 }
 
-/// A `plantaod run`. Dropping it kills the process.
+/// How long the end of a killed process is waited for where nothing else can be done meanwhile.
+const DROP_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A `plantaod run`. Dropping it kills the process and sees it gone, so that its directory can be removed.
 #[derive(Debug)]
 pub(super) struct Running {
     node: String,
@@ -162,6 +165,17 @@ impl Running {
             path: PathBuf::from(&self.node),
             source: source.into(),
         })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended is not there to be killed.
+        let _ = self.child.start_kill();
+        let deadline = Instant::now() + DROP_TIME_MAX;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
