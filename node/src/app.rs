@@ -17,6 +17,7 @@ use crate::consensus::leader_tasks::LeaderTasks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
 use crate::consensus::{Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped};
+use crate::crypto::slots::SlotPlace;
 use crate::crypto::{
     JournalSeal, Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal,
 };
@@ -516,8 +517,7 @@ impl App {
         let slot = SlotFile::new(&DataDir::new(&config.data_dir).slots(), "root");
         if let Some(source) = config.root_slot.as_ref().filter(|_| self.core.identity.keyed && !slot.exists()) {
             let keep = Unseal {
-                cluster: self.core.identity.cluster,
-                node: self.core.identity.node,
+                place: SlotPlace { cluster: self.core.identity.cluster, node: self.core.identity.node, serial: 1 },
                 slot,
                 secret: slot_secret(config, source)?,
                 cost: passphrase_cost(config)?,

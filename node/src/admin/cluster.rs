@@ -2,15 +2,11 @@
 
 use super::convert;
 use crate::api::convert::status as status_of;
-use crate::consensus::{Role, TransferError};
-use crate::entropy::{SharedEntropy, random};
-use crate::gateway::{Error, Gateway};
+use crate::consensus::{self, Role, TransferError};
+use crate::entropy::SharedEntropy;
+use crate::gateway::Gateway;
 use crate::storage::identity::NodeIdentity;
 use crate::transport::{ReloadStatus, peer_identity};
-use plantao_domain::access::{Decision, decide};
-use plantao_domain::audit::{Action, Module};
-use plantao_domain::command::{Envelope, Tag};
-use plantao_domain::{ClusterTime, Command, Outcome, RequestId, rows};
 use plantao_proto::admin::v1;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +15,6 @@ use tonic::{Request, Response, Status};
 
 /// How long a handover of the lead may take.
 const TRANSFER_TIME_MAX: Duration = Duration::from_secs(10);
-const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
-const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Certificate life left at which the operator is warned.
 const CERTIFICATE_WARN_SECONDS: i64 = 14 * 24 * 3600;
 /// Silence of a member that is worth a warning.
@@ -59,7 +53,7 @@ impl AdminServices {
         self.about.certificate.borrow().not_after.saturating_mul(1000)
     }
 
-    fn warnings(&self, status: &crate::consensus::Status) -> Vec<v1::Warning> {
+    fn warnings(&self, status: &consensus::Status) -> Vec<v1::Warning> {
         let mut warnings = Vec::new();
         let mut warn = |code, message: String, help: &str| {
             warnings.push(v1::Warning { code, message, help: help.to_string() });
@@ -103,47 +97,21 @@ impl AdminServices {
         }
         warnings
     }
-
-    async fn may(
-        &self,
-        identity: &plantao_client::identity::Identity,
-        action: Action,
-    ) -> Result<plantao_domain::Actor, Error> {
-        let actor = self.gateway.actor(identity).map_err(|error| match error {
-            // A unit's manager on a node that does not know the unit yet: no right follows from it here.
-            Error::UnknownUnit => Error::Denied,
-            other => other,
-        })?;
-        match decide(&actor, Module::Cluster, action, None) {
-            Decision::Allowed => Ok(actor),
-            Decision::Denied => Err(Error::Denied),
-        }
-    }
 }
 
 #[tonic::async_trait]
 impl v1::cluster_service_server::ClusterService for AdminServices {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
         let status = self.gateway.consensus().status();
-        let rows = rows::nodes(&**self.gateway.state(), None, 200).map_err(|fault| status_of(&fault.into()))?;
+        let described = self.gateway.nodes().map_err(|error| status_of(&error))?;
         let me = status.node;
         let members = status.members.iter().map(|member| {
-            let described = rows.iter().find(|(id, _)| id.0 == member.id).map(|(_, row)| &row.description);
-            v1::Member {
-                node_id: member.id,
-                name: member.member.name.clone(),
-                site: described.map(|d| d.site.clone()).unwrap_or_default(),
-                country: described.map(|d| d.country.clone()).unwrap_or_default(),
-                medium: described.map(|d| d.medium.clone()).unwrap_or_default(),
-                peer_address: member.member.peer_address.clone(),
-                role: convert::role(status.leader == Some(member.id), member.voter, status.leader.is_some()).into(),
-                keyed: member.member.keyed,
-                matched_index: member.matched.unwrap_or(0),
-                last_contact_ms: member.silent_for.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
-            }
+            let described = described.iter().find(|(id, _)| id.0 == member.id).map(|(_, row)| &row.description);
+            convert::member(member, described, status.leader)
         });
         let voter = status.members.iter().any(|member| member.id == me && member.voter);
         let contact = self.gateway.consensus().leader_contact();
+        let now_ms = self.gateway.clock().now().millis();
         Ok(Response::new(v1::GetStatusResponse {
             cluster_id: self.about.node.cluster.as_bytes().to_vec().into(),
             cluster_name: self.about.node.cluster_name.clone(),
@@ -161,7 +129,7 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
             unsealed: !self.gateway.keyring().is_sealed(),
             members: members.collect(),
             version: env!("CARGO_PKG_VERSION").to_string(),
-            now_ms: self.gateway.clock().now().millis(),
+            now_ms,
             certificate_not_after_ms: self.certificate_not_after(),
             engine: self.about.engine.to_string(),
             uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -187,8 +155,7 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         &self,
         request: Request<v1::TransferLeadershipRequest>,
     ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
-        let identity = peer_identity(&request)?.identity.clone();
-        self.may(&identity, Action::Amend).await.map_err(|error| status_of(&error))?;
+        self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
         let message = request.into_inner();
         let consensus = self.gateway.consensus();
         let status = consensus.status();
@@ -225,50 +192,10 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         &self,
         request: Request<v1::CreateJoinTokenRequest>,
     ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
-        let identity = peer_identity(&request)?.identity.clone();
-        let actor = self.may(&identity, Action::Amend).await.map_err(|error| status_of(&error))?;
-        let message = request.into_inner();
-        let lifetime = match message.lifetime_ms {
-            0 => TOKEN_LIFETIME_DEFAULT,
-            millis => Duration::from_millis(millis),
-        };
-        if lifetime > TOKEN_LIFETIME_MAX {
-            return Err(Status::invalid_argument("lifetime_ms: at most 7 days"));
-        }
-        let now = self.gateway.clock().now().millis();
-        let at = |ahead: Duration| {
-            ClusterTime::saturating_from_millis(
-                now.saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX)),
-            )
-        };
-        let bytes: [u8; 20] = random(&*self.entropy);
-        let token = format!("plt-{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        let not_after = at(lifetime);
-        let command = Command::CreateJoinToken {
-            token: convert::token_digest(&token),
-            not_after,
-            keyed: message.keyed,
-            voter: message.voter,
-        };
-        let request_id = RequestId::from_bytes(random(&*self.entropy));
-        let half = Duration::from_millis(u64::try_from(Envelope::LIFETIME_MS / 2).unwrap_or_default());
-        let envelope = Envelope {
-            request_id,
-            content_tag: Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes())),
-            actor,
-            via: self.gateway.node(),
-            not_after: at(half),
-            proposed_at: ClusterTime::default(),
-            command,
-        };
-        let written = self.gateway.propose(envelope).await.map_err(|error| status_of(&error))?;
-        match written.outcome {
-            Outcome::Rejected(rejection) => Err(Status::failed_precondition(format!(
-                "{rejection} (PLT-{}): {}",
-                rejection.code(),
-                rejection.help()
-            ))),
-            _ => Ok(Response::new(v1::CreateJoinTokenResponse { token, not_after_ms: not_after.millis() })),
-        }
+        let actor = self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
+        let new = convert::join_token(request.get_ref(), self.gateway.clock().now(), &*self.entropy)?;
+        let written = self.gateway.propose_once(actor, new.command).await.map_err(|error| status_of(&error))?;
+        convert::confirmed(&written)?;
+        Ok(Response::new(v1::CreateJoinTokenResponse { token: new.token, not_after_ms: new.not_after_ms }))
     }
 }

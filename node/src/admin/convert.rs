@@ -1,48 +1,77 @@
-//! Between the wire and the domain, for operators and joining nodes.
+//! Between the wire and the rules, for operators.
 
+use crate::consensus::MemberStatus;
+use crate::entropy::{Entropy, random};
+use crate::gateway::Written;
+use crate::join::convert::token_digest;
 use plantao_domain::cluster::NodeDescription;
-use plantao_domain::command::Tag;
+use plantao_domain::{ClusterTime, Command, Outcome, Rejection};
 use plantao_proto::admin::v1 as admin;
-use plantao_proto::peer::v1 as peer;
 use tonic::Status;
 
-/// Digest of a join token: what the state keeps.
-pub(crate) fn token_digest(token: &str) -> Tag {
-    Tag(blake3::derive_key("plantao 2026-11 join token", token.trim().as_bytes()))
+const TOKEN_LIFETIME_MS_DEFAULT: i64 = 3_600_000;
+const TOKEN_LIFETIME_MS_MAX: i64 = 7 * 24 * 3_600_000;
+
+/// A join token that is to be made: what its reader gets, and what the network keeps.
+pub(crate) struct NewToken {
+    /// Shown once.
+    pub(crate) token: String,
+    /// Last instant at which it is taken.
+    pub(crate) not_after_ms: i64,
+    /// Only a digest of the token is in it.
+    pub(crate) command: Command,
 }
 
-fn slug(field: &str, text: &str) -> Result<String, Status> {
-    let fits = (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if fits {
-        Ok(text.to_string())
-    } else {
-        Err(Status::invalid_argument(format!("{field}: lowercase letters, digits and hyphens, 1 to 32")))
-    }
-}
-
-/// What a joining node says of itself. What it may be follows from the token, not from here.
+/// A fresh token as an operator asks for it.
 #[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
-pub(crate) fn joining(request: &peer::JoinRequest) -> Result<(Tag, NodeDescription), Status> {
-    let country = request.country.as_str();
-    if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(Status::invalid_argument("country: two capital letters, as BR"));
+pub(crate) fn join_token(
+    request: &admin::CreateJoinTokenRequest,
+    now: ClusterTime,
+    entropy: &dyn Entropy,
+) -> Result<NewToken, Status> {
+    let lifetime_ms = match request.lifetime_ms {
+        0 => TOKEN_LIFETIME_MS_DEFAULT,
+        asked => i64::try_from(asked).unwrap_or(i64::MAX),
+    };
+    if lifetime_ms > TOKEN_LIFETIME_MS_MAX {
+        return Err(Status::invalid_argument("lifetime_ms: at most 7 days"));
     }
-    if request.peer_address.is_empty() || request.peer_address.len() > 300 {
-        return Err(Status::invalid_argument("peer_address: host:port"));
+    let bytes: [u8; 20] = random(entropy);
+    let token = format!("plt-{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let not_after = ClusterTime::saturating_from_millis(now.millis().saturating_add(lifetime_ms));
+    let command =
+        Command::CreateJoinToken { token: token_digest(&token), not_after, keyed: request.keyed, voter: request.voter };
+    Ok(NewToken { token, not_after_ms: not_after.millis(), command })
+}
+
+/// Whether the network did what an operator asked for.
+#[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
+pub(crate) fn confirmed(written: &Written) -> Result<(), Status> {
+    match &written.outcome {
+        Outcome::Rejected(rejection) => Err(Status::failed_precondition(refusal(rejection))),
+        _ => Ok(()),
     }
-    Ok((
-        token_digest(&request.token),
-        NodeDescription {
-            name: slug("name", &request.name)?,
-            site: slug("site", &request.site)?,
-            country: country.to_string(),
-            medium: slug("medium", &request.medium)?,
-            peer_address: request.peer_address.clone(),
-            keyed: true,
-            voter: true,
-        },
-    ))
+}
+
+fn refusal(rejection: &Rejection) -> String {
+    format!("{rejection} (PLT-{}): {}", rejection.code(), rejection.help())
+}
+
+/// A member as consensus sees it and as the replicated state describes it, which comes a moment later.
+pub(crate) fn member(member: &MemberStatus, described: Option<&NodeDescription>, leader: Option<u64>) -> admin::Member {
+    let text = |of: fn(&NodeDescription) -> &String| described.map(of).cloned().unwrap_or_default();
+    admin::Member {
+        node_id: member.id,
+        name: member.member.name.clone(),
+        site: text(|node| &node.site),
+        country: text(|node| &node.country),
+        medium: text(|node| &node.medium),
+        peer_address: member.member.peer_address.clone(),
+        role: role(leader == Some(member.id), member.voter, leader.is_some()).into(),
+        keyed: member.member.keyed,
+        matched_index: member.matched.unwrap_or(0),
+        last_contact_ms: member.silent_for.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+    }
 }
 
 /// The role of a member, as the wire has it.

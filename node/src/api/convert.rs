@@ -10,6 +10,7 @@ use plantao_domain::audit::{self, Action, AuditEntry, Object};
 use plantao_domain::command::{self, Actor};
 use plantao_domain::outcome::{Outcome, Rejection, Resource};
 use plantao_domain::rows::{self, AgendaCursor, AgendaOf, RecordCursor};
+use plantao_domain::view::Order;
 use plantao_domain::*;
 use plantao_proto::public::v1;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -434,6 +435,10 @@ pub(crate) fn agenda_of(of: Option<&v1::list_appointments_request::Of>) -> Check
 pub(crate) fn interval(from_ms: i64, to_ms: i64) -> Checked<Interval> {
     let interval = Interval { start: time("from_ms", from_ms)?, end: time("to_ms", to_ms)? };
     if interval.start < interval.end { Ok(interval) } else { invalid("to_ms", "is not after from_ms") }
+}
+
+pub(crate) fn order(newest_first: bool) -> Order {
+    if newest_first { Order::Descending } else { Order::Ascending }
 }
 
 pub(crate) fn record_draft(request: &v1::AddRecordRequest) -> Checked<Draft> {

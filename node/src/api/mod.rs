@@ -10,9 +10,8 @@ mod directory;
 mod patients;
 mod records;
 
-use crate::gateway::{Error, Gateway, Reading};
+use crate::gateway::{Asked, Error, Gateway};
 use crate::transport::{PeerIdentity, peer_identity};
-use plantao_domain::Actor;
 use plantao_proto::public::v1;
 use tonic::{Request, Status};
 
@@ -27,12 +26,10 @@ impl PublicServices {
     }
 
     /// Who calls, how fresh the answer must be, and what it then reflects.
-    async fn begin<T>(&self, request: &Request<T>, read: Option<&v1::ReadOptions>) -> Result<(Actor, Reading), Status> {
+    async fn begin<T>(&self, request: &Request<T>, read: Option<&v1::ReadOptions>) -> Result<Asked, Status> {
         let identity = &caller(request)?.identity;
         let consistency = convert::consistency(read).map_err(refuse)?;
-        let reading = self.0.settle(consistency).await.map_err(refuse)?;
-        let actor = self.0.caller(identity).await.map_err(refuse)?;
-        Ok((actor, reading))
+        self.0.begin(identity, consistency).await.map_err(refuse)
     }
 }
 

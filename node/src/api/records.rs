@@ -3,7 +3,6 @@
 use super::{convert, refuse, writes};
 use crate::gateway::Error;
 use futures_util::Stream;
-use plantao_domain::view::Order;
 use plantao_proto::public::v1;
 use std::pin::Pin;
 use tokio_stream::wrappers::ReceiverStream;
@@ -41,7 +40,7 @@ writes! {
         let (size, token) = convert::page(message.page.as_ref()).map_err(refuse)?;
         let after = convert::record_cursor(&token).map_err(refuse)?;
         let patient = convert::patient_id("patient_id", &message.patient_id).map_err(refuse)?;
-        let order = if message.newest_first { Order::Descending } else { Order::Ascending };
+        let order = convert::order(message.newest_first);
         let found = self.0.records(&actor, patient, order, after, size).await.map_err(refuse)?;
         let next_page_token = convert::next(&found, size, convert::record_token);
         let records = found.iter().map(|(id, row)| {
@@ -64,8 +63,8 @@ writes! {
         let gateway = self.0.clone();
         let as_of = convert::as_of(&reading, gateway.node());
         // The first page decides about rights, so that a refusal is the answer to the call and not the end of a stream.
-        let mut page =
-            gateway.records(&actor, patient, Order::Ascending, None, STREAM_PAGE).await.map_err(refuse)?;
+        let order = convert::order(false);
+        let mut page = gateway.records(&actor, patient, order, None, STREAM_PAGE).await.map_err(refuse)?;
         let (sender, stream) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
             loop {
@@ -85,7 +84,7 @@ writes! {
                     return;
                 }
                 let next = match convert::record_cursor(&token) {
-                    Ok(after) => gateway.records(&actor, patient, Order::Ascending, after, STREAM_PAGE).await,
+                    Ok(after) => gateway.records(&actor, patient, order, after, STREAM_PAGE).await,
                     Err(error) => Err(error),
                 };
                 match next {

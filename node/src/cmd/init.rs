@@ -10,6 +10,7 @@ use crate::consensus::types::Member;
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{NewCluster, RecoveryPhrase, Slot, SlotFile, StorageKey, StorageSeal};
 use crate::entropy::{SystemEntropy, random};
+use crate::gateway::{node_actor, node_envelope};
 use crate::storage::fs::DataDir;
 use crate::storage::identity::NodeIdentity;
 use crate::storage::wal::{Wal, WalOptions};
@@ -17,8 +18,8 @@ use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use plantao_client::identity::Identity;
 use plantao_domain::cluster::NodeDescription;
-use plantao_domain::command::{Envelope, Sealed, Tag};
-use plantao_domain::*;
+use plantao_domain::command::Sealed;
+use plantao_domain::{ClusterId, Command, NodeId, Outcome, codec};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -119,20 +120,8 @@ pub async fn run(arguments: &Init) -> anyhow::Result<()> {
             voter: true,
         },
     };
-    let request_id = RequestId::from_bytes(random(&entropy));
-    let envelope = Envelope {
-        request_id,
-        content_tag: Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes())),
-        actor: Actor {
-            id: ActorId::from_bytes(Identity::Node { cluster: arguments.cluster.parse()?, id: 1 }.actor_id()),
-            role: Role::Node,
-            unit: None,
-        },
-        via: NodeId(1),
-        not_after: ClusterTime::saturating_from_millis(clock.now().millis() + Envelope::LIFETIME_MS / 2),
-        proposed_at: ClusterTime::default(),
-        command,
-    };
+    let actor = node_actor(&Identity::Node { cluster: arguments.cluster.parse()?, id: 1 });
+    let envelope = node_envelope(identity.node, actor, command, clock.now(), &entropy);
     let proposal = Bytes::from(codec::encode_envelope(&envelope));
     let applied = core.forwarder.propose(proposal, deadline).await.context("the network was not created")?;
     match codec::decode_outcome(&applied.outcome)? {

@@ -5,16 +5,14 @@ use crate::app::{log_identity, passphrase_cost, slot_secret};
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{Slot, SlotFile, StorageKey, StorageSeal};
 use crate::entropy::SystemEntropy;
+use crate::join::convert;
 use crate::storage::fs::{DataDir, read_bounded};
-use crate::storage::identity::NodeIdentity;
 use crate::storage::wal::{Wal, WalOptions};
 use anyhow::{Context, bail, ensure};
 use plantao_client::identity::Identity;
 use plantao_client::transport::{
     ChannelOptions, ClientTls, Credentials, CredentialsPaths, ExpectedServer, Target, TlsVersions, channel,
 };
-use plantao_domain::{ClusterId, NodeId};
-use plantao_proto::peer::v1::JoinRequest;
 use plantao_proto::peer::v1::join_service_client::JoinServiceClient;
 use std::io::Write;
 use std::path::PathBuf;
@@ -78,14 +76,7 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
     let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
     let target = Target { address: arguments.peer.clone(), expected: ExpectedServer::AnyNode };
     let channel = channel(&tls, &target, &ChannelOptions::default()).context("the member's address cannot be used")?;
-    let request = JoinRequest {
-        token: token.to_string(),
-        name: config.name.clone(),
-        site: config.site.clone(),
-        country: config.country.clone(),
-        medium: config.medium.clone(),
-        peer_address: config.peer_address.clone(),
-    };
+    let request = convert::request(&config, token);
     let answer = tokio::time::timeout(CALL_TIME_MAX, JoinServiceClient::new(channel).join(request)).await;
     let joined = match answer {
         Ok(Ok(response)) => response.into_inner(),
@@ -94,16 +85,7 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
             bail!("no answer from {} within {CALL_TIME_MAX:?}: the token may be spent; make a new one", arguments.peer)
         }
     };
-    let identity = NodeIdentity {
-        cluster: ClusterId::from_bytes(
-            joined.cluster_id.as_ref().try_into().context("the network answered without its id")?,
-        ),
-        cluster_name: joined.cluster_name,
-        node: NodeId(joined.node_id),
-        name: config.name.clone(),
-        incarnation: joined.incarnation,
-        keyed: joined.keyed,
-    };
+    let identity = convert::identity(joined, &config.name).context("the network answered without its id")?;
     let entropy = SystemEntropy;
     let place = SlotPlace { cluster: identity.cluster, node: identity.node, serial: 1 };
     let storage = StorageKey::generate(&entropy);

@@ -8,6 +8,7 @@
 
 mod archive;
 mod content;
+mod directory;
 mod draft;
 mod error;
 mod keys;
@@ -15,6 +16,7 @@ mod names;
 mod read;
 mod seal;
 mod submit;
+mod trail;
 mod write;
 
 pub use archive::{Archive, Document};
@@ -22,7 +24,8 @@ pub use content::{DemographicsContent, DirectoryContent};
 pub use draft::Draft;
 pub use error::Error;
 pub use read::{Consistency, OpenPatient, OpenRecord, Reading};
-pub use submit::{propose_as_node, submit_reads};
+pub use submit::{node_actor, node_envelope, propose_as_node, submit_reads};
+pub use trail::{TrailCheck, TrailFilter, TrailPage};
 pub use write::{Header, Written};
 
 use crate::clock::SharedClock;
@@ -32,6 +35,9 @@ use crate::entropy::SharedEntropy;
 use crate::journal::Journal;
 use crate::storage::state::StateStore;
 use plantao_client::identity::{Identity, Kind, Scope};
+use plantao_domain::access::{Decision, decide};
+use plantao_domain::audit::{Action, Module};
+use plantao_domain::cluster::NodeRow;
 use plantao_domain::{Actor, ActorId, NodeId, Role, UnitId, rows};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +45,8 @@ use tokio::sync::Semaphore;
 
 /// How long one request may take inside this node.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// Nodes of one network, those that left included: far above any.
+const NODES_MAX: usize = 200;
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -61,6 +69,9 @@ pub struct Parts {
     /// Requests under way at once.
     pub requests_max: usize,
 }
+
+/// A question: who asks, and what the answer reflects.
+pub type Asked = (Actor, Reading);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -109,6 +120,15 @@ impl Gateway {
         &self.0.parts.clock
     }
 
+    /// Who asks, and what the answer will reflect, once this node is fresh enough for it.
+    ///
+    /// # Errors
+    /// As [`Gateway::settle`] and [`Gateway::caller`].
+    pub async fn begin(&self, identity: &Identity, consistency: Consistency) -> Result<Asked, Error> {
+        let reading = self.settle(consistency).await?;
+        Ok((self.caller(identity).await?, reading))
+    }
+
     fn admit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
         self.0.permits.try_acquire().map_err(|_| Error::Busy)
     }
@@ -118,15 +138,39 @@ impl Gateway {
     /// # Errors
     /// The unit is not known on this node.
     pub fn actor(&self, identity: &Identity) -> Result<Actor, Error> {
-        let id = ActorId::from_bytes(identity.actor_id());
         let Identity::Unit { unit: scope, kind, .. } = identity else {
-            return Ok(Actor { id, role: Role::Node, unit: None });
+            return Ok(node_actor(identity));
         };
+        let id = ActorId::from_bytes(identity.actor_id());
         let unit = match scope {
             Scope::Network => None,
             Scope::Unit(slug) => Some(self.unit_of(slug.as_str())?),
         };
         Ok(Actor { id, role: role_of(*kind), unit })
+    }
+
+    /// Who calls, if he may run the network: switch over, let nodes in.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for everybody else.
+    pub fn operator(&self, identity: &Identity) -> Result<Actor, Error> {
+        let actor = self.actor(identity).map_err(|error| match error {
+            // A unit's manager on a node that does not know the unit yet: no right follows from it here.
+            Error::UnknownUnit => Error::Denied,
+            other => other,
+        })?;
+        match decide(&actor, Module::Cluster, Action::Amend, None) {
+            Decision::Allowed => Ok(actor),
+            Decision::Denied => Err(Error::Denied),
+        }
+    }
+
+    /// All nodes, as they described themselves when they came.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn nodes(&self) -> Result<Vec<(NodeId, NodeRow)>, Error> {
+        Ok(rows::nodes(&*self.0.parts.state, None, NODES_MAX)?)
     }
 
     fn unit_of(&self, slug: &str) -> Result<UnitId, Error> {

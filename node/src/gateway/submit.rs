@@ -2,11 +2,11 @@
 
 use super::write::{Header, Written, envelope};
 use super::{Error, Gateway};
-use crate::entropy::random;
+use crate::entropy::{Entropy, random};
 use crate::journal::{Journal, JournalError};
 use plantao_client::identity::Identity;
 use plantao_domain::command::{Envelope, Tag};
-use plantao_domain::{Actor, ActorId, ClusterTime, Command, Outcome, RequestId, Role, rows};
+use plantao_domain::{Actor, ActorId, ClusterTime, Command, NodeId, Outcome, RequestId, Role, rows};
 use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
@@ -18,18 +18,38 @@ const GATHER: Duration = Duration::from_millis(100);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Proposes a command as this node. Each call is a request of its own; the commands are harmless when repeated.
+/// An envelope for what a node asks of itself or for an operator: a request of its own each time, which nobody repeats, so
+/// the command must be harmless when it is made again. `now` is the node's clock.
+pub fn node_envelope(via: NodeId, actor: Actor, command: Command, now: ClusterTime, entropy: &dyn Entropy) -> Envelope {
+    let request_id = RequestId::from_bytes(random(entropy));
+    let not_after = ClusterTime::saturating_from_millis(now.millis().saturating_add(Envelope::LIFETIME_MS / 2));
+    // A request id that nobody else can know needs no keyed tag, and a node without the tag key has none.
+    let tag = Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes()));
+    envelope(via, Header { request_id, not_after }, tag, actor, command)
+}
+
+/// A node in its own name, by its certificate.
+pub fn node_actor(identity: &Identity) -> Actor {
+    Actor { id: ActorId::from_bytes(identity.actor_id()), role: Role::Node, unit: None }
+}
+
+/// Proposes a command as this node; see [`node_envelope`].
 ///
 /// # Errors
 /// As [`Gateway::write`].
 pub async fn propose_as_node(gateway: &Gateway, identity: &Identity, command: Command) -> Result<Written, Error> {
-    let request_id = RequestId::from_bytes(random(&*gateway.0.parts.entropy));
-    let now = gateway.clock().now().millis();
-    let not_after = ClusterTime::saturating_from_millis(now.saturating_add(Envelope::LIFETIME_MS / 2));
-    let actor = Actor { id: ActorId::from_bytes(identity.actor_id()), role: Role::Node, unit: None };
-    // A request id that nobody else can know needs no keyed tag, and a node without the tag key has none.
-    let tag = Tag(blake3::derive_key("plantao 2026-11 request of a node", request_id.as_bytes()));
-    gateway.propose(envelope(gateway.node(), Header { request_id, not_after }, tag, actor, command)).await
+    gateway.propose_once(node_actor(identity), command).await
+}
+
+impl Gateway {
+    /// Proposes a command that no client sent, for `actor`, who was found to have the right; see [`node_envelope`].
+    ///
+    /// # Errors
+    /// As [`Gateway::write`].
+    pub async fn propose_once(&self, actor: Actor, command: Command) -> Result<Written, Error> {
+        let entropy = &*self.0.parts.entropy;
+        self.propose(node_envelope(self.node(), actor, command, self.clock().now(), entropy)).await
+    }
 }
 
 /// Sends the journal's entries into the trail, for as long as the node runs.

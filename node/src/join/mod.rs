@@ -6,6 +6,7 @@
 //! keyed node ── FetchRootKey ──► unsealed member: NoteRootHanded in the log, then the key, once
 //! ```
 
+pub(crate) mod convert;
 mod reconcile;
 mod service;
 mod unseal;

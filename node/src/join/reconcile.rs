@@ -3,14 +3,12 @@
 
 use crate::consensus::types::Member;
 use crate::gateway::Gateway;
-use plantao_domain::rows;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 const PAUSE: Duration = Duration::from_millis(300);
 const CHANGE_TIME_MAX: Duration = Duration::from_secs(10);
-const NODES_MAX: usize = 200;
 
 /// For as long as the node runs.
 pub async fn reconcile_members(gateway: Gateway) {
@@ -26,7 +24,7 @@ pub async fn reconcile_members(gateway: Gateway) {
 
 async fn step(gateway: &Gateway) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let consensus = gateway.consensus();
-    for (id, row) in rows::nodes(&**gateway.state(), None, NODES_MAX)? {
+    for (id, row) in gateway.nodes()? {
         let status = consensus.status();
         if status.changing {
             return Ok(());

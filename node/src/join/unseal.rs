@@ -1,13 +1,13 @@
 //! How a keyed node gets its root key: from its slot, or once from an unsealed member.
 
 use crate::consensus::Affiliation;
+use crate::crypto::slots::SlotPlace;
 use crate::crypto::{Keyring, PassphraseCost, RootKey, Slot, SlotFile, SlotSecret};
 use crate::entropy::SharedEntropy;
 use crate::gateway::Gateway;
 use crate::transport::{Lane, PeerChannels};
-use plantao_domain::{ClusterId, NodeId};
+use plantao_proto::peer::v1::FetchRootKeyRequest;
 use plantao_proto::peer::v1::join_service_client::JoinServiceClient;
-use plantao_proto::peer::v1::{FetchRootKeyRequest, PeerHeader};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -19,10 +19,8 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What is needed to keep the key once it is here.
 pub struct Unseal {
-    /// The network.
-    pub cluster: ClusterId,
-    /// This node.
-    pub node: NodeId,
+    /// Whose slot it is.
+    pub place: SlotPlace,
     /// Where the slot goes.
     pub slot: SlotFile,
     /// What wraps it.
@@ -43,14 +41,7 @@ pub async fn fetch_root_key(gateway: Gateway, us: Affiliation, channels: PeerCha
                 continue;
             }
             let Ok(channel) = channels.channel(member.id, &member.member.peer_address, Lane::Forward) else { continue };
-            let request = FetchRootKeyRequest {
-                header: Some(PeerHeader {
-                    cluster_id: us.cluster.as_bytes().to_vec().into(),
-                    incarnation: us.incarnation,
-                    from_node_id: us.node,
-                    to_node_id: member.id,
-                }),
-            };
+            let request = FetchRootKeyRequest { header: Some(us.header(member.id)) };
             let answer = timeout(CALL_TIME_MAX, JoinServiceClient::new(channel).fetch_root_key(request)).await;
             match answer {
                 Ok(Ok(response)) => {
@@ -73,8 +64,7 @@ pub async fn fetch_root_key(gateway: Gateway, us: Affiliation, channels: PeerCha
 impl Unseal {
     fn keep(&self, keyring: &Arc<Keyring>, bytes: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let root = RootKey::from_bytes(bytes.try_into()?);
-        let place = crate::crypto::slots::SlotPlace { cluster: self.cluster, node: self.node, serial: 1 };
-        let slot = Slot::seal_root(&root, place, &self.secret, self.cost, &*self.entropy)?;
+        let slot = Slot::seal_root(&root, self.place, &self.secret, self.cost, &*self.entropy)?;
         self.slot.store(&slot)?;
         keyring.unseal(root)?;
         Ok(())

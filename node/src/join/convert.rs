@@ -1,0 +1,119 @@
+//! Between the wire and the rules, for nodes that join, on both sides.
+
+use crate::config::Config;
+use crate::gateway::Written;
+use crate::storage::identity::NodeIdentity;
+use plantao_domain::cluster::{NodeDescription, NodeRow};
+use plantao_domain::command::Tag;
+use plantao_domain::{ClusterId, Command, NodeId, Outcome};
+use plantao_proto::peer::v1;
+use tonic::Status;
+
+/// Digest of a join token: what the state keeps.
+pub(crate) fn token_digest(token: &str) -> Tag {
+    Tag(blake3::derive_key("plantao 2026-11 join token", token.trim().as_bytes()))
+}
+
+/// What a node says of itself when it spends its token.
+pub(crate) fn request(config: &Config, token: &str) -> v1::JoinRequest {
+    v1::JoinRequest {
+        token: token.to_owned(),
+        name: config.name.clone(),
+        site: config.site.clone(),
+        country: config.country.clone(),
+        medium: config.medium.clone(),
+        peer_address: config.peer_address.clone(),
+    }
+}
+
+fn slug(field: &str, text: &str) -> Result<String, Status> {
+    let fits = (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if fits {
+        Ok(text.to_string())
+    } else {
+        Err(Status::invalid_argument(format!("{field}: lowercase letters, digits and hyphens, 1 to 32")))
+    }
+}
+
+/// The command that spends a token. What the node may be follows from the token, not from what it says.
+#[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
+pub(crate) fn redeem(request: &v1::JoinRequest) -> Result<Command, Status> {
+    let country = request.country.as_str();
+    if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(Status::invalid_argument("country: two capital letters, as BR"));
+    }
+    if request.peer_address.is_empty() || request.peer_address.len() > 300 {
+        return Err(Status::invalid_argument("peer_address: host:port"));
+    }
+    let node = NodeDescription {
+        name: slug("name", &request.name)?,
+        site: slug("site", &request.site)?,
+        country: country.to_string(),
+        medium: slug("medium", &request.medium)?,
+        peer_address: request.peer_address.clone(),
+        keyed: true,
+        voter: true,
+    };
+    Ok(Command::RedeemJoinToken { token: token_digest(&request.token), node })
+}
+
+/// The number that a spent token gave.
+#[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
+pub(crate) fn number(written: &Written) -> Result<NodeId, Status> {
+    match &written.outcome {
+        Outcome::Confirmed { node: Some(number), .. } => Ok(*number),
+        Outcome::Rejected(rejection) => {
+            Err(Status::permission_denied(format!("{rejection} (PLT-{}): {}", rejection.code(), rejection.help())))
+        }
+        _ => Err(Status::internal("the join has no number")),
+    }
+}
+
+/// What the network `us` answers a new node, from the rows of all nodes.
+#[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
+pub(crate) fn welcome(
+    us: &NodeIdentity,
+    number: NodeId,
+    nodes: &[(NodeId, NodeRow)],
+) -> Result<v1::JoinResponse, Status> {
+    let row = nodes.iter().find(|(id, _)| *id == number).map(|(_, row)| row);
+    let row = row.ok_or_else(|| Status::unavailable("this node has not applied the join yet"))?;
+    let others = nodes.iter().filter(|(id, _)| *id != number);
+    Ok(v1::JoinResponse {
+        cluster_id: us.cluster.as_bytes().to_vec().into(),
+        cluster_name: us.cluster_name.clone(),
+        incarnation: us.incarnation,
+        node_id: number.0,
+        keyed: row.description.keyed,
+        voter: row.description.voter,
+        members: others
+            .map(|(id, row)| v1::join_response::Seed {
+                node_id: id.0,
+                peer_address: row.description.peer_address.clone(),
+            })
+            .collect(),
+    })
+}
+
+/// Who the new node `name` is from now on; `None`: the answer names no network.
+pub(crate) fn identity(answer: v1::JoinResponse, name: &str) -> Option<NodeIdentity> {
+    Some(NodeIdentity {
+        cluster: ClusterId::from_bytes(answer.cluster_id.as_ref().try_into().ok()?),
+        cluster_name: answer.cluster_name,
+        node: NodeId(answer.node_id),
+        name: name.to_owned(),
+        incarnation: answer.incarnation,
+        keyed: answer.keyed,
+    })
+}
+
+/// The note that the root key goes to this node.
+pub(crate) fn note_root_handed(node: u64) -> Command {
+    Command::NoteRootHanded { node: NodeId(node) }
+}
+
+/// Whether it changed anything, and so whether this is the one time.
+pub(crate) fn changed(written: &Written) -> bool {
+    matches!(written.outcome, Outcome::Confirmed { changed: true, .. })
+}
