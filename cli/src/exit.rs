@@ -90,7 +90,7 @@ impl Exit {
             1201 => Self::NotFound,
             1202 | 1204 | 1211 | 1608 => Self::Busy,
             2104 => Self::Unknown,
-            2301..=2304 => Self::Degraded,
+            2301..=2305 => Self::Degraded,
             // One node cannot, now: what a command ends with when no other could either.
             2001..=3999 => Self::NoLeader,
             _ => Self::Failed,

@@ -68,6 +68,7 @@ fn every_format(report: impl Fn(Lang) -> Report) -> String {
 fn reports_are_as_in_their_files() {
     check("status-good.txt", &every_format(cmd::status::samples::good));
     check("status-attention.txt", &every_format(cmd::status::samples::attention));
+    check("status-link-cut.txt", &every_format(cmd::status::samples::link_cut));
     check("status-no-quorum.txt", &every_format(cmd::status::samples::no_quorum));
     check("digest-equal.txt", &every_format(|_| cmd::digest::samples::equal()));
     check("digest-differ.txt", &every_format(|_| cmd::digest::samples::differ()));

@@ -16,7 +16,7 @@ use crate::consensus::clocks::PeerClocks;
 use crate::consensus::leader_tasks::LeaderTasks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
-use crate::consensus::{Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped};
+use crate::consensus::{Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, watch_links};
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{
     JournalSeal, Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal,
@@ -510,6 +510,8 @@ impl App {
                 }
             }
         });
+        let links = watch_links(self.core.consensus.clone(), self.core.affiliation(), self.core.channels.clone());
+        supervised(&mut self.tasks, "links", links);
         supervised(&mut self.tasks, "members", reconcile_members(self.gateway.clone()));
         let certificate = self.core.tls.status();
         supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));

@@ -10,6 +10,7 @@ mod bad_input;
 mod configuration;
 mod contracts;
 mod faults;
+mod links;
 mod raw;
 mod requests;
 mod secrecy;
@@ -45,6 +46,8 @@ async fn a_healthy_network_keeps_its_promises() {
 async fn a_network_in_trouble_keeps_its_promises() {
     let mut world = World::start(&["raft.snapshot_entries=100"]).await;
     faults::with_the_link_between_the_units_cut_both_go_on_through_the_third(&world).await;
+    links::a_cut_link_is_named_by_every_node_and_a_mended_one_by_none(&world).await;
+    links::a_node_that_is_down_is_no_cut_link(&mut world).await;
     faults::a_node_that_is_told_to_stop_hands_over_and_says_so(&mut world).await;
     faults::a_watch_goes_on_through_the_loss_of_its_node(&mut world).await;
     faults::new_certificates_are_taken_and_bad_ones_are_not(&world).await;

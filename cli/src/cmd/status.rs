@@ -3,6 +3,7 @@
 //! ```text
 //! leader's answer ──► members, what each has, when it last answered
 //! each own answer ──► role, applied, seal, certificate, warnings (a silent node: only what the leader knows)
+//! all answers ──────► links between nodes: what a node says of its own calls before what others say of them
 //! ```
 
 use crate::exit::Exit;
@@ -10,11 +11,11 @@ use crate::failure::{Failure, chain};
 use crate::ids;
 use crate::output::{Cell, Column, Items, Report, Table, Tone};
 use crate::session::Session;
-use crate::text::{Lang, Say, Word};
+use crate::text::{CutLink, Lang, Say, Word};
 use crate::when::{self, Zone};
 use clap::Args;
 use plantao_client::{AdminNode, Cluster};
-use plantao_proto::admin::v1::{GetStatusResponse, Member, NodeRole};
+use plantao_proto::admin::v1::{GetStatusResponse, Link, Member, NodeRole};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,8 @@ const CERTIFICATE_DAYS: i64 = 14;
 /// Between two pictures of `-W`.
 const WATCH_SECONDS: u64 = 2;
 const DAY_MS: i64 = 86_400_000;
+/// The servers' warning of a cut link. It is told here in the reader's language, once, whoever noticed.
+const LINK_CUT: u32 = 2305;
 
 /// How often.
 #[derive(Debug, Args)]
@@ -105,6 +108,8 @@ pub(crate) struct Status {
     pub(crate) leader: Option<Leader>,
     last_log_index: u64,
     nodes: Vec<Node>,
+    /// By both ends' numbers.
+    links: BTreeMap<(u64, u64), Link>,
     /// Endpoints of nobody that the membership names, with why they are silent.
     strangers: Vec<(String, String)>,
     voters: usize,
@@ -195,6 +200,7 @@ impl Status {
             voters: nodes.iter().filter(is_voter).count(),
             alive: nodes.iter().filter(is_voter).filter(|node| node.alive).count(),
             nodes,
+            links: links(&answers),
             strangers: silent,
         })
     }
@@ -215,11 +221,13 @@ impl Status {
         self.nodes.iter().find(|node| node.member.node_id == node_id)?.lag
     }
 
-    fn warnings(&self, now_ms: i64) -> Vec<Say> {
+    /// What needs attention, the worst first; `moment` writes an instant.
+    fn warnings(&self, now_ms: i64, moment: &dyn Fn(i64) -> String) -> Vec<Say> {
         let mut warnings = Vec::new();
         if self.leader.is_none() {
             warnings.push(Say::NoLeader);
         }
+        warnings.extend(self.cut_links(moment));
         for node in &self.nodes {
             let name = node.name();
             if !node.alive || node.silence.is_some() {
@@ -237,7 +245,8 @@ impl Status {
             if let Some(days) = node.certificate_days(now_ms).filter(|days| *days < CERTIFICATE_DAYS) {
                 warnings.push(Say::CertificateEnds { node: name.clone(), days });
             }
-            warnings.extend(own.warnings.iter().map(|warning| Say::ServerWarning {
+            let untold = own.warnings.iter().filter(|warning| warning.code != LINK_CUT);
+            warnings.extend(untold.map(|warning| Say::ServerWarning {
                 node: name.clone(),
                 code: warning.code,
                 message: warning.message.clone(),
@@ -250,11 +259,39 @@ impl Status {
         warnings
     }
 
+    /// One for each pair of nodes with a cut link between them.
+    fn cut_links(&self, moment: &dyn Fn(i64) -> String) -> Vec<Say> {
+        let is_cut = |from: u64, to: u64| self.links.get(&(from, to)).is_some_and(|link| link.cut);
+        let name = |id: u64| {
+            let name = self.node(id).map_or_else(|| id.to_string(), Node::name);
+            let leads = self.leader.as_ref().is_some_and(|leader| leader.id == id);
+            (name, leads)
+        };
+        let cut = self.links.values().filter(|link| link.cut);
+        let once =
+            cut.filter(|link| link.from_node_id < link.to_node_id || !is_cut(link.to_node_id, link.from_node_id));
+        once.map(|link| {
+            let (from, to) = (link.from_node_id, link.to_node_id);
+            Say::LinkCut(CutLink {
+                from: name(from),
+                to: name(to),
+                both: is_cut(to, from),
+                since: moment(link.since_ms),
+                address: self.node(to).map(|node| node.member.peer_address.clone()).unwrap_or_default(),
+            })
+        })
+        .collect()
+    }
+
+    fn node(&self, id: u64) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.member.node_id == id)
+    }
+
     /// What `--check` ends with.
     fn exit(&self, now_ms: i64) -> Exit {
         if self.leader.is_none() || self.spare().is_none() {
             Exit::NoLeader
-        } else if self.warnings(now_ms).is_empty() {
+        } else if self.warnings(now_ms, &|_| String::new()).is_empty() {
             Exit::Done
         } else {
             Exit::Degraded
@@ -263,7 +300,7 @@ impl Status {
 
     /// The whole as a report.
     pub(crate) fn view(&self, view: &View<'_>) -> Report {
-        let warnings = self.warnings(view.now_ms);
+        let warnings = self.warnings(view.now_ms, &|at| view.zone.second(at, view.lang));
         let word = match self.exit(view.now_ms) {
             Exit::Done => Word::Ok,
             Exit::NoLeader => Word::NoQuorum,
@@ -303,10 +340,11 @@ impl Status {
                 self.nodes.iter().map(|node| node.row(self, view)).collect(),
             )
         };
-        Report { kind: "status", head: self.head(word, &warnings), items: self.items(view.now_ms), table }
+        Report { kind: "status", head: self.head(word, view.now_ms), items: self.items(view.now_ms), table }
     }
 
-    fn head(&self, word: Word, warnings: &[Say]) -> Map<String, Value> {
+    fn head(&self, word: Word, now_ms: i64) -> Map<String, Value> {
+        let moment = |at| when::rfc3339(at).unwrap_or_default();
         let situation = match word {
             Word::Ok => "ok",
             Word::NoQuorum => "no_quorum",
@@ -322,12 +360,26 @@ impl Status {
             "voters": self.voters,
             "voters_alive": self.alive,
             "may_lose": self.spare(),
-            "warnings": warnings.iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
+            "links": self.links.values().map(|link| self.link(link)).collect::<Vec<_>>(),
+            "warnings": self.warnings(now_ms, &moment).iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
         });
         match value {
             Value::Object(map) => map,
             _ => Map::new(),
         }
+    }
+
+    fn link(&self, link: &Link) -> Value {
+        let name = |id: u64| self.node(id).map(Node::name);
+        json!({
+            "from_id": link.from_node_id,
+            "from": name(link.from_node_id),
+            "to_id": link.to_node_id,
+            "to": name(link.to_node_id),
+            "reachable": link.reachable,
+            "since": when::rfc3339(link.since_ms),
+            "cut": link.cut,
+        })
     }
 
     fn items(&self, now_ms: i64) -> Items {
@@ -361,6 +413,22 @@ impl Status {
         });
         Items::Many("nodes", nodes.collect())
     }
+}
+
+/// What all answers say about links. A node knows its own calls best; a cut needs both ends, and any answer may have them.
+fn links(answers: &[&GetStatusResponse]) -> BTreeMap<(u64, u64), Link> {
+    let mut links: BTreeMap<(u64, u64), Link> = BTreeMap::new();
+    let told = answers.iter().flat_map(|answer| answer.links.iter().map(|link| (answer.node_id, *link)));
+    for (by, link) in told {
+        let known = links.entry((link.from_node_id, link.to_node_id)).or_insert(link);
+        let cut = known.cut || link.cut;
+        if by == link.from_node_id {
+            *known = link;
+        }
+        // An answer of a moment before must not cut what its own node says works.
+        known.cut = cut && !known.reachable;
+    }
+    links
 }
 
 /// Whether a role counts for the quorum.
@@ -548,6 +616,29 @@ pub(crate) mod samples {
         asked(vec![Ok(leader), Ok(sealed), Err("connection refused")])
     }
 
+    /// The units do not reach each other, the off-site node reaches both; the off-site node's word on the units' calls is
+    /// a little older.
+    fn cut() -> Vec<Asked> {
+        let mut asked = healthy();
+        for one in &mut asked {
+            let own = one.answer.as_mut().unwrap();
+            let pairs = [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)];
+            let link = |(from, to): (u64, u64)| Link {
+                from_node_id: from,
+                to_node_id: to,
+                reachable: from + to != 3,
+                since_ms: MOMENT - if from + to == 3 { 42_000 } else { 3_600_000 } - i64::from(own.node_id != from),
+                cut: from + to == 3,
+            };
+            own.links = pairs.into_iter().map(link).collect();
+            let message = "told in the reader's language instead".into();
+            own.warnings = vec![Warning { code: LINK_CUT, message, help: String::new() }];
+        }
+        let leader = asked[0].answer.as_mut().unwrap();
+        leader.members[1].last_contact_ms = Some(42_000);
+        asked
+    }
+
     fn lost() -> Vec<Asked> {
         asked(vec![Err("connection refused"), Ok(own(2, NodeRole::Candidate, 918_204)), Err("connection refused")])
     }
@@ -560,6 +651,10 @@ pub(crate) mod samples {
         view(lang, &degraded())
     }
 
+    pub(crate) fn link_cut(lang: Lang) -> Report {
+        view(lang, &cut())
+    }
+
     pub(crate) fn no_quorum(lang: Lang) -> Report {
         view(lang, &lost())
     }
@@ -570,10 +665,29 @@ pub(crate) mod samples {
         assert_eq!(exit(&healthy()), Exit::Done);
         assert_eq!(exit(&degraded()), Exit::Degraded);
         assert_eq!(exit(&lost()), Exit::NoLeader);
+        assert_eq!(exit(&cut()), Exit::Degraded);
         assert!(Status::merge(&asked(vec![Err("x")])).is_none());
         assert_eq!(Status::merge(&healthy()).unwrap().spare(), Some(1));
         assert_eq!(Status::merge(&degraded()).unwrap().spare(), Some(0));
         assert_eq!(Status::merge(&lost()).unwrap().spare(), None);
+    }
+
+    // Forwarded ports that are gone, a firewall rule: one direction is named as one.
+    #[test]
+    fn a_link_is_told_once_and_with_its_direction() {
+        let told = |asked: &[Asked]| {
+            let cut = Status::merge(asked).unwrap().cut_links(&|at| (MOMENT - at).to_string());
+            cut.iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>()
+        };
+        let mut asked = cut();
+        let [both] = told(&asked).try_into().unwrap();
+        assert!(both.contains("centro (leader) ⇄ jardins") && both.contains("42000"), "{both}");
+        // The node itself says that its own calls are answered again: its word counts.
+        let jardins = asked[1].answer.as_mut().unwrap();
+        jardins.links[2] = Link { reachable: true, cut: false, ..jardins.links[2] };
+        let [one] = told(&asked).try_into().unwrap();
+        assert!(one.contains("centro (leader) → jardins"), "{one}");
+        assert_eq!(told(&healthy()), Vec::<String>::new());
     }
 
     #[test]

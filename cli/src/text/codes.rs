@@ -297,6 +297,11 @@ pub(crate) static CODES: &[Code] = &[
         ("a node is behind", "it catches up by itself; look at its link if it does not"),
     ),
     theirs(
+        2305,
+        ("uma ligação entre dois nós está cortada", "veja a internet, a VPN e o firewall entre os dois"),
+        ("a link between two nodes is cut", "look at the internet lines, the VPN and the firewall between the two"),
+    ),
+    theirs(
         3001,
         ("o estado deste nó não pode ser lido", "pergunte a outro nó; pare este e rode plantaod verify"),
         ("the state of this node cannot be read", "ask another node; stop this one and run plantaod verify"),

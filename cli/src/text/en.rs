@@ -145,6 +145,14 @@ pub(super) fn say(say: &Say) -> String {
             format!("■ {node}: does not answer ({why}) → look at that computer and its link: systemctl status plantaod")
         }
         Say::NodeBehind { node, entries } => format!("▲ {node}: {entries} entries behind → plantao status -W"),
+        Say::LinkCut(link) => {
+            let (pair, test) = link.told("leader");
+            format!(
+                "■ link {pair} cut since {}, and both nodes are up → look at the internet lines, the VPN and the firewall \
+                 between them; on {test}",
+                link.since
+            )
+        }
         Say::NodeSealed { node } => {
             format!("▲ {node}: sealed, serves no content → give it its root slot and restart plantaod there")
         }

@@ -159,6 +159,7 @@ pub(crate) enum Say {
     Situation { word: Word, voters: usize, alive: usize, spare: Option<usize> },
     NodeSilent { node: String, why: String },
     NodeBehind { node: String, entries: u64 },
+    LinkCut(CutLink),
     NodeSealed { node: String },
     CertificateEnds { node: String, days: i64 },
     NoLeader,
@@ -191,6 +192,41 @@ pub(crate) enum Say {
     AddFlag { flag: &'static str },
     HowToCheck { request_id: String, not_after: String, over: bool },
     HeldBy { holder: String },
+}
+
+/// Two nodes that are up, and a link between them that is not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CutLink {
+    /// Who does not reach the other, and whether it leads.
+    pub(crate) from: (String, bool),
+    /// The other.
+    pub(crate) to: (String, bool),
+    /// Neither reaches the other.
+    pub(crate) both: bool,
+    /// Since when.
+    pub(crate) since: String,
+    /// Where the other listens for nodes.
+    pub(crate) address: String,
+}
+
+impl CutLink {
+    /// The pair, and the command that tries the link, with the node to run it on.
+    fn told(&self, leader: &str) -> (String, String) {
+        let named = |(name, leads): &(String, bool)| if *leads { format!("{name} ({leader})") } else { name.clone() };
+        let arrow = if self.both { '⇄' } else { '→' };
+        let pair = format!("{} {arrow} {}", named(&self.from), named(&self.to));
+        (pair, format!("{}: {}", self.from.0, try_listener(&self.address)))
+    }
+}
+
+/// The command that tries a listener from another computer. An address that is more than one goes into no command line:
+/// somebody will paste it.
+fn try_listener(address: &str) -> String {
+    let plain = |host: &str| host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'));
+    match address.rsplit_once(':').map(|(host, port)| (host.trim_matches(['[', ']']), port)) {
+        Some((host, port)) if plain(host) && plain(port) => format!("nc -vz {host} {port}"),
+        _ => "plantao status -o wide".to_owned(),
+    }
 }
 
 /// How a failure is told: what, why, what now.
@@ -327,6 +363,20 @@ impl Lang {
         match self {
             Self::PtBr => help_pt_br::HELP.iter().find(|(from, _)| *from == english).map(|(_, to)| *to),
             Self::En => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::try_listener;
+
+    #[test]
+    fn only_an_address_goes_into_a_command() {
+        assert_eq!(try_listener("10.0.0.2:7402"), "nc -vz 10.0.0.2 7402");
+        assert_eq!(try_listener("[fd00::2]:7402"), "nc -vz fd00::2 7402");
+        for bad in ["", "10.0.0.2", "x;reboot:1", "$(reboot):1", "x:1 2"] {
+            assert_eq!(try_listener(bad), "plantao status -o wide", "{bad}");
         }
     }
 }

@@ -145,6 +145,14 @@ pub(super) fn say(say: &Say) -> String {
             format!("■ {node}: não responde ({why}) → veja o computador e o enlace: systemctl status plantaod")
         }
         Say::NodeBehind { node, entries } => format!("▲ {node}: {entries} entradas de atraso → plantao status -W"),
+        Say::LinkCut(link) => {
+            let (pair, test) = link.told("líder");
+            format!(
+                "■ ligação {pair} cortada desde {}, e os dois nós estão no ar → veja a internet, a VPN e o firewall entre \
+                 eles; em {test}",
+                link.since
+            )
+        }
         Say::NodeSealed { node } => {
             format!("▲ {node}: lacrado, não mostra conteúdo → dê a ele a chave raiz e reinicie o plantaod")
         }

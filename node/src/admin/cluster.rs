@@ -2,7 +2,7 @@
 
 use super::convert;
 use crate::api::convert::status as status_of;
-use crate::consensus::{self, Role, TransferError};
+use crate::consensus::{self, Link, Role, TransferError};
 use crate::entropy::SharedEntropy;
 use crate::gateway::Gateway;
 use crate::storage::identity::NodeIdentity;
@@ -53,7 +53,12 @@ impl AdminServices {
         self.about.certificate.borrow().not_after.saturating_mul(1000)
     }
 
-    fn warnings(&self, status: &consensus::Status) -> Vec<v1::Warning> {
+    fn links(&self, status: &consensus::Status) -> Vec<Link> {
+        let voters: Vec<u64> = status.members.iter().filter(|member| member.voter).map(|member| member.id).collect();
+        self.gateway.consensus().links().links(&voters, Instant::now())
+    }
+
+    fn warnings(&self, status: &consensus::Status, links: &[Link]) -> Vec<v1::Warning> {
         let mut warnings = Vec::new();
         let mut warn = |code, message: String, help: &str| {
             warnings.push(v1::Warning { code, message, help: help.to_string() });
@@ -83,11 +88,28 @@ impl AdminServices {
                 "correct the files; the old ones serve on",
             );
         }
+        let cut = |a: u64, b: u64| links.iter().any(|link| link.cut && (link.from, link.to) == (a, b));
+        let name = |id: u64| status.member(id).map_or_else(|| id.to_string(), |member| member.member.name.clone());
+        for link in links.iter().filter(|link| link.cut) {
+            let both = cut(link.to, link.from);
+            if both && link.from > link.to {
+                // Told with the other direction.
+                continue;
+            }
+            let (from, to, seconds) = (name(link.from), name(link.to), link.lasting.as_secs());
+            let message = if both {
+                format!("{from} and {to} have not reached each other for {seconds} s, though both are up")
+            } else {
+                format!("{from} has not reached {to} for {seconds} s, though both are up")
+            };
+            warn(2305, message, "look at the internet lines, the VPN and the firewall between the two");
+        }
         for member in &status.members {
             let lag = member.matched.map(|matched| status.last_index.saturating_sub(matched));
             // A leader that never had an answer knows no time either.
             let silent = member.silent_for.is_none_or(|silent| silent > SILENT_WARN);
-            if status.leads() && member.id != status.node && silent {
+            // A cut link was told above, by what it is.
+            if status.leads() && member.id != status.node && silent && !cut(status.node, member.id) {
                 let message = format!("{} does not answer", member.member.name);
                 warn(2303, message, "look at that node and at the link to it");
             } else if lag.is_some_and(|lag| lag > LAG_WARN) {
@@ -109,6 +131,7 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
             let described = described.iter().find(|(id, _)| id.0 == member.id).map(|(_, row)| &row.description);
             convert::member(member, described, status.leader)
         });
+        let links = self.links(&status);
         let voter = status.members.iter().any(|member| member.id == me && member.voter);
         let contact = self.gateway.consensus().leader_contact();
         let now_ms = self.gateway.clock().now().millis();
@@ -135,7 +158,8 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
             uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             leader_contact_ms: contact.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             journal_backlog: self.gateway.journal().backlog().borrow().waiting(),
-            warnings: self.warnings(&status),
+            warnings: self.warnings(&status, &links),
+            links: links.iter().map(|link| convert::link(link, now_ms)).collect(),
         }))
     }
 

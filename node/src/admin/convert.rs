@@ -1,6 +1,6 @@
 //! Between the wire and the rules, for operators.
 
-use crate::consensus::MemberStatus;
+use crate::consensus::{Link, MemberStatus};
 use crate::entropy::{Entropy, random};
 use crate::gateway::Written;
 use crate::join::convert::token_digest;
@@ -71,6 +71,18 @@ pub(crate) fn member(member: &MemberStatus, described: Option<&NodeDescription>,
         keyed: member.member.keyed,
         matched_index: member.matched.unwrap_or(0),
         last_contact_ms: member.silent_for.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// A link, on this node's clock.
+pub(crate) fn link(link: &Link, now_ms: i64) -> admin::Link {
+    let lasting_ms = i64::try_from(link.lasting.as_millis()).unwrap_or(i64::MAX);
+    admin::Link {
+        from_node_id: link.from,
+        to_node_id: link.to,
+        reachable: link.reachable,
+        since_ms: now_ms.saturating_sub(lasting_ms),
+        cut: link.cut,
     }
 }
 

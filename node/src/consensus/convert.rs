@@ -2,6 +2,7 @@
 //! may be anything. Checks whose number must be whose are `inbound`'s.
 
 use std::io;
+use std::time::Duration;
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest,
@@ -11,11 +12,14 @@ use plantao_domain::ClusterId;
 use plantao_proto::peer::v1 as wire;
 
 use super::handle::ProposeError;
+use super::links::Told;
 use super::log_store::{self, DecodeEntryError};
 use super::profile::PAYLOAD_ENTRIES;
 use super::read_index::ReadError;
 use super::types::{Applied, Entry, LeaderId, LogId, TypeConfig, Vote};
 
+/// Version of log entries and of messages between nodes.
+pub(crate) const FORMAT: u32 = 1;
 /// Entries of one message; more than any node of ours sends.
 const ENTRIES_MAX: usize = 4 * PAYLOAD_ENTRIES as usize;
 
@@ -342,6 +346,34 @@ pub(super) fn read(response: wire::ReadIndexResponse) -> Result<u64, ReadError> 
         Some(Result::NotLeader(not)) => Err(ReadError::NotLeader { leader: number(not.leader_id) }),
         Some(Result::Unavailable(_)) | None => Err(ReadError::Unreachable),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn wire_links(told: Vec<Told>) -> Vec<wire::LinkReport> {
+    let peer = |(node_id, reachable, lasting): (u64, bool, Duration)| wire::link_report::Peer {
+        node_id,
+        reachable,
+        lasting_ms: millis(lasting),
+    };
+    let report = |Told { node, age, peers }: Told| wire::LinkReport {
+        node_id: node,
+        age_ms: millis(age),
+        peers: peers.into_iter().map(peer).collect(),
+    };
+    told.into_iter().map(report).collect()
+}
+
+pub(crate) fn links(reports: Vec<wire::LinkReport>) -> Vec<Told> {
+    let peer = |peer: wire::link_report::Peer| (peer.node_id, peer.reachable, Duration::from_millis(peer.lasting_ms));
+    let report = |report: wire::LinkReport| Told {
+        node: report.node_id,
+        age: Duration::from_millis(report.age_ms),
+        peers: report.peers.into_iter().map(peer).collect(),
+    };
+    reports.into_iter().map(report).collect()
 }
 
 /// Numbers begin at 1; 0 stands for nobody.

@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clocks::PeerClocks;
+use super::links::PeerLinks;
 use super::profile::{self, Preference, Timers};
 use super::read_index::{ReadError, ReadRounds};
 use super::state_machine::{Applier, Progress, StateMachine};
@@ -121,6 +122,7 @@ pub(super) struct Inner {
     pub(super) raft: Raft<StateMachine>,
     pub(super) timers: Timers,
     pub(super) clocks: PeerClocks,
+    links: PeerLinks,
     /// One membership change at a time.
     pub(super) changes: Mutex<()>,
     applier: Applier,
@@ -162,6 +164,7 @@ impl Consensus {
             raft,
             timers: parts.timers,
             clocks: parts.clocks,
+            links: PeerLinks::new(parts.node),
             changes: Mutex::default(),
             applier,
             clock: parts.clock,
@@ -242,6 +245,11 @@ impl Consensus {
     /// How the other nodes' clocks compare with this one.
     pub fn clocks(&self) -> &PeerClocks {
         &self.0.clocks
+    }
+
+    /// Which links between nodes work, as far as this one was told.
+    pub fn links(&self) -> &PeerLinks {
+        &self.0.links
     }
 
     /// Proposes one encoded envelope on this node, which must lead, and waits until it is applied here. Stamps it. Cancel

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::gate::{Caller, Gate};
-use crate::consensus::convert::{wire_proposed, wire_read};
+use crate::consensus::convert::{FORMAT, links, wire_links, wire_proposed, wire_read};
 use crate::consensus::forward::HOPS_MAX;
 use crate::consensus::{Forwarder, ProposeError};
 
@@ -16,8 +16,6 @@ use crate::consensus::{Forwarder, ProposeError};
 const PROPOSE_MAX: Duration = Duration::from_secs(30);
 /// The same for a read question.
 const READ_MAX: Duration = Duration::from_secs(10);
-/// Log entries and messages are of version 1.
-const FORMAT: u32 = 1;
 
 /// Serves one node.
 #[derive(Clone)]
@@ -73,8 +71,11 @@ impl ForwardService for PeerForwardService {
 
     async fn hello(&self, request: Request<wire::HelloRequest>) -> Result<Response<wire::HelloResponse>, Status> {
         let caller = Caller::of(&request)?;
-        self.gate.admit(caller, request.into_inner().header.as_ref())?;
+        let request = request.into_inner();
+        self.gate.admit(caller, request.header.as_ref())?;
         let consensus = self.forwarder.consensus();
+        let now = std::time::Instant::now();
+        consensus.links().learn(links(request.links), now);
         Ok(Response::new(wire::HelloResponse {
             node_id: consensus.node(),
             format_min: FORMAT,
@@ -83,6 +84,7 @@ impl ForwardService for PeerForwardService {
             leader_id: consensus.leader().unwrap_or(0),
             applied_index: consensus.progress().index,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            links: wire_links(consensus.links().tell(now)),
         }))
     }
 }
