@@ -172,7 +172,11 @@ fn a_lease_ends_what_nobody_goes_on_with() {
     done(&mut world, renew(3, 3_000_000));
     assert_eq!(world.send(renew(3, 10_000)), confirmed(0, false), "never earlier");
     assert_eq!(world.send(Command::ExpireIntents), confirmed(0, false));
-    world.now += 600_000;
+    // One millisecond before the end of the first lease, and at its end.
+    let until = rows::upload(&world.rows, upload(1)).unwrap().unwrap().lease_until.millis();
+    world.now = until - 1001;
+    assert_eq!(world.send(Command::ExpireIntents), confirmed(0, false));
+    world.now = until - 1000;
     assert_eq!(world.send(commit_upload(1)), rejected(Rejection::LeaseOver));
     world.now += 1000;
     let expire = world.envelope(Command::ExpireIntents);
