@@ -8,6 +8,7 @@
 //! storage slot ─ storage key ─ log payloads, rows, snapshots, journals of one node
 //! ```
 
+pub mod chunk_seal;
 pub mod keyring;
 pub mod keys;
 pub mod process;
@@ -19,6 +20,7 @@ pub mod slots;
 pub mod storage_seal;
 pub mod uniq;
 
+pub use chunk_seal::{OpenChunkError, SealedChunk, chunk_id, open_chunk, seal_chunk};
 pub use keyring::{KeyError, Keyring, SearchTerm};
 pub use keys::{EpochKey, NewCluster, RootKey, StorageKey, UnwrapError};
 pub use recovery_phrase::{PhraseError, RecoveryPhrase};

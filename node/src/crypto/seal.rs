@@ -101,7 +101,7 @@ kinds! {
     SnapshotPart = 34, false;
     /// An entry of a node's audit journal.
     JournalEntry = 35, false;
-    /// A piece of an image. Reserved: nothing seals one yet.
+    /// A piece of an image.
     Chunk = 48, false;
 }
 
@@ -242,7 +242,7 @@ impl DataKey {
         &self.material
     }
 
-    /// The subkey for keyed digests (`DEK.id`): tags, tokens, later the `uniq` of chunks.
+    /// The subkey for keyed digests (`DEK.id`): tags, tokens, the `uniq` of chunks.
     pub(super) fn identity(&self) -> &[u8; 32] {
         &self.identity
     }
