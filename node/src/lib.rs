@@ -1,11 +1,12 @@
 //! The daemon: replication, storage, sealing, and the services of one node.
 //!
 //! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `join`, `peer` → `gateway` → `consensus` →
-//! `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`. Only `app` wires components.
+//! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`. Only `app` wires components.
 
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod chunks;
 pub mod clock;
 pub mod cmd;
 pub mod config;
