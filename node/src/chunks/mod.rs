@@ -61,11 +61,13 @@
 pub mod bucket;
 pub mod challenge;
 mod checks;
+pub mod content_type;
 pub mod directory;
 mod disk;
 mod error;
 mod group_sync;
 mod held;
+pub mod ingest;
 mod layout;
 pub mod scrub;
 pub mod set_digest;
@@ -73,6 +75,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 
+pub use content_type::ContentType;
 pub use directory::{ChunkDirectory, DirectoryOptions, Figures, Presence, Receipt, Removal};
 pub use error::{Fault, GetError, OpenStoreError, PutError, RemoveError};
 pub use held::{HeldChunk, HeldSummary};
