@@ -59,6 +59,7 @@
 //! no receipt of the old one counts for the new.
 
 pub mod bucket;
+pub mod calendar;
 pub mod challenge;
 mod checks;
 pub mod content_type;
@@ -69,6 +70,7 @@ mod error;
 mod group_sync;
 mod held;
 pub mod ingest;
+pub mod lanes;
 mod layout;
 pub mod placement;
 pub mod scrub;
@@ -76,6 +78,7 @@ pub mod set_digest;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod zone;
 
 pub use content_type::ContentType;
 pub use directory::{ChunkDirectory, DirectoryOptions, Figures, Presence, Receipt, Removal};

@@ -2,6 +2,8 @@
 
 use super::keys::KEYS;
 use super::{Config, LogFormat, TimerProfile, units};
+use crate::chunks::calendar::LinkCaps;
+use crate::chunks::zone::Zone;
 use crate::crypto::SlotSource;
 use crate::storage::state::EngineKind;
 use std::collections::BTreeMap;
@@ -322,6 +324,17 @@ impl Reader {
         let root_slot = self.slot("slots.root");
         let passphrase_memory = self.bytes("slots.passphrase_memory", 8 << 10, 4 << 30);
         let engine = self.word("storage.engine", &[("fjall", EngineKind::Fjall), ("sled", EngineKind::Sled)]);
+        let chunk_dir = self.chunk_dir(data_dir.as_deref());
+        let chunk_reserve_bytes = self.bytes("chunks.reserve", 0, 1 << 50);
+        let chunk_workers = self.number("chunks.workers", 1, 64);
+        let scrub_bytes_per_second = self.bytes("chunks.scrub_rate", 1 << 10, 1 << 34);
+        let scrub_interval =
+            self.duration("chunks.scrub_interval", Duration::from_secs(1), Duration::from_secs(366 * 86_400));
+        let link_caps = self.caps("links.bulk");
+        let zone = self.take("links.zone", "the name of a time zone, as \"America/Sao_Paulo\"", |value| match value {
+            Value::Text(text) => Zone::parse(text).ok(),
+            _ => None,
+        });
         let timers = self.word("raft.timers", &[("wan", TimerProfile::Wan), ("lan", TimerProfile::Lan)]);
         let prefer_leader = self.boolean("raft.prefer_leader");
         let snapshot_entries = self.number("raft.snapshot_entries", 100, 10_000_000);
@@ -339,10 +352,13 @@ impl Reader {
             ("listen.peer", peer_listen),
             ("listen.metrics", metrics_listen),
         ]);
-        self.secrets_outside(data_dir.as_deref(), &[("slots.storage", &storage_slot), ("slots.root", &root_slot)]);
+        let slots = [("slots.storage", &storage_slot), ("slots.root", &root_slot)];
+        self.secrets_outside("node.data_dir", data_dir.as_deref(), &slots);
+        self.secrets_outside("chunks.directory", chunk_dir.as_ref().and_then(|path| path.as_deref()), &slots);
 
         let config = (|| {
             Some(Config {
+                chunk_dir: chunk_dir?.unwrap_or(data_dir.as_ref()?.join("chunks")),
                 data_dir: data_dir?,
                 name: name?,
                 site: site?,
@@ -361,6 +377,12 @@ impl Reader {
                 root_slot,
                 passphrase_memory_kib: u32::try_from(passphrase_memory? >> 10).ok()?,
                 engine: engine?,
+                chunk_reserve_bytes: chunk_reserve_bytes?,
+                chunk_workers: usize::try_from(chunk_workers?).ok()?,
+                scrub_bytes_per_second: scrub_bytes_per_second?,
+                scrub_interval: scrub_interval?,
+                link_caps: link_caps?,
+                zone: zone?,
                 timers: timers?,
                 prefer_leader: prefer_leader?,
                 snapshot_entries: snapshot_entries?,
@@ -389,17 +411,51 @@ impl Reader {
         }
     }
 
-    fn secrets_outside(&mut self, data_dir: Option<&Path>, slots: &[(&str, &Option<SlotSource>)]) {
+    /// `Some(None)` where it is not given; `None` where it is wrong.
+    fn chunk_dir(&mut self, data_dir: Option<&Path>) -> Option<Option<PathBuf>> {
+        const NAME: &str = "chunks.directory";
+        if !self.values.contains_key(NAME) {
+            return Some(None);
+        }
+        let path = self.path(NAME)?;
+        let is_apart = |data_dir: &Path| !path.starts_with(data_dir) && !data_dir.starts_with(&path);
+        if data_dir.is_some_and(|data_dir| !is_apart(data_dir)) {
+            let origin = self.origin(NAME);
+            self.fault(
+                NAME,
+                origin,
+                "it must lie outside node.data_dir and not around it; leave it out to keep chunks inside",
+            );
+            return None;
+        }
+        Some(Some(path))
+    }
+
+    /// Every fault of the text is told, not only that there is one.
+    fn caps(&mut self, name: &str) -> Option<LinkCaps> {
+        let text = self.text(name, "text, as \"cofre = 07:00-20:00 1 Mbit/s, else unlimited\"", |_| true)?;
+        match LinkCaps::parse(&text) {
+            Ok(caps) => Some(caps),
+            Err(faults) => {
+                let origin = self.origin(name);
+                faults.iter().for_each(|fault| self.fault(name, origin.clone(), &fault.to_string()));
+                None
+            }
+        }
+    }
+
+    fn secrets_outside(&mut self, directory: &str, path: Option<&Path>, slots: &[(&str, &Option<SlotSource>)]) {
         for (name, slot) in slots {
-            let path = match slot {
+            let secret = match slot {
                 Some(SlotSource::KeyFile(path) | SlotSource::PassphraseFile(path)) => path,
                 Some(SlotSource::Credential(_)) | None => continue,
             };
-            if data_dir.is_some_and(|data_dir| path.starts_with(data_dir)) {
+            if path.is_some_and(|path| secret.starts_with(path)) {
                 let origin = self.origin(name);
-                let message = "it lies inside node.data_dir: a stolen disk would bring its own key; \
-                               put it on another medium";
-                self.fault(name, origin, message);
+                let message = format!(
+                    "it lies inside {directory}: a stolen disk would bring its own key; put it on another medium"
+                );
+                self.fault(name, origin, &message);
             }
         }
     }
@@ -497,11 +553,29 @@ mod tests {
             ("data_dir = \"/var/lib/plantao\"", "", "must be given"),
             ("data_dir = \"/var/lib/plantao\"", "data_dir = \"plantao\"", "absolute path"),
             ("peer = \"0.0.0.0:7402\"", "peer = \"0.0.0.0:65536\"", "an address and a port"),
+            ("reserve = \"1 GiB\"", "directory = \"/var/lib/plantao/x\"", "outside node.data_dir"),
+            ("reserve = \"1 GiB\"", "directory = \"/var/lib\"", "not around it"),
+            ("reserve = \"1 GiB\"", "directory = \"/media/chave\"", "inside chunks.directory"),
+            ("\"else unlimited\"", "\"07:00-25:00 fast\"", "no time of the day"),
+            ("America/Sao_Paulo", "America/Sao_Paolo", "name of a time zone"),
         ] {
             let faults = faults(&with(old, new));
             assert!(faults.iter().any(|fault| fault.contains(wanted)), "{new}: {faults:?}");
             assert!(!faults.iter().any(|fault| fault.contains("secret\"")), "a secret is quoted: {faults:?}");
         }
+    }
+
+    #[test]
+    fn chunks_lie_in_the_data_directory_unless_told_otherwise() {
+        let config = read(&good()).unwrap();
+        assert_eq!(config.chunk_dir, config.data_dir.join("chunks"));
+        let config = read(&with("reserve = \"1 GiB\"", "directory = \"/srv/chunks\"\nreserve = \"0 B\"")).unwrap();
+        assert_eq!((config.chunk_dir, config.chunk_reserve_bytes), (PathBuf::from("/srv/chunks"), 0));
+        let text = "\"cofre = 07:00-20:00 1 Mbit/s, else unlimited\"";
+        let config = read(&with("\"else unlimited\"", text)).unwrap();
+        assert_ne!(config.link_caps.of("cofre"), config.link_caps.of("jardins"));
+        let all = faults(&with("\"else unlimited\"", "\"a = else fast; B = 7-8 none\""));
+        assert_eq!(all.len(), 3, "{all:?}");
     }
 
     #[test]

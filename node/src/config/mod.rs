@@ -10,6 +10,8 @@ mod units;
 pub use keys::reference;
 pub use load::{Fault, LoadError, Origin, Sources, load};
 
+use crate::chunks::calendar::LinkCaps;
+use crate::chunks::zone::Zone;
 use crate::crypto::SlotSource;
 use crate::storage::state::EngineKind;
 use std::net::SocketAddr;
@@ -73,6 +75,20 @@ pub struct Config {
     pub passphrase_memory_kib: u32,
     /// Engine of the state.
     pub engine: EngineKind,
+    /// Sealed chunks of images.
+    pub chunk_dir: PathBuf,
+    /// Bytes of its disk that images leave free.
+    pub chunk_reserve_bytes: u64,
+    /// Chunks written, and as many read, at once.
+    pub chunk_workers: usize,
+    /// Bytes a second that a scrub reads.
+    pub scrub_bytes_per_second: u64,
+    /// A copy is checked again after so long.
+    pub scrub_interval: Duration,
+    /// What bulk may take of each link, by the hour.
+    pub link_caps: LinkCaps,
+    /// Whose hours those are.
+    pub zone: Zone,
     /// Raft timers.
     pub timers: TimerProfile,
     /// Whether this node should lead when it can.
