@@ -78,6 +78,7 @@ pub mod set_digest;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod thumbnail;
 pub mod zone;
 
 pub use content_type::ContentType;
