@@ -264,7 +264,9 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         Command::RePlace { upload, placement } => images::place_again(case, *upload, placement),
         Command::PutManifestPart { upload, part, chunks } => images::put_part(case, *upload, *part, chunks),
         Command::PutReceipts { receipts } => images::put_receipts(case, receipts),
-        Command::CommitUpload { upload, found } => images::commit(case, *upload, found.as_ref()),
+        Command::CommitUpload { upload, found, parts, receipts } => {
+            images::commit(case, *upload, found.as_ref(), parts, receipts)
+        }
         Command::AbandonUpload { upload } => images::abandon(case, *upload),
         Command::ExpireIntents => images::expire(case),
         Command::DropPart { upload, part } => images::drop_part(case, *upload, *part),

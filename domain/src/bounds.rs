@@ -141,7 +141,12 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
         Command::PutReceipts { receipts } => {
             hold((1..=images::RECEIPTS_MAX).contains(&receipts.len()), Field::Receipts)
         }
-        Command::CommitUpload { found, .. } => found.as_ref().map_or(Ok(()), image_content),
+        Command::CommitUpload { found, parts, receipts, .. } => {
+            let chunks: usize = parts.iter().map(|part| part.chunks.len()).sum();
+            hold(parts.len() <= images::PARTS_MAX && chunks <= images::PART_CHUNKS_MAX, Field::Chunks)?;
+            hold(receipts.len() <= images::RECEIPTS_MAX, Field::Receipts)?;
+            found.as_ref().map_or(Ok(()), image_content)
+        }
         Command::PutTombstones { chunks, .. } | Command::FinishGc { chunks, .. } => {
             hold((1..=images::PART_CHUNKS_MAX).contains(&chunks.len()), Field::Chunks)
         }

@@ -6,7 +6,7 @@
 
 use crate::cluster::NodeDescription;
 use crate::id::*;
-use crate::images::{ChunkEntry, ChunkEpoch, MediaType, Receipt};
+use crate::images::{ChunkEntry, ChunkEpoch, ManifestPart, MediaType, Receipt};
 use crate::time::{ClusterTime, Interval};
 use minicbor::{Decode, Encode};
 use std::fmt;
@@ -645,7 +645,9 @@ pub enum Command {
         #[n(0)]
         receipts: Vec<Receipt>,
     },
-    /// The image is there from now on, on two sites at least.
+    /// The image is there from now on, on two sites at least. What a commit needs may come with it, so that a small image
+    /// takes one entry after its intent: `parts` and then `receipts` are taken as if they had been sent before. A commit that
+    /// is refused leaves nothing of them.
     #[n(24)]
     CommitUpload {
         /// Which.
@@ -654,6 +656,12 @@ pub enum Command {
         /// What the node found while it read the bytes, sealed under the patient's key, at most 4 KiB.
         #[n(1)]
         found: Option<Sealed>,
+        /// Parts as in [`Command::PutManifestPart`]: at most 8, of at most 512 chunks together.
+        #[n(2)]
+        parts: Vec<ManifestPart>,
+        /// As in [`Command::PutReceipts`], of this upload; there may be none.
+        #[n(3)]
+        receipts: Vec<Receipt>,
     },
     /// The sender gave up.
     #[n(25)]

@@ -49,6 +49,8 @@ pub const LEASE_MS_MAX: u32 = 60 * 60 * 1_000;
 pub const UPLOAD_MS_MAX: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Nodes of one placement.
 pub const PLACEMENT_NODES_MAX: usize = 16;
+/// Parts that come with one commit.
+pub const PARTS_MAX: usize = 8;
 /// Receipts of one command.
 pub const RECEIPTS_MAX: usize = 256;
 /// Sealed content of one image (name, digest, remarks), so that a page of a list stays small.

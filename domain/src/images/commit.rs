@@ -1,26 +1,56 @@
 //! The commit: the one place where an image becomes visible.
 
-use super::manifest::{PART_OF_THUMBNAIL, part_count};
+use super::manifest::{ManifestPart, PART_OF_THUMBNAIL, part_count};
 use super::placement::Books;
-use super::upload::check_consent;
+use super::receipts::{Receipt, put_receipts};
+use super::upload::{check_consent, put_part};
 use super::{SITES_MIN, status};
 use crate::case::{Case, Done, Ruling, Stop};
 use crate::command::Sealed;
 use crate::id::UploadId;
-use crate::outcome::{Rejection, What};
+use crate::outcome::{Field, Rejection, What};
 use crate::rows::{self, ImageRow, PartOf, PartRow, UploadRow, UploadState};
-use crate::view::Changes;
+use crate::view::{Changes, Overlay};
+
+/// Takes the parts and receipts that come along, then commits; all of it or nothing.
+pub(crate) fn commit(
+    case: &Case<'_>,
+    id: UploadId,
+    found: Option<&Sealed>,
+    parts: &[ManifestPart],
+    receipts: &[Receipt],
+) -> Ruling {
+    if receipts.iter().any(|receipt| receipt.upload != id) {
+        return Err(Rejection::Invalid { field: Field::Receipts }.into());
+    }
+    let row = rows::upload(case.view, id)?.ok_or(Rejection::Unknown { what: What::Upload })?;
+    if matches!(row.state, UploadState::Committed(_)) {
+        return Ok(Done::unchanged(1));
+    }
+    let mut before = Overlay::new(case.view);
+    for ManifestPart { part, chunks } in parts {
+        let done = put_part(&Case { view: &before, ..*case }, id, *part, chunks)?;
+        before.write(done.changes);
+    }
+    if !receipts.is_empty() {
+        let done = put_receipts(&Case { view: &before, ..*case }, receipts)?;
+        before.write(done.changes);
+    }
+    let done = decide(&Case { view: &before, ..*case }, id, row, found)?;
+    let mut changes = before.into_changes();
+    changes.extend(done.changes);
+    Ok(Done { changes, ..done })
+}
 
 /// What is decided, in this order: the intent is open, its lease is not over, the consent still covers clinical images,
-/// each part is there, and each has receipts of current stores on [`SITES_MIN`] sites. A repeated commit changes nothing.
-pub(crate) fn commit(case: &Case<'_>, id: UploadId, found: Option<&Sealed>) -> Ruling {
+/// each part is there, and each has receipts of current stores on [`SITES_MIN`] sites.
+fn decide(case: &Case<'_>, id: UploadId, row: UploadRow, found: Option<&Sealed>) -> Ruling {
     let view = case.view;
-    let row = rows::upload(view, id)?.ok_or(Rejection::Unknown { what: What::Upload })?;
-    match row.state {
-        UploadState::Committed(_) => return Ok(Done::unchanged(1)),
-        UploadState::Closed => return Err(Rejection::UploadClosed.into()),
-        UploadState::Open if case.at >= row.lease_until => return Err(Rejection::LeaseOver.into()),
-        UploadState::Open => {}
+    if row.state != UploadState::Open {
+        return Err(Rejection::UploadClosed.into());
+    }
+    if case.at >= row.lease_until {
+        return Err(Rejection::LeaseOver.into());
     }
     if rows::patient(view, row.patient)?.is_none() {
         return Err(Rejection::Unknown { what: What::Patient }.into());

@@ -55,6 +55,17 @@ pub struct ChunkEntry {
     pub stored_bytes: u32,
 }
 
+/// One part of a manifest, as it is sent.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ManifestPart {
+    /// From 0, or [`PART_OF_THUMBNAIL`].
+    #[n(0)]
+    pub part: u32,
+    /// In order, as many and as long as the image's size says ([`fits`]).
+    #[n(1)]
+    pub chunks: Vec<ChunkEntry>,
+}
+
 /// Chunks of an image of `bytes`.
 pub const fn chunk_count(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES as u64)

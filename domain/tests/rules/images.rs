@@ -59,6 +59,30 @@ fn an_image_is_there_with_its_second_site_and_not_before() {
     assert_eq!((row.state, row.content), (UploadState::Committed(time(world.now - 2000)), sealed("")));
 }
 
+/// One entry after the intent does the same as three.
+#[test]
+fn a_small_image_takes_two_entries() {
+    let chunks = two_chunks(1, 101);
+    let receipts = vec![receipt(1, &chunks, 1, 1, 0), receipt(1, &chunks, 3, 3, 0)];
+    let (mut long, mut short) = (imaging(), imaging());
+    for world in [&mut long, &mut short] {
+        done(world, open_upload(1, 1, 1));
+        world.now += 5000;
+    }
+    done(&mut short, commit_whole(1, chunks.clone(), receipts.clone()));
+    assert_eq!(short.send(commit_whole(1, chunks.clone(), receipts.clone())), confirmed(1, false));
+    long.now -= 2000;
+    for command in [put_part(1, chunks), put_receipts(&receipts), commit_upload(1)] {
+        done(&mut long, command);
+    }
+    // All but the time that stands in a receipt.
+    let rows_of = |world: &World| -> Vec<_> {
+        world.objects().into_iter().filter(|(key, _)| key[0] != rows::prefix::RECEIPT).collect()
+    };
+    assert_eq!(rows_of(&short), rows_of(&long));
+    assert_eq!(rows::receipts(&short.rows, FIRST).unwrap().len(), 2);
+}
+
 #[test]
 fn a_lost_directory_takes_its_receipts_along() {
     let mut world = imaging();

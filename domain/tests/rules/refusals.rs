@@ -3,7 +3,7 @@
 use crate::world::*;
 use plantao_domain::bounds::CONTENT_BYTES_MAX;
 use plantao_domain::command::{AppointmentState, Overlap, Tag};
-use plantao_domain::images::{ChunkEpoch, Receipt};
+use plantao_domain::images::{ChunkEpoch, ManifestPart, Receipt};
 use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::*;
 use std::collections::BTreeSet;
@@ -275,6 +275,7 @@ fn image_cases() -> Vec<(World, Command, Rejection)> {
         put_receipts(&[receipt])
     };
     let good = receipt(1, &chunks, 1, 1, 0);
+    let commit_with = |found, parts, receipts| Command::CommitUpload { upload: upload(1), found, parts, receipts };
     let bad_medium =
         Command::RegisterStore { node, incarnation: incarnation(9), disk: DiskId::default(), medium: "SSD".into() };
     vec![
@@ -339,11 +340,23 @@ fn image_cases() -> Vec<(World, Command, Rejection)> {
         (late, commit_upload(1), LeaseOver),
         (revoked, commit_upload(1), Revoked),
         (closed.clone(), commit_upload(1), UploadClosed),
+        (durable, commit_with(Some(Sealed(vec![0; 4097])), vec![], vec![]), invalid(Field::Content)),
         (
-            durable,
-            Command::CommitUpload { upload: upload(1), found: Some(Sealed(vec![0; 4097])) },
-            invalid(Field::Content),
+            whole.clone(),
+            commit_with(None, vec![ManifestPart { part: 0, chunks: vec![] }; 9], vec![]),
+            invalid(Field::Chunks),
         ),
+        (whole.clone(), commit_with(None, vec![], vec![good; 257]), invalid(Field::Receipts)),
+        (whole.clone(), commit_with(None, vec![], vec![receipt(2, &chunks, 1, 1, 0)]), invalid(Field::Receipts)),
+        (closed.clone(), commit_whole(1, chunks.clone(), vec![]), UploadClosed),
+        // What comes along is gone with a commit that is refused.
+        (
+            busy.clone(),
+            commit_whole(2, chunks.clone(), vec![receipt(2, &chunks, 1, 1, 0)]),
+            TooFewSites { part: 0, sites: 1 },
+        ),
+        (busy.clone(), commit_whole(2, chunks[..1].to_vec(), vec![]), invalid(Field::Chunks)),
+        (busy.clone(), commit_whole(2, chunks.clone(), vec![receipt(2, &chunks, 1, 9, 0)]), StoreRefused),
         (committed.clone(), Command::AbandonUpload { upload: upload(1) }, UploadClosed),
         (whole, Command::DropPart { upload: upload(1), part: 0 }, StillInUse),
         (committed, Command::DropPart { upload: upload(1), part: 0 }, StillInUse),

@@ -5,7 +5,7 @@ use plantao_domain::audit::Object;
 use plantao_domain::cluster::NodeDescription;
 use plantao_domain::command::{AppointmentState, NewImage, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey};
 use plantao_domain::images::{
-    CHUNK_BYTES, ChunkEntry, ChunkEpoch, FRAME_BYTES, MediaType, PART_OF_THUMBNAIL, Receipt, part_digest,
+    CHUNK_BYTES, ChunkEntry, ChunkEpoch, FRAME_BYTES, ManifestPart, MediaType, PART_OF_THUMBNAIL, Receipt, part_digest,
 };
 use plantao_domain::*;
 
@@ -419,7 +419,7 @@ pub(crate) fn put_receipts(receipts: &[Receipt]) -> Command {
 }
 
 pub(crate) fn commit_upload(n: u8) -> Command {
-    Command::CommitUpload { upload: upload(n), found: None }
+    Command::CommitUpload { upload: upload(n), found: None, parts: vec![], receipts: vec![] }
 }
 
 /// Some command for some bytes, about images or anything else.
@@ -434,7 +434,8 @@ pub(crate) fn mixed_command_of(raw: [u8; 8]) -> Command {
         8 | 9 => open_upload(n, 1 + a % 5, 1 + b % 3),
         10..=12 => put_part(n, chunks),
         13..=16 => put_receipts(&[receipt(n, &chunks, node, node, u64::from(d % 8 == 0))]),
-        17 | 18 => commit_upload(n),
+        17 => commit_upload(n),
+        18 => commit_whole(n, chunks.clone(), vec![receipt(n, &chunks, 1, 1, 0), receipt(n, &chunks, node, node, 0)]),
         19 => Command::AbandonUpload { upload: upload(n) },
         20 if c % 2 == 0 => Command::ExpireIntents,
         20 => Command::RenewIntent { upload: upload(n), lease_ms: 600_000 },
@@ -446,9 +447,14 @@ pub(crate) fn mixed_command_of(raw: [u8; 8]) -> Command {
     }
 }
 
+/// A commit that brings along all that it needs.
+pub(crate) fn commit_whole(n: u8, chunks: Vec<ChunkEntry>, receipts: Vec<Receipt>) -> Command {
+    Command::CommitUpload { upload: upload(n), found: None, parts: vec![ManifestPart { part: 0, chunks }], receipts }
+}
+
 /// One of every command about images, in an order in which each is done, after [`imaging`].
 pub(crate) fn image_samples() -> Vec<Command> {
-    let (chunks, other) = (two_chunks(1, 2), two_chunks(3, 4));
+    let (chunks, other, last) = (two_chunks(1, 2), two_chunks(3, 4), two_chunks(17, 18));
     let thumbnail = vec![ChunkEntry { chunk: chunk(9), stored_bytes: 5000 }];
     let of_thumbnail = |node| Receipt {
         part: PART_OF_THUMBNAIL,
@@ -463,7 +469,7 @@ pub(crate) fn image_samples() -> Vec<Command> {
         put_part(1, chunks.clone()),
         Command::PutManifestPart { upload: upload(1), part: PART_OF_THUMBNAIL, chunks: thumbnail.clone() },
         put_receipts(&[receipt(1, &chunks, 1, 1, 0), receipt(1, &chunks, 2, 2, 0), of_thumbnail(1), of_thumbnail(2)]),
-        Command::CommitUpload { upload: upload(1), found: Some(sealed("found")) },
+        Command::CommitUpload { upload: upload(1), found: Some(sealed("found")), parts: vec![], receipts: vec![] },
         Command::RePlace { upload: upload(1), placement: vec![NodeId(1), NodeId(2)] },
         open_upload(2, 2, 2),
         put_part(2, other.clone()),
@@ -478,5 +484,7 @@ pub(crate) fn image_samples() -> Vec<Command> {
         Command::AbandonUpload { upload: upload(3) },
         open_upload(4, 4, 3),
         Command::ExpireIntents,
+        commit_whole(4, last.clone(), vec![receipt(4, &last, 1, 1, 2), receipt(4, &last, 2, 2, 2)]),
+        open_upload(5, 5, 2),
     ]
 }
