@@ -1,9 +1,9 @@
 //! Bounds of single values, as the commands' documentation gives them. Nothing here reads a row.
 
 use crate::cluster::NodeDescription;
-use crate::command::{Command, NewImage, Sealed, Tag};
+use crate::command::{Command, Sealed, Tag};
 use crate::id::NodeId;
-use crate::images;
+use crate::images::{self, NewImage};
 use crate::outcome::{Field, Rejection};
 use crate::time::ClusterTime;
 

@@ -6,7 +6,7 @@
 
 use crate::cluster::NodeDescription;
 use crate::id::*;
-use crate::images::{ChunkEntry, ChunkEpoch, ManifestPart, MediaType, Receipt};
+use crate::images::{ChunkEntry, ChunkEpoch, ManifestPart, NewImage, Receipt};
 use crate::time::{ClusterTime, Interval};
 use minicbor::{Decode, Encode};
 use std::fmt;
@@ -245,42 +245,6 @@ pub struct ReadNote {
     /// `false`: the read was refused.
     #[n(5)]
     pub allowed: bool,
-}
-
-/// An image that somebody wants to bring in.
-#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub struct NewImage {
-    /// Its id.
-    #[n(0)]
-    pub image: ImageId,
-    /// Of whom.
-    #[n(1)]
-    pub patient: PatientId,
-    /// Who keeps it.
-    #[n(2)]
-    pub unit: UnitId,
-    /// At which visit, one of the same patient.
-    #[n(3)]
-    pub visit: Option<AppointmentId>,
-    /// The consent that covers clinical images of this patient.
-    #[n(4)]
-    pub consent: ConsentId,
-    /// What kind of image, e.g. `before`: letters and digits, 1 to 64.
-    #[n(5)]
-    pub kind: String,
-    /// How it is encoded, as declared.
-    #[n(6)]
-    pub media_type: MediaType,
-    /// Its exact size: 1 byte to 2 GiB.
-    #[n(7)]
-    pub bytes: u64,
-    /// When it was taken, as its author says.
-    #[n(8)]
-    pub taken_at: ClusterTime,
-    /// SHA-256 of the whole, name, remarks: sealed under the patient's key, at most 4 KiB. The digest of a photograph is
-    /// not in clear, because whoever has the photograph could find the patient by it.
-    #[n(9)]
-    pub content: Sealed,
 }
 
 /// Everything that changes the replicated state.
@@ -561,8 +525,8 @@ pub enum Command {
         #[n(2)]
         reads: Vec<ReadNote>,
     },
-    /// The chunk directory of a node, before it gives receipts. Another incarnation than before means that the directory
-    /// before is lost: its receipts count no more, and it is never registered again.
+    /// The chunk directory of a node, before it gives receipts. Another incarnation than before means that the
+    /// directory before is lost: its receipts count no more, and it is never registered again.
     #[n(17)]
     RegisterStore {
         /// Whose; the node that sends this.
@@ -637,17 +601,17 @@ pub enum Command {
         #[n(2)]
         chunks: Vec<ChunkEntry>,
     },
-    /// Parts are durable on nodes: for a commit, and after it for repaired and further copies. Those that do not count any
-    /// more are passed over; where none counts, the first one's reason is the answer.
+    /// Parts are durable on nodes: for a commit, and after it for repaired and further copies. Those that do not count
+    /// any more are passed over; where none counts, the first one's reason is the answer.
     #[n(23)]
     PutReceipts {
         /// 1 to 256.
         #[n(0)]
         receipts: Vec<Receipt>,
     },
-    /// The image is there from now on, on two sites at least. What a commit needs may come with it, so that a small image
-    /// takes one entry after its intent: `parts` and then `receipts` are taken as if they had been sent before. A commit that
-    /// is refused leaves nothing of them.
+    /// The image is there from now on, on two sites at least. What a commit needs may come with it, so that a small
+    /// image takes one entry after its intent: `parts` and then `receipts` are taken as if they had been sent before. A
+    /// commit that is refused leaves nothing of them.
     #[n(24)]
     CommitUpload {
         /// Which.
@@ -689,8 +653,8 @@ pub enum Command {
         /// The node that sends this.
         #[n(0)]
         node: NodeId,
-        /// 1 to 512; each with the epoch of the tombstone that the node saw, 0 for none. Those that a part names, or whose
-        /// tombstone is another one, are passed over.
+        /// 1 to 512; each with the epoch of the tombstone that the node saw, 0 for none. Those that a part names, or
+        /// whose tombstone is another one, are passed over.
         #[n(1)]
         chunks: Vec<ChunkEpoch>,
     },

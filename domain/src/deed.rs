@@ -1,5 +1,5 @@
-//! What a command is about: the right that it needs, and what the trail says of it. Decided from the command and from the
-//! rows that it names, before any rule.
+//! What a command is about: the right that it needs, and what the trail says of it. Decided from the command and from
+//! the rows that it names, before any rule.
 
 use crate::access::{Decision, decide};
 use crate::audit::{Action, AuditEntry, Module, Object};

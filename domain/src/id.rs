@@ -113,8 +113,8 @@ id! {
     ImageId,
     /// One try to bring an image in. Its manifest stays under this id after the commit.
     UploadId,
-    /// One chunk directory of one node: 16 random bytes, made with the directory. A lost directory comes back as another
-    /// one, so receipts given before count no more.
+    /// One chunk directory of one node: 16 random bytes, made with the directory. A lost directory comes back as
+    /// another one, so receipts given before count no more.
     StoreIncarnation,
 }
 
@@ -140,7 +140,8 @@ macro_rules! digest_id {
         impl std::str::FromStr for $name {
             type Err = ParseDigestError;
             fn from_str(text: &str) -> Result<Self, ParseDigestError> {
-                if text.len() == 64 { hexadecimal(text).map(Self).ok_or(ParseDigestError) } else { Err(ParseDigestError) }
+                let bytes = if text.len() == 64 { hexadecimal(text) } else { None };
+                bytes.map(Self).ok_or(ParseDigestError)
             }
         }
 
@@ -164,8 +165,8 @@ digest_id! {
     ChunkId,
     /// The chunks of one part of a manifest (`images::part_digest`).
     PartDigest,
-    /// The disk below a chunk directory: a digest of what identifies it, found by its node and not declared. Copies on one
-    /// disk are one copy.
+    /// The disk below a chunk directory: a digest of what identifies it, found by its node and not declared. Copies on
+    /// one disk are one copy.
     DiskId,
 }
 

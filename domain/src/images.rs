@@ -1,6 +1,6 @@
-//! Clinical images: their bytes never enter the log (decision 0009). Here are the rules of what does: intents, manifests,
-//! receipts, commits, and the tombstones without which no chunk is deleted. No byte of an image and no placing of copies
-//! is here: nodes cut, seal, move and choose; this module decides what counts.
+//! Clinical images: their bytes never enter the log (decision 0009). Here are the rules of what does: intents,
+//! manifests, receipts, commits, and the tombstones without which no chunk is deleted. No byte of an image and no
+//! placing of copies is here: nodes cut, seal, move and choose; this module decides what counts.
 //!
 //! ```text
 //! OpenUpload ─► PutManifestPart ─► PutReceipts ─► CommitUpload ─► the image is there      RePlace, PutReceipts go on
@@ -8,9 +8,9 @@
 //!     └► AbandonUpload | ExpireIntents ─► DropPart ─► tombstones ─► FinishGc of each store ─► forgotten
 //! ```
 //! Why a chunk that a committed image names is never deleted: a tombstone needs a chunk that no part names; a part that
-//! names a chunk ends its tombstone in the same entry; and a receipt counts for a part only if its node had applied each
-//! tombstone that these chunks ever had *before* it verified the bytes (`gc_epoch`), after which it does not unlink
-//! them under that tombstone.
+//! names a chunk ends its tombstone in the same entry; and a receipt counts for a part only if its node had applied
+//! each tombstone that these chunks ever had *before* it verified the bytes (`gc_epoch`), after which it does not
+//! unlink them under that tombstone.
 
 mod commit;
 mod gc;
@@ -25,6 +25,7 @@ pub use gc::{ChunkEpoch, may_unlink};
 pub use manifest::*;
 pub use receipts::Receipt;
 pub use status::{Copies, Holder, Holders, ImageStatus, read_block};
+pub use upload::NewImage;
 
 pub(crate) use commit::commit;
 pub(crate) use gc::{drop_part, finish, put_tombstones};

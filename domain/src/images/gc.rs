@@ -24,8 +24,8 @@ pub struct ChunkEpoch {
 }
 
 /// What a node asks, under the chunk's lock, right before it unlinks a chunk under a tombstone of this epoch: the
-/// tombstone is still there, no part names the chunk, and its patient has no open upload. That days have passed since the
-/// tombstone, and that the node gave no receipt of this epoch or a later one for the chunk, is the node's to know.
+/// tombstone is still there, no part names the chunk, and its patient has no open upload. That days have passed since
+/// the tombstone, and that the node gave no receipt of this epoch or a later one for the chunk, is the node's to know.
 ///
 /// # Errors
 /// The rows cannot be read: nothing is unlinked then.
@@ -105,8 +105,8 @@ pub(crate) fn drop_part(case: &Case<'_>, id: UploadId, part: u32) -> Ruling {
     Ok(burial.done())
 }
 
-/// Tombstones for chunks that a node found and no part names. `epoch` says which tombstone the node saw, so that two nodes
-/// that find the same chunk do not begin its days again and again.
+/// Tombstones for chunks that a node found and no part names. `epoch` says which tombstone the node saw, so that two
+/// nodes that find the same chunk do not begin its days again and again.
 pub(crate) fn put_tombstones(case: &Case<'_>, node: NodeId, chunks: &[ChunkEpoch]) -> Ruling {
     check_sender(case, node)?;
     let mut burial = Burial::new(case, None)?;

@@ -71,7 +71,8 @@ pub const fn chunk_count(bytes: u64) -> u64 {
     bytes.div_ceil(CHUNK_BYTES as u64)
 }
 
-/// Parts of an image of `bytes`, without the thumbnail's; they are numbered from 0. At most 4 for sizes that are allowed.
+/// Parts of an image of `bytes`, without the thumbnail's; they are numbered from 0. At most 4 for sizes that are
+/// allowed.
 pub const fn part_count(bytes: u64) -> u32 {
     let parts = chunk_count(bytes).div_ceil(PART_CHUNKS_MAX as u64);
     if parts > u32::MAX as u64 { u32::MAX } else { parts as u32 }

@@ -1,5 +1,5 @@
-//! On which nodes an image is to be, and the books of what each node should hold and has. Which nodes are best is chosen
-//! by who proposes; here is only what every placement must be.
+//! On which nodes an image is to be, and the books of what each node should hold and has. Which nodes are best is
+//! chosen by who proposes; here is only what every placement must be.
 
 use super::SITES_MIN;
 use crate::case::{Case, Done, Ruling, Stop};

@@ -1,5 +1,5 @@
-//! Receipts: that a part's chunks are durable in one directory of one node. They come from the node that takes an upload,
-//! and later from every node that repaired or fetched a copy.
+//! Receipts: that a part's chunks are durable in one directory of one node. They come from the node that takes an
+//! upload, and later from every node that repaired or fetched a copy.
 
 use super::placement::Books;
 use crate::case::{Case, Done, Ruling, Stop};

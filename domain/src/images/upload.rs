@@ -1,17 +1,54 @@
 //! The life of an upload until it is committed: intent, lease, parts of the manifest, and its end without an image.
 
-use super::manifest::{ChunkEntry, fits, part_digest};
+use super::manifest::{ChunkEntry, MediaType, fits, part_digest};
 use super::{EXPIRED_MAX, OPEN_UPLOADS_MAX, UPLOAD_MS_MAX, placement};
 use crate::audit::Object;
 use crate::case::{About, Case, Done, Ruling, Stop};
-use crate::command::{NewImage, Purpose, Sealed};
+use crate::command::{Purpose, Sealed};
 use crate::consent;
 use crate::id::*;
 use crate::outcome::{Field, Rejection, What};
 use crate::rows::{self, ChunkRow, ImagesHead, PartOf, PartRow, UploadRow, UploadState};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View};
+use minicbor::{Decode, Encode};
 use std::collections::BTreeMap;
+
+/// An image that somebody wants to bring in.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct NewImage {
+    /// Its id.
+    #[n(0)]
+    pub image: ImageId,
+    /// Of whom.
+    #[n(1)]
+    pub patient: PatientId,
+    /// Who keeps it.
+    #[n(2)]
+    pub unit: UnitId,
+    /// At which visit, one of the same patient.
+    #[n(3)]
+    pub visit: Option<AppointmentId>,
+    /// The consent that covers clinical images of this patient.
+    #[n(4)]
+    pub consent: ConsentId,
+    /// What kind of image, e.g. `before`: letters and digits, 1 to 64.
+    #[n(5)]
+    pub kind: String,
+    /// How it is encoded, as declared.
+    #[n(6)]
+    pub media_type: MediaType,
+    /// Its exact size: 1 byte to 2 GiB.
+    #[n(7)]
+    pub bytes: u64,
+    /// When it was taken, as its author says.
+    #[n(8)]
+    pub taken_at: ClusterTime,
+    /// SHA-256 of the whole, name, remarks: sealed under the patient's key, at most 4 KiB. The digest of a photograph
+    /// is not in clear, because whoever has the photograph could find the patient by it.
+    #[n(9)]
+    pub content: Sealed,
+}
 
 /// Whether an upload is this intent: all but what is sealed, where the copies go, and how long it lives.
 fn is_same(row: &UploadRow, new: &NewImage) -> bool {

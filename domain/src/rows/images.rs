@@ -22,8 +22,8 @@ pub struct ImagesHead {
     /// The latest deletion epoch: each command that makes tombstones is one more.
     #[n(0)]
     pub epoch: u64,
-    /// No tombstone of this epoch or an earlier one that ended is remembered: a part that is put now asks receipts of at
-    /// least this epoch.
+    /// No tombstone of this epoch or an earlier one that ended is remembered: a part that is put now asks receipts of
+    /// at least this epoch.
     #[n(1)]
     pub floor: u64,
     /// Uploads that are open.
@@ -366,8 +366,8 @@ pub struct ImageCursor {
     pub image: ImageId,
 }
 
-/// Images of a patient by the time they were taken, oldest first or newest first, within `taken` if given, beyond `after`
-/// in that order, at most `limit` (and [`PAGE_ROWS_MAX`]).
+/// Images of a patient by the time they were taken, oldest first or newest first, within `taken` if given, beyond
+/// `after` in that order, at most `limit` (and [`PAGE_ROWS_MAX`]).
 pub fn images_of_patient(
     view: &dyn View,
     patient: PatientId,

@@ -1,6 +1,6 @@
-//! Images against a model of disks: nodes that lag, lose directories, give receipts early and deliver them late or twice,
-//! and unlink as soon as they may. Whatever comes in whatever order, a committed image was on two sites when it became
-//! visible, and a receipt that counts stands for bytes that are there.
+//! Images against a model of disks: nodes that lag, lose directories, give receipts early and deliver them late or
+//! twice, and unlink as soon as they may. Whatever comes in whatever order, a committed image was on two sites when it
+//! became visible, and a receipt that counts stands for bytes that are there.
 
 use crate::world::*;
 use plantao_domain::images::{ChunkEntry, ChunkEpoch, Copies, Holders, Receipt, gc_epoch, may_unlink};
@@ -290,7 +290,7 @@ fn check_books(view: &MemView) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_receipt_that_counts_stands_for_bytes(steps in prop::collection::vec(any::<[u8; 4]>(), 20..200)) {
@@ -306,8 +306,8 @@ proptest! {
     }
 }
 
-/// The race that epochs are for: a node that lags gives a receipt, then learns of the tombstone and unlinks, and only then
-/// does the part name the chunks. Whether the tombstone still waits or has ended, the receipt does not count.
+/// The race that epochs are for: a node that lags gives a receipt, then learns of the tombstone and unlinks, and only
+/// then does the part name the chunks. Whether the tombstone still waits or has ended, the receipt does not count.
 #[test]
 fn a_receipt_from_before_an_unlink_does_not_count() {
     for finished in [false, true] {

@@ -262,7 +262,7 @@ fn image_cases() -> Vec<(World, Command, Rejection)> {
         assert_eq!(full.send(command), confirmed(0, true));
         full.now -= 999;
     }
-    let with = |change: &dyn Fn(&mut command::NewImage, &mut Vec<NodeId>, &mut u32)| {
+    let with = |change: &dyn Fn(&mut images::NewImage, &mut Vec<NodeId>, &mut u32)| {
         let mut command = open_upload(9, 9, 1);
         if let Command::OpenUpload { image, placement, lease_ms, .. } = &mut command {
             change(image, placement, lease_ms);

@@ -3,9 +3,10 @@
 
 use plantao_domain::audit::Object;
 use plantao_domain::cluster::NodeDescription;
-use plantao_domain::command::{AppointmentState, NewImage, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey};
+use plantao_domain::command::{AppointmentState, Overlap, Purpose, ReadNote, Slot, Tag, WrappedKey};
 use plantao_domain::images::{
-    CHUNK_BYTES, ChunkEntry, ChunkEpoch, FRAME_BYTES, ManifestPart, MediaType, PART_OF_THUMBNAIL, Receipt, part_digest,
+    CHUNK_BYTES, ChunkEntry, ChunkEpoch, FRAME_BYTES, ManifestPart, MediaType, NewImage, PART_OF_THUMBNAIL, Receipt,
+    part_digest,
 };
 use plantao_domain::*;
 
@@ -345,8 +346,8 @@ pub(crate) fn samples() -> Vec<Command> {
     ]
 }
 
-/// A network that takes images: node 1 as before, node 2 on the other unit's site, node 3 off-site, node 4 on the site of
-/// node 1; a store on each; consents 1 to 3 of patients 1 to 3 cover clinical images.
+/// A network that takes images: node 1 as before, node 2 on the other unit's site, node 3 off-site, node 4 on the site
+/// of node 1; a store on each; consents 1 to 3 of patients 1 to 3 cover clinical images.
 pub(crate) fn imaging() -> World {
     let mut world = World::new();
     for (n, site, keyed) in [(2, "rj", true), (3, "cofre", false), (4, "sp", true)] {

@@ -241,9 +241,9 @@ pub struct ExpectedCursor {
     pub of: PartOf,
 }
 
-/// Parts of committed images that are placed on a node, by the time of the commit, oldest or newest first, beyond `after`
-/// in that order, at most `limit` (and [`PAGE_ROWS_MAX`]). A row whose `received` is not the node's registered directory
-/// is missing there.
+/// Parts of committed images that are placed on a node, by the time of the commit, oldest or newest first, beyond
+/// `after` in that order, at most `limit` (and [`PAGE_ROWS_MAX`]). A row whose `received` is not the node's registered
+/// directory is missing there.
 pub fn expected(
     view: &dyn View,
     node: NodeId,
@@ -302,8 +302,8 @@ impl ExpectedChunks {
         Self { node, range, done: false, last: None, placed: BTreeMap::new() }
     }
 
-    /// The next chunks and the bytes of their files, from at most `rows_max` rows (and [`PAGE_ROWS_MAX`]); a page may be
-    /// empty before the end. `None` at the end.
+    /// The next chunks and the bytes of their files, from at most `rows_max` rows (and [`PAGE_ROWS_MAX`]); a page may
+    /// be empty before the end. `None` at the end.
     pub fn next_page(&mut self, view: &dyn View, rows_max: usize) -> Result<Option<Vec<(ChunkId, u32)>>, ViewFault> {
         if self.done {
             return Ok(None);
