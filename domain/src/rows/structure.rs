@@ -197,10 +197,7 @@ pub fn practitioners(
     limit: usize,
 ) -> Result<Vec<(PractitionerId, PractitionerRow)>, ViewFault> {
     let after = after.map(|id| *id.as_bytes());
-    let found = match of {
-        None => by_id(view, prefix::PRACTITIONER, after, limit)?,
-        Some(unit) => by_unit(view, prefix::PRACTITIONER_BY_UNIT, prefix::PRACTITIONER, unit, after, limit)?,
-    };
+    let found = PRACTITIONERS.page(view, of, after, limit)?;
     found.into_iter().map(|(id, key, value)| Ok((PractitionerId::from_bytes(id), decode(&key, &value)?))).collect()
 }
 
@@ -227,10 +224,7 @@ pub fn rooms(
     limit: usize,
 ) -> Result<Vec<(RoomId, RoomRow)>, ViewFault> {
     let after = after.map(|id| *id.as_bytes());
-    let found = match of {
-        None => by_id(view, prefix::ROOM, after, limit)?,
-        Some(unit) => by_unit(view, prefix::ROOM_BY_UNIT, prefix::ROOM, unit, after, limit)?,
-    };
+    let found = ROOMS.page(view, of, after, limit)?;
     found.into_iter().map(|(id, key, value)| Ok((RoomId::from_bytes(id), decode(&key, &value)?))).collect()
 }
 
@@ -246,27 +240,38 @@ pub(super) fn by_id(view: &dyn View, prefix: u8, after: Option<[u8; 16]>, limit:
     found.into_iter().map(|(key, value)| Ok((last_id(&key)?, key, value))).collect()
 }
 
-/// Rows behind the marks `marks | unit[16] | id[16]`, after one of them.
-fn by_unit(
-    view: &dyn View,
-    marks: u8,
+/// Rows `rows | id[16]`, each with one mark `marks | unit[16] | id[16]`.
+struct OfUnits {
     rows: u8,
-    unit: UnitId,
-    after: Option<[u8; 16]>,
-    limit: usize,
-) -> Result<Found, ViewFault> {
-    let mut range = KeyRange::with_start(key(marks, &[unit.as_bytes()]));
-    if let Some(after) = after {
-        range = range.after(&key(marks, &[unit.as_bytes(), &after]));
+    marks: u8,
+}
+
+const PRACTITIONERS: OfUnits = OfUnits { rows: prefix::PRACTITIONER, marks: prefix::PRACTITIONER_BY_UNIT };
+const ROOMS: OfUnits = OfUnits { rows: prefix::ROOM, marks: prefix::ROOM_BY_UNIT };
+
+impl OfUnits {
+    /// Those of one unit or of all, in order of their id, after one of them.
+    fn page(
+        &self,
+        view: &dyn View,
+        of: Option<UnitId>,
+        after: Option<[u8; 16]>,
+        limit: usize,
+    ) -> Result<Found, ViewFault> {
+        let Some(unit) = of else { return by_id(view, self.rows, after, limit) };
+        let mut range = KeyRange::with_start(key(self.marks, &[unit.as_bytes()]));
+        if let Some(after) = after {
+            range = range.after(&key(self.marks, &[unit.as_bytes(), &after]));
+        }
+        let found = view.range(&range.from, &range.to, Order::Ascending, limit.min(PAGE_ROWS_MAX))?;
+        found
+            .into_iter()
+            .map(|(mark, _)| {
+                let id = last_id(&mark)?;
+                let row = key(self.rows, &[&id]);
+                let value = view.get(&row)?.ok_or(ViewFault::Row { prefix: self.marks })?;
+                Ok((id, row, value))
+            })
+            .collect()
     }
-    let found = view.range(&range.from, &range.to, Order::Ascending, limit.min(PAGE_ROWS_MAX))?;
-    found
-        .into_iter()
-        .map(|(mark, _)| {
-            let id = last_id(&mark)?;
-            let row = key(rows, &[&id]);
-            let value = view.get(&row)?.ok_or(ViewFault::Row { prefix: marks })?;
-            Ok((id, row, value))
-        })
-        .collect()
 }
