@@ -297,7 +297,7 @@ pub(crate) fn note_reads(
             module: read.object.module(read.patient),
             action: Action::Read,
             object: read.object,
-            version: 0,
+            version: read.version.unwrap_or(0),
             patient: read.patient,
             unit: read.actor.unit,
             request_id: None,

@@ -245,6 +245,9 @@ pub struct ReadNote {
     /// `false`: the read was refused.
     #[n(5)]
     pub allowed: bool,
+    /// Which version was shown; `None` where nothing was, and in notes of before it was kept.
+    #[n(6)]
+    pub version: Option<u32>,
 }
 
 /// Everything that changes the replicated state.

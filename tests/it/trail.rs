@@ -61,6 +61,14 @@ pub(crate) async fn whoever_reads_a_record_is_in_the_trail(world: &World) {
         document: document.clone().into(),
     };
     software.add_record(request).await.unwrap();
+    let amended = wire::AmendRecordRequest {
+        header: None,
+        record_id: record.to_wire(),
+        seen_version: 1,
+        reason: "outra leitura".to_owned(),
+        document: document.clone().into(),
+    };
+    software.amend_record(amended).await.unwrap();
     let clinician = world.network.client("centro/clinician/consultorio-7", &["centro"]);
     let read = wire::GetRecordRequest { read: None, record_id: record.to_wire(), version: 0 };
     let answer = clinician.get_record(read).await.unwrap();
@@ -87,9 +95,10 @@ pub(crate) async fn whoever_reads_a_record_is_in_the_trail(world: &World) {
     // From the node's journal into the log, and so to the other unit.
     let entry = until("the read in the trail", || entries_of(actor("centro/clinician/consultorio-7"))).await;
     assert_eq!((entry.refusal, entry.module()), (0, wire::Module::Records));
+    assert_eq!(entry.version, 2, "the current version was asked for, and that is this one");
     assert_eq!(entry.patient_id, world.patients[1].to_wire());
     let entry = until("the refused read in the trail", || entries_of(actor("centro/reception/balcao"))).await;
-    assert_eq!(entry.refusal, 1001);
+    assert_eq!((entry.refusal, entry.version), (1001, 0), "nothing was shown");
 
     for node in ["centro", "jardins"] {
         let auditor = world.network.client("rede/auditor/auditoria", &[node]);

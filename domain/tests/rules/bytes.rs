@@ -108,6 +108,17 @@ fn envelopes_and_outcomes_are_read_back_whole_or_refused() {
     }
 }
 
+/// Notes wait in the journals of nodes, so those of before the version was kept must still be read.
+#[test]
+fn a_note_of_a_read_is_read_back_with_and_without_a_version() {
+    let old = note(7);
+    let new = command::ReadNote { version: Some(2), ..note(7) };
+    assert_eq!(encode_row(&old).len() + 1, encode_row(&new).len(), "absent, not null");
+    for note in [old, new] {
+        assert_total(&encode_row(&note), &note, decode_row::<command::ReadNote>);
+    }
+}
+
 /// Rows as the rules write them: each kind of prefix, through its own decoder.
 #[test]
 fn rows_are_read_back_whole_or_refused() {

@@ -126,3 +126,16 @@ fn reads_are_kept_once_in_order_and_without_gaps() {
     let no = Rejection::Invalid { field: outcome::Field::Node };
     assert_eq!(world.apply(&other).outcome, rejected(no), "a node reports its own reads");
 }
+
+#[test]
+fn a_read_names_the_version_that_was_shown() {
+    let mut world = World::new();
+    let reads = vec![
+        command::ReadNote { version: Some(3), ..note(1) },
+        command::ReadNote { allowed: false, ..note(2) },
+        command::ReadNote { version: Some(u32::MAX), ..note(3) },
+    ];
+    let envelope = world.envelope(Command::NoteReads { node: NodeId(1), journal: journal(1), reads });
+    let entries = world.apply(&envelope).audit;
+    assert_eq!(entries.iter().map(|entry| entry.version).collect::<Vec<_>>(), [3, 0, u32::MAX]);
+}

@@ -143,6 +143,7 @@ pub(crate) fn note(sequence: u64) -> ReadNote {
         object: Object::Record(record(1)),
         patient: Some(patient(1)),
         allowed: true,
+        version: None,
     }
 }
 

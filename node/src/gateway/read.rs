@@ -145,20 +145,21 @@ impl Gateway {
         match decide(actor, module, Action::Read, unit) {
             Decision::Allowed => Ok(()),
             Decision::Denied => {
-                self.note(actor, object, patient, false).await?;
+                self.note(actor, object, patient, None).await?;
                 Err(Error::Denied)
             }
         }
     }
 
+    /// `shown` is the version that the answer opens; `None`: the read is refused.
     async fn note(
         &self,
         actor: &Actor,
         object: Object,
         patient: Option<PatientId>,
-        allowed: bool,
+        shown: Option<u32>,
     ) -> Result<(), Error> {
-        let read = Read { actor: *actor, at: self.clock().now(), object, patient, allowed };
+        let read = Read { actor: *actor, at: self.clock().now(), object, patient, shown };
         Ok(self.journal().note(read).await?)
     }
 
@@ -179,12 +180,12 @@ impl Gateway {
         let unit = row.as_ref().map(|row| row.unit);
         self.may_read(actor, Module::Patients, unit, Object::Patient(id), Some(id)).await?;
         let row = row.ok_or(Error::NotFound(What::Patient))?;
-        self.note(actor, Object::Patient(id), Some(id), true).await?;
+        let version = shown(What::Patient, version, row.version)?;
+        self.note(actor, Object::Patient(id), Some(id), Some(version)).await?;
         self.open_patient(id, &row, version)
     }
 
     fn open_patient(&self, id: PatientId, row: &rows::PatientRow, version: u32) -> Result<OpenPatient, Error> {
-        let version = if version == 0 { row.version } else { version };
         let kept = rows::patient_version(&**self.state(), id, version)?.ok_or(Error::NotFound(What::Patient))?;
         let content = self.open_demographics(id, version, &kept.content)?;
         Ok(OpenPatient { id, unit: row.unit, version, content })
@@ -222,7 +223,7 @@ impl Gateway {
                 let matches = match self.0.names.matches(*id, row.version, &needle) {
                     Some(matches) => matches,
                     None => {
-                        let name = self.open_patient(*id, row, 0)?.content.name;
+                        let name = self.open_patient(*id, row, row.version)?.content.name;
                         self.0.names.remember(*id, row.version, &name);
                         fold(&name).contains(&needle)
                     }
@@ -244,9 +245,9 @@ impl Gateway {
         ids.truncate(FOUND_MAX);
         let mut patients = Vec::with_capacity(ids.len());
         for id in ids {
-            self.note(actor, Object::Patient(id), Some(id), true).await?;
             let row = rows::patient(&**self.state(), id)?.ok_or(Error::NotFound(What::Patient))?;
-            patients.push(self.open_patient(id, &row, 0)?);
+            self.note(actor, Object::Patient(id), Some(id), Some(row.version)).await?;
+            patients.push(self.open_patient(id, &row, row.version)?);
         }
         Ok((patients, more))
     }
@@ -282,7 +283,7 @@ impl Gateway {
         if !content {
             return Ok((row, Vec::new()));
         }
-        self.note(actor, Object::Appointment(id), Some(row.patient), true).await?;
+        self.note(actor, Object::Appointment(id), Some(row.patient), Some(row.version)).await?;
         let document = self.open_of_patient(row.patient, id.as_bytes(), 1, Kind::Appointment, &row.content)?;
         Ok((row, document))
     }
@@ -329,12 +330,12 @@ impl Gateway {
         let (unit, patient) = (row.as_ref().map(|row| row.unit), row.as_ref().map(|row| row.patient));
         self.may_read(actor, Module::Records, unit, Object::Record(id), patient).await?;
         let row = row.ok_or(Error::NotFound(What::Record))?;
-        self.note(actor, Object::Record(id), Some(row.patient), true).await?;
+        let version = shown(What::Record, version, row.version)?;
+        self.note(actor, Object::Record(id), Some(row.patient), Some(version)).await?;
         self.open_record(id, row, version)
     }
 
     fn open_record(&self, id: RecordId, row: rows::RecordRow, version: u32) -> Result<OpenRecord, Error> {
-        let version = if version == 0 { row.version } else { version };
         let kept = rows::record_version(&**self.state(), id, version)?.ok_or(Error::NotFound(What::Record))?;
         let document = self.open_of_patient(row.patient, id.as_bytes(), version, Kind::Record, &kept.content)?;
         let reason = match &kept.reason {
@@ -383,7 +384,7 @@ impl Gateway {
         let (unit, patient) = (row.as_ref().map(|row| row.unit), row.as_ref().map(|row| row.patient));
         self.may_read(actor, Module::Consents, unit, Object::Consent(id), patient).await?;
         let row = row.ok_or(Error::NotFound(What::Consent))?;
-        self.note(actor, Object::Consent(id), Some(row.patient), true).await?;
+        self.note(actor, Object::Consent(id), Some(row.patient), Some(row.version)).await?;
         let kept = rows::consent_version(&**self.state(), id, 1)?.ok_or(Error::NotFound(What::Consent))?;
         let document = self.open_of_patient(row.patient, id.as_bytes(), 1, Kind::Consent, &kept.content)?;
         Ok((row, document))
@@ -409,5 +410,15 @@ impl Gateway {
     /// Whether the caller may know of this change, for a watch.
     pub fn may_see(&self, actor: &Actor, entry: &AuditEntry) -> bool {
         decide(actor, entry.module, Action::Read, entry.unit) == Decision::Allowed
+    }
+}
+
+/// The version that an answer shows: the one that was asked for, or with 0 the current one.
+fn shown(what: What, asked: u32, current: u32) -> Result<u32, Error> {
+    match asked {
+        0 => Ok(current),
+        // Versions count from 1 without gaps.
+        asked if asked <= current => Ok(asked),
+        _ => Err(Error::NotFound(what)),
     }
 }

@@ -34,8 +34,8 @@ pub struct Read {
     pub object: Object,
     /// Whose.
     pub patient: Option<PatientId>,
-    /// Whether it was allowed.
-    pub allowed: bool,
+    /// Which version the answer shows; `None`: the read is refused.
+    pub shown: Option<u32>,
 }
 
 /// Why a read cannot be noted: it must not be answered then.

@@ -199,7 +199,8 @@ impl Segments {
                 at: read.at,
                 object: read.object,
                 patient: read.patient,
-                allowed: read.allowed,
+                allowed: read.shown.is_some(),
+                version: read.shown,
             };
             let frame = self.seal.seal(note.sequence, &codec::encode_row(&note));
             let length = u32::try_from(frame.len()).map_err(io::Error::other)?;

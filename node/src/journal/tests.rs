@@ -30,7 +30,7 @@ fn read(n: u8) -> Read {
         at: ClusterTime::from_millis(1_000).unwrap(),
         object: Object::Many,
         patient: None,
-        allowed: true,
+        shown: Some(n.into()),
     }
 }
 
@@ -51,6 +51,7 @@ async fn what_was_noted_is_there_after_a_restart_and_in_order() {
     let journal = Journal::open(options(dir.path(), 1 << 30)).unwrap();
     let notes = journal.after(5, 10).unwrap();
     assert_eq!(notes.iter().map(|note| note.sequence).collect::<Vec<_>>(), (6..16).collect::<Vec<_>>());
+    assert!(notes.iter().all(|note| note.allowed && note.version == Some(note.sequence as u32 - 1)));
     journal.note(read(1)).await.unwrap();
     assert_eq!(journal.backlog().borrow().written, 21);
 }
