@@ -86,7 +86,7 @@ impl Exit {
         match code {
             1001 | 1002 | 1502 => Self::Denied,
             1102 | 1203 | 1209 | 1210 | 1301 | 1302 | 1501 | 1601..=1607 | 1609 => Self::Refused,
-            1103 | 1205..=1208 | 1401 => Self::Usage,
+            1103 | 1205..=1208 | 1401..=1403 => Self::Usage,
             1201 => Self::NotFound,
             1202 | 1204 | 1211 | 1608 => Self::Busy,
             2104 => Self::Unknown,

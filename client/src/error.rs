@@ -7,15 +7,7 @@ use plantao_proto::public::v1;
 use std::fmt;
 use tonic::{Code, Status};
 
-/// Metadata key with the number of `PLT-nnnn`, in decimal, on a status that has one.
-pub const CODE_KEY: &str = "plantao-code";
-/// Metadata key with the sentence that says what to do; binary, because it is UTF-8.
-pub const HELP_KEY: &str = "plantao-help-bin";
-/// Metadata key by which a node says that a write was **not** proposed and never will be, with [`NOT_DONE`] as value.
-/// Without it a failed write is of unknown outcome.
-pub const OUTCOME_KEY: &str = "plantao-outcome";
-/// The one value of [`OUTCOME_KEY`].
-pub const NOT_DONE: &str = "not-done";
+pub use plantao_proto::refusal::{CODE_KEY, HELP_KEY, NOT_DONE, OUTCOME_KEY};
 
 /// The number of "came too late", the one rejection that says nothing about an earlier try.
 pub(crate) const CODE_EXPIRED: u32 = 1101;

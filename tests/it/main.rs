@@ -16,6 +16,7 @@ mod requests;
 mod secrecy;
 mod tidy;
 mod trail;
+mod unknown_fields;
 mod world;
 
 use world::World;
@@ -33,6 +34,8 @@ async fn a_healthy_network_keeps_its_promises() {
     bad_input::what_the_rules_refuse_changes_nothing_but_the_trail(&world).await;
     trail::health_and_metrics_tell_what_they_should(&world).await;
     bad_input::bytes_that_are_no_message_are_refused(&world).await;
+    unknown_fields::what_a_node_does_not_know_is_refused(&world).await;
+    unknown_fields::nodes_of_two_versions_understand_each_other(&world).await;
     trail::another_screen_sees_each_booking_once_and_in_order(&world).await;
     trail::whoever_reads_a_record_is_in_the_trail(&world).await;
     access::every_role_has_the_rights_of_the_table_and_no_other(&world).await;

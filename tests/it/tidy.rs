@@ -407,6 +407,7 @@ fn numbers_in(code: &str) -> BTreeSet<u32> {
 const CODE_FILES: &[(&str, &str)] = &[
     ("domain/src/outcome.rs", "=>"),
     ("node/src/gateway/error.rs", "=>"),
+    ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
     ("cli/src/text/codes.rs", "theirs("),
     ("cli/src/text/codes.rs", "ours("),

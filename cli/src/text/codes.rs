@@ -154,6 +154,22 @@ pub(crate) static CODES: &[Code] = &[
         ("a value is outside its bounds", "see the bounds in the help of the command"),
     ),
     theirs(
+        1402,
+        (
+            "o pedido tem um campo ou valor que este nó não conhece",
+            "use um programa da versão do nó, ou atualize o nó antes",
+        ),
+        (
+            "the request has a field or a value that this node does not know",
+            "use a program of the node's version, or upgrade the node first",
+        ),
+    ),
+    theirs(
+        1403,
+        ("o pedido não pôde ser lido", "use um programa da versão do nó; veja: plantao version"),
+        ("the request cannot be read", "use a program of the node's version; see: plantao version"),
+    ),
+    theirs(
         1501,
         ("a rede não está em estado para isto", "veja a rede: plantao status"),
         ("the cluster is not in a state for this", "look at the state of the cluster: plantao status"),
