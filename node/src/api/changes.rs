@@ -27,8 +27,7 @@ impl v1::change_service_server::ChangeService for PublicServices {
         let actor = self.0.caller(&caller(&request)?.identity).await.map_err(refuse)?;
         let message = request.into_inner();
         let unit = convert::optional(&message.unit_id, |t| convert::unit_id("unit_id", t)).map_err(refuse)?;
-        let modules = message.modules.iter().take(16).map(|module| convert::module_filter(*module));
-        let modules = modules.collect::<Result<Vec<_>, _>>().map_err(refuse)?.into_iter().flatten().collect();
+        let modules = convert::module_filters(&message.modules).map_err(refuse)?;
         let applied = self.0.consensus().progress().index;
         let from_index = if message.from_index == 0 { applied + 1 } else { message.from_index };
         let (sender, stream) = mpsc::channel(64);

@@ -485,6 +485,9 @@ pub(crate) fn open_record_head(open: &OpenRecord) -> v1::RecordHead {
 }
 
 pub(crate) fn consent_draft(request: &v1::GrantConsentRequest) -> Checked<Draft> {
+    if request.purposes.len() > 8 {
+        return invalid("purposes", "are more than 8");
+    }
     let purposes = request.purposes.iter().map(|purpose| match v1::Purpose::try_from(*purpose) {
         Ok(v1::Purpose::Treatment) => Ok(command::Purpose::Treatment),
         Ok(v1::Purpose::ClinicalImages) => Ok(command::Purpose::ClinicalImages),
@@ -497,7 +500,7 @@ pub(crate) fn consent_draft(request: &v1::GrantConsentRequest) -> Checked<Draft>
         id: consent_id("consent_id", &request.consent_id)?,
         patient: patient_id("patient_id", &request.patient_id)?,
         unit: unit_id("unit_id", &request.unit_id)?,
-        purposes: purposes.take(8).collect::<Checked<_>>()?,
+        purposes: purposes.collect::<Checked<_>>()?,
         valid_from: time("valid_from_ms", request.valid_from_ms)?,
         valid_until: match request.valid_until_ms {
             0 => None,
@@ -558,6 +561,14 @@ pub(crate) fn module_filter(value: i32) -> Checked<Option<audit::Module>> {
         Ok(wanted) => Ok(MODULES.iter().find(|(_, wire)| *wire == wanted).map(|(ours, _)| *ours)),
         Err(_) => invalid("module", "is no module that this version knows"),
     }
+}
+
+/// Of a watch; without those that are UNSPECIFIED.
+pub(crate) fn module_filters(values: &[i32]) -> Checked<Vec<audit::Module>> {
+    if values.len() > 16 {
+        return invalid("modules", "are more than 16");
+    }
+    values.iter().filter_map(|value| module_filter(*value).transpose()).collect()
 }
 
 fn action(action: Action) -> &'static str {
