@@ -16,7 +16,9 @@ use crate::consensus::clocks::PeerClocks;
 use crate::consensus::leader_tasks::LeaderTasks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
-use crate::consensus::{Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, watch_links};
+use crate::consensus::{
+    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, TransferError, watch_links,
+};
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{
     JournalSeal, Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal,
@@ -63,8 +65,6 @@ use tracing::{info, warn};
 
 /// How long open requests may take once the node stops.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long the lead may take to go over to another.
-const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The addresses that a node listens on; with port 0 in the configuration, the real ones.
 #[derive(Clone, Copy, Debug)]
@@ -257,13 +257,19 @@ impl Core {
         }
     }
 
-    /// Gives up the lead, stops Raft, makes everything durable.
-    pub async fn stop(self) {
-        let handed = self.consensus.step_down(Instant::now() + HAND_OVER_TIME_MAX).await;
-        match handed {
+    /// Gives up the lead, as far as somebody is there to take it.
+    async fn hand_over(&self) {
+        // By then the others have elected by themselves.
+        let deadline = Instant::now() + self.consensus.timers().election_max() * 2;
+        match self.consensus.step_down(deadline).await {
             Ok(()) => info!("this node does not lead"),
+            Err(error @ TransferError::NoCandidate) => info!(%error, "nobody is there to take the lead"),
             Err(error) => warn!(%error, "the lead was not handed over; the others elect by themselves"),
         }
+    }
+
+    /// Stops Raft and makes everything durable.
+    pub async fn stop(self) {
         self.consensus.shutdown().await;
         let state = Arc::clone(&self.state);
         match tokio::task::spawn_blocking(move || state.checkpoint()).await {
@@ -535,9 +541,7 @@ impl App {
     pub async fn stop(mut self) {
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         // The lead goes first, while this node still answers: writers wait for one round instead of an election.
-        if let Err(error) = self.core.consensus.step_down(Instant::now() + HAND_OVER_TIME_MAX).await {
-            warn!(%error, "the lead was not handed over; the others elect by themselves");
-        }
+        self.core.hand_over().await;
         self.stopping.cancel();
         let drained = timeout(DRAIN_TIME_MAX, async { while self.servers.join_next().await.is_some() {} }).await;
         if drained.is_err() {

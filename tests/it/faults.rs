@@ -66,6 +66,24 @@ pub(crate) async fn a_node_that_is_told_to_stop_hands_over_and_says_so(world: &m
     world.network.digests_agree().await;
 }
 
+pub(crate) async fn the_last_node_of_a_network_waits_for_nobody(world: &mut World) {
+    let last = world.network.leader().await;
+    let before = world.network.log(&last).len();
+    let names = ["centro", "jardins", "cofre"];
+    for name in names.into_iter().filter(|name| *name != last) {
+        world.network.stop(name).await;
+    }
+    world.network.stop(&last).await;
+    let log = world.network.log(&last);
+    let said = &log[before..];
+    assert!(said.contains("nobody is there to take the lead"), "{said}");
+    assert!(!said.contains("was not handed over"), "it waited for a node that was gone: {said}");
+    for name in names {
+        world.network.run_node(name).await;
+    }
+    world.network.digests_agree().await;
+}
+
 pub(crate) async fn a_node_that_was_away_catches_up_from_a_snapshot(world: &mut World) {
     world.network.kill("jardins").await;
     let network = &world.network;

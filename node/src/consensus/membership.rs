@@ -128,30 +128,62 @@ impl Consensus {
         self.0.raft.trigger().transfer_leader(to).await.map_err(|_| TransferError::Stopped)?;
         let mut metrics = self.0.raft.metrics();
         let taken_over = timeout_at(deadline, async {
-            while metrics.borrow_watched().current_leader != Some(to) {
+            loop {
+                let leader = metrics.borrow_watched().current_leader;
+                match leader {
+                    Some(leader) if leader == to => return Ok(()),
+                    Some(leader) if leader != status.node => {
+                        return Err(TransferError::NotLeader { leader: Some(leader) });
+                    }
+                    _ => {}
+                }
                 if metrics.changed().await.is_err() {
                     return Err(TransferError::Stopped);
                 }
             }
-            Ok(())
         });
         taken_over.await.unwrap_or(Err(TransferError::TimedOut { node: to }))
     }
 
-    /// Hands leadership to the best other voter, keyed ones first, the ones with the most entries first among those. A node
-    /// that does not lead has nothing to do.
+    /// Hands leadership to the best other voter that answers now, keyed ones first, the ones with the most entries first
+    /// among those. A node that does not lead has nothing to do.
     ///
     /// # Errors
-    /// See [`TransferError`].
+    /// See [`TransferError`]; `NoCandidate` within two heartbeat intervals.
     pub async fn step_down(&self, deadline: Instant) -> Result<(), TransferError> {
-        let status = self.status();
-        if !status.leads() {
+        if !self.leads() {
             return Ok(());
         }
-        let to = self.candidates(&status).next().ok_or(TransferError::NoCandidate)?;
+        let to = self.answering_candidate(deadline).await.ok_or(TransferError::NoCandidate)?;
         match self.transfer_leader(to, deadline).await {
             Err(TransferError::NotLeader { .. }) => Ok(()),
             result => result,
+        }
+    }
+
+    /// The best of the voters that could take over and answer a heartbeat of this very moment: one that stopped just now
+    /// still looks alive by its last answer, and this node would wait for it for nothing.
+    async fn answering_candidate(&self, deadline: Instant) -> Option<u64> {
+        let asked = Instant::now();
+        let deadline = deadline.min(asked + self.timers().heartbeat() * 2);
+        let best = self.candidates(&self.status()).next()?;
+        self.0.raft.trigger().heartbeat().await.ok()?;
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            let status = self.status();
+            let fresh = |id: &u64| {
+                let silent = status.member(*id).and_then(|member| member.silent_for);
+                silent.is_some_and(|silent| silent <= asked.elapsed())
+            };
+            let answering = self.candidates(&status).find(fresh);
+            if answering == Some(best) {
+                return answering;
+            }
+            match timeout_at(deadline, metrics.changed()).await {
+                Ok(Ok(())) => {}
+                // The second best is better than to wait longer.
+                Ok(Err(_)) | Err(_) => return answering,
+            }
         }
     }
 

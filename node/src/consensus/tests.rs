@@ -158,6 +158,29 @@ async fn leadership_goes_to_a_voter_that_can_take_it_and_to_no_other() {
     cluster.stop_all().await;
 }
 
+/// Those who went a moment ago still look alive by their last answer; who stops after them must not wait for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whom_nobody_answers_any_more_does_not_try_to_hand_over() {
+    let mut cluster = Cluster::start(&MIXED).await;
+    cluster.stop(1).await;
+    let links = [cluster.put_proxy(1, 2).await, cluster.put_proxy(1, 3).await];
+    cluster.restart(1).await;
+    let leader = cluster.leader().await;
+    if leader != 1 {
+        let consensus = &cluster.nodes[&leader].consensus;
+        eventually("node 1 to be ready", || consensus.candidates(&consensus.status()).any(|node| node == 1)).await;
+        consensus.transfer_leader(1, deadline()).await.unwrap();
+    }
+    let alone = cluster.nodes[&1].consensus.clone();
+    eventually("the others to be ready", || alone.leads() && alone.candidates(&alone.status()).count() == 2).await;
+    links.iter().for_each(cluster::Proxy::cut);
+    assert!(alone.candidates(&alone.status()).next().is_some(), "by their last answer they are there");
+    let term = alone.status().term;
+    assert_eq!(alone.step_down(deadline()).await, Err(TransferError::NoCandidate));
+    assert_eq!((alone.leads(), alone.status().term), (true, term), "nothing was tried");
+    cluster.stop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyless_leader_hands_over_to_a_keyed_one() {
     let cluster = Cluster::start(&MIXED).await;
