@@ -273,7 +273,35 @@ async fn alone_it_reads_and_writes_nothing(world: &mut World) -> Id {
     assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
     let refused = hasty.book(booking(world.patients[0], world.centro.slot(0, NOON + 78 * DAY, 30))).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_) | Error::Unknown { .. }), "{refused:?}");
+    // Those two waited for seconds in vain, so this copy is older than one second.
+    let bounded = wire::ReadOptions { staleness_ms_max: 1000, ..LOCAL };
+    let read = wire::GetRecordRequest { read: Some(bounded), record_id: record.to_wire(), version: 0 };
+    assert_eq!(code(hasty.get_record(read).await), 2102);
     record
+}
+
+pub(crate) async fn a_read_that_cannot_be_written_down_is_not_answered(world: &mut World) {
+    let record = id();
+    world.through("centro").add_record(world.record(record, world.patients[0])).await.unwrap();
+    // Until its first read, a node that was started has no file of its journal open.
+    world.network.stop("jardins").await;
+    world.network.run_node("jardins").await;
+    world.network.digests_agree().await;
+    let data = world.network.node("jardins").data_dir().to_owned();
+    fs::rename(data.join("journal"), data.join("away")).unwrap();
+    let jardins = world.through("jardins").with_policy(crate::world::hasty());
+    let read = wire::GetRecordRequest { read: Some(LOCAL), record_id: record.to_wire(), version: 0 };
+    let refused = jardins.get_record(read).await;
+    assert!(refused.is_err(), "shown, and nobody will know: {refused:?}");
+    let deadline = std::time::Instant::now() + plantao_tests::wait::PATIENCE;
+    while !world.network.fell("jardins") {
+        assert!(std::time::Instant::now() < deadline, "it goes on without a journal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(world.network.log("jardins").contains("the journal of reads cannot be written"));
+    fs::rename(data.join("away"), data.join("journal")).unwrap();
+    world.network.run_node("jardins").await;
+    world.network.digests_agree().await;
 }
 
 pub(crate) async fn a_watch_goes_on_through_the_loss_of_its_node(world: &mut World) {

@@ -174,6 +174,12 @@ impl Network {
         self.local.kill_all().await.unwrap();
     }
 
+    /// Whether the process of this node, which ran when it was last looked at, ended by itself since.
+    pub fn fell(&mut self, name: &str) -> bool {
+        let at = self.position(name);
+        self.local.fallen().contains(&at)
+    }
+
     fn position(&self, name: &str) -> usize {
         self.local.nodes().iter().position(|node| node.name() == name).expect("a node of this name")
     }

@@ -97,3 +97,20 @@ async fn a_full_journal_refuses_and_goes_on_when_the_trail_has_caught_up() {
     assert_eq!(journal.backlog().borrow().waiting(), 1);
     assert_eq!(journal.after(noted, 10).unwrap().len(), 1);
 }
+
+/// Two files that lie, each in its way: the first has no room for what is written, the second takes it and cannot be
+/// synced.
+#[tokio::test]
+async fn a_note_is_answered_only_when_it_is_synced_and_a_failure_is_for_good() {
+    for liar in ["/dev/full", "/dev/null"] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(options(dir.path(), 1 << 30)).unwrap();
+        std::os::unix::fs::symlink(liar, dir.path().join(format!("{:016x}.seg", 1))).unwrap();
+        for n in 0..3 {
+            assert_eq!(journal.note(read(n)).await, Err(NoteError::Broken), "{liar}");
+        }
+        let backlog = *journal.backlog().borrow();
+        assert!(backlog.broken && backlog.waiting() == 0, "{liar}: {backlog:?}");
+        assert!(journal.after(0, 10).unwrap().is_empty(), "{liar}");
+    }
+}
