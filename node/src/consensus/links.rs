@@ -336,6 +336,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sign_of_life_counts_from_two_seconds_after_the_failure_on_and_only_with_a_majority() {
+        let (links, failed) = (PeerLinks::new(1), start());
+        let now = failed + seconds(6);
+        links.note(2, false, failed);
+        let told = |age| vec![Told { node: 2, age: seconds(age), peers: Vec::new() }];
+        // Its age may be too low by the time of a call: it may have been said just before.
+        links.learn(told(5), now);
+        assert_eq!(cut(&links, now), []);
+        links.learn(told(4), now);
+        assert_eq!(cut(&links, now), [(1, 2)]);
+        assert!(links.links(&[1, 2, 3, 4, 5], now).iter().all(|link| !link.cut), "two of five");
+    }
+
+    #[test]
     fn the_younger_report_stands_and_nobody_is_told_about_itself() {
         let (links, now) = (PeerLinks::new(1), start());
         let told = |age: u64, reachable| Told { node: 2, age: seconds(age), peers: vec![(3, reachable, seconds(9))] };
@@ -355,15 +369,14 @@ mod tests {
     #[test]
     fn forged_reports_fill_no_memory() {
         let (links, now) = (PeerLinks::new(1), start());
-        let peers: Vec<_> = (0..10_000).map(|peer| (peer, true, seconds(1))).collect();
+        let peers: Vec<_> = (0..200).map(|peer| (peer, true, seconds(1))).collect();
         links.learn(vec![Told { node: 7, age: seconds(0), peers: vec![(8, true, Duration::MAX)] }], now);
         assert_eq!(links.links(&VOTERS, now), [], "no link is older than the machine's clock");
-        for round in 0..100 {
-            let told =
-                (0..1_000).map(|node| Told { node: round * 1_000 + node, age: seconds(0), peers: peers.clone() });
+        for round in 0..10 {
+            let told = (0..100).map(|node| Told { node: round * 100 + node, age: seconds(0), peers: peers.clone() });
             links.learn(told.collect(), now);
         }
-        for peer in 0..10_000 {
+        for peer in 0..200 {
             links.note(peer, true, now);
         }
         let told = links.tell(now);
