@@ -157,6 +157,7 @@ pub struct ChunkDirectory {
     poisoned: AtomicBool,
     next_incoming: AtomicU64,
     quarantined: AtomicU64,
+    next_aside: AtomicU64,
     counters: Counters,
 }
 
@@ -171,7 +172,7 @@ impl ChunkDirectory {
         let Prepared { lock, incarnation, mut found } = layout.prepare(&*entropy)?;
         let held = Held::new();
         layout.list_into(&held, Seconds::of(clock.now()), &mut found)?;
-        let quarantined = fs::read_dir(layout.quarantine()).map_or(0, |entries| entries.count() as u64);
+        let (quarantined, next_aside) = layout.quarantined();
         Ok(Self {
             layout,
             reserve_bytes: options.reserve_bytes,
@@ -186,6 +187,7 @@ impl ChunkDirectory {
             poisoned: AtomicBool::new(false),
             next_incoming: AtomicU64::new(0),
             quarantined: AtomicU64::new(quarantined),
+            next_aside: AtomicU64::new(next_aside),
             counters: Counters::default(),
         })
     }
@@ -228,7 +230,7 @@ impl ChunkDirectory {
         self.held.forget_all();
         // Somebody may have put back chunks without the incarnation: what is there is taken, what is not is repaired.
         self.layout.list_into(&self.held, Seconds::of(self.clock.now()), &mut found)?;
-        self.quarantined.store(0, Ordering::Relaxed);
+        self.quarantined.store(self.layout.quarantined().0, Ordering::Relaxed);
         Ok(incarnation)
     }
 
@@ -514,7 +516,7 @@ impl ChunkDirectory {
             return;
         }
         // Where it cannot be moved it stays: a put replaces it, and until then each reader finds it bad.
-        let to = self.layout.quarantine().join(format!("{id}-{}", self.next_incoming.fetch_add(1, Ordering::Relaxed)));
+        let to = self.layout.quarantine().join(format!("{id}-{}", self.next_aside.fetch_add(1, Ordering::Relaxed)));
         let _ = fs::rename(&from, to);
     }
 

@@ -81,6 +81,16 @@ impl Layout {
         self.root.join("quarantine")
     }
 
+    /// How many bad copies are kept, and a number that none of their names ends with, nor any later one.
+    pub(super) fn quarantined(&self) -> (u64, u64) {
+        let Ok(entries) = fs::read_dir(self.quarantine()) else { return (0, 0) };
+        entries.filter_map(Result::ok).fold((0, 0), |(count, next), entry| {
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.rsplit_once('-')?.1.parse::<u64>().ok());
+            (count + 1, number.map_or(next, |number| next.max(number.saturating_add(1))))
+        })
+    }
+
     pub(super) fn checks(&self, number: u8) -> PathBuf {
         self.root.join("checks").join(format!("{number:02x}"))
     }
