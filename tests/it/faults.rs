@@ -10,8 +10,9 @@ use plantao_node::local_network::NodeSpec;
 use plantao_proto::admin::v1::NodeRole;
 use plantao_proto::public::v1 as wire;
 use plantao_tests::network::text;
-use plantao_tests::wait::until;
+use plantao_tests::wait::{PATIENCE, until};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -280,26 +281,50 @@ async fn alone_it_reads_and_writes_nothing(world: &mut World) -> Id {
     record
 }
 
-pub(crate) async fn a_read_that_cannot_be_written_down_is_not_answered(world: &mut World) {
+/// The file that a journal of reads begins with its next note (`node/src/journal/segment.rs`: a segment is named by its first
+/// sequence, and each entry is its length, a checksum and a frame).
+fn next_segment(journal: &Path) -> PathBuf {
+    let names = fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let firsts = names.filter_map(|name| u64::from_str_radix(name.strip_suffix(".seg")?, 16).ok());
+    let mut next = firsts.max().unwrap_or(1);
+    let bytes = fs::read(journal.join(format!("{next:016x}.seg"))).unwrap_or_default();
+    let mut rest = &bytes[..];
+    while let Some(length) = rest.first_chunk::<4>() {
+        rest = &rest[8 + usize::try_from(u32::from_be_bytes(*length)).unwrap()..];
+        next += 1;
+    }
+    journal.join(format!("{next:016x}.seg"))
+}
+
+pub(crate) async fn a_read_is_answered_only_when_it_is_written_down(world: &mut World) {
     let record = id();
     world.through("centro").add_record(world.record(record, world.patients[0])).await.unwrap();
     // Until its first read, a node that was started has no file of its journal open.
     world.network.stop("jardins").await;
     world.network.run_node("jardins").await;
     world.network.digests_agree().await;
-    let data = world.network.node("jardins").data_dir().to_owned();
-    fs::rename(data.join("journal"), data.join("away")).unwrap();
+    // A pipe for a file: it takes nothing as long as nobody reads at its other end, and can never be synced.
+    let segment = next_segment(&world.network.node("jardins").data_dir().join("journal"));
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, &segment, kind, mode, 0).unwrap();
     let jardins = world.through("jardins").with_policy(crate::world::hasty());
     let read = wire::GetRecordRequest { read: Some(LOCAL), record_id: record.to_wire(), version: 0 };
     let refused = jardins.get_record(read).await;
-    assert!(refused.is_err(), "shown, and nobody will know: {refused:?}");
-    let deadline = std::time::Instant::now() + plantao_tests::wait::PATIENCE;
+    assert!(refused.is_err(), "shown before it is written down: {refused:?}");
+
+    let opened = tokio::task::spawn_blocking({
+        let segment = segment.clone();
+        move || fs::File::open(segment)
+    });
+    let pipe = tokio::time::timeout(PATIENCE, opened).await.expect("the node to write").unwrap().unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
     while !world.network.fell("jardins") {
         assert!(std::time::Instant::now() < deadline, "it goes on without a journal");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    drop(pipe);
     assert!(world.network.log("jardins").contains("the journal of reads cannot be written"));
-    fs::rename(data.join("away"), data.join("journal")).unwrap();
+    fs::remove_file(segment).unwrap();
     world.network.run_node("jardins").await;
     world.network.digests_agree().await;
 }

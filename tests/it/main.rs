@@ -53,7 +53,7 @@ async fn a_network_in_trouble_keeps_its_promises() {
     links::a_node_that_is_down_is_no_cut_link(&mut world).await;
     faults::a_node_that_is_told_to_stop_hands_over_and_says_so(&mut world).await;
     faults::the_last_node_of_a_network_waits_for_nobody(&mut world).await;
-    faults::a_read_that_cannot_be_written_down_is_not_answered(&mut world).await;
+    faults::a_read_is_answered_only_when_it_is_written_down(&mut world).await;
     faults::a_watch_goes_on_through_the_loss_of_its_node(&mut world).await;
     faults::new_certificates_are_taken_and_bad_ones_are_not(&world).await;
     faults::what_was_acknowledged_survives_the_leader_and_a_power_cut_of_all(&mut world).await;
