@@ -1,11 +1,8 @@
 //! The watch: the audit trail followed from an index, without gap or repetition.
 
 use super::{PublicServices, caller, convert, refuse};
-use crate::gateway::Gateway;
+use crate::gateway::{Following, Gateway};
 use futures_util::Stream;
-use plantao_domain::audit::{Action, AuditEntry, Module};
-use plantao_domain::rows::{self, AuditFrom};
-use plantao_domain::{Actor, UnitId};
 use plantao_proto::public::v1;
 use plantao_proto::public::v1::watch_response::{Event, Progress, Started};
 use std::pin::Pin;
@@ -14,8 +11,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-/// Entries read at once.
-const PAGE: usize = 256;
 /// When nothing happens, the watcher hears that after this time.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -31,7 +26,8 @@ impl v1::change_service_server::ChangeService for PublicServices {
         let applied = self.0.consensus().progress().index;
         let from_index = if message.from_index == 0 { applied + 1 } else { message.from_index };
         let (sender, stream) = mpsc::channel(64);
-        let watcher = Watcher { gateway: self.0.clone(), actor, unit, modules, sender };
+        let following = self.0.follow(actor, unit, modules, from_index);
+        let watcher = Watcher { gateway: self.0.clone(), following, sender };
         tokio::spawn(watcher.run(from_index));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
@@ -39,9 +35,7 @@ impl v1::change_service_server::ChangeService for PublicServices {
 
 struct Watcher {
     gateway: Gateway,
-    actor: Actor,
-    unit: Option<UnitId>,
-    modules: Vec<Module>,
+    following: Following,
     sender: mpsc::Sender<Result<v1::WatchResponse, Status>>,
 }
 
@@ -50,39 +44,27 @@ impl Watcher {
         self.sender.send(Ok(v1::WatchResponse { event: Some(event) })).await.is_ok()
     }
 
-    fn keeps(&self, entry: &AuditEntry) -> bool {
-        entry.refusal == 0
-            && entry.action != Action::Read
-            && self.unit.is_none_or(|unit| entry.unit == Some(unit))
-            && (self.modules.is_empty() || self.modules.contains(&entry.module))
-            && self.gateway.may_see(&self.actor, entry)
-    }
-
-    /// The trail is kept for ever so far, so no index is ever compacted.
-    async fn run(self, from_index: u64) {
+    async fn run(mut self, from_index: u64) {
         let mut progress = self.gateway.consensus().watch_progress();
         if !self.send(Event::Started(Started { from_index })).await {
             return;
         }
-        let mut from = AuditFrom::Index(from_index);
         loop {
-            // Only what is applied in full: the trail of an index is written with it, in one batch.
             let applied = progress.borrow_and_update().index;
             loop {
-                let page = match rows::audit(&**self.gateway.state(), from, applied.saturating_add(1), PAGE) {
-                    Ok(page) => page,
-                    Err(fault) => {
-                        drop(self.sender.send(Err(refuse(fault.into()))).await);
+                let changes = match self.following.next(applied) {
+                    Ok(Some(changes)) => changes,
+                    Ok(None) => break,
+                    Err(error) => {
+                        drop(self.sender.send(Err(refuse(error))).await);
                         return;
                     }
                 };
-                for (_, entry) in page.iter().filter(|(_, entry)| self.keeps(entry)) {
+                for entry in &changes {
                     if !self.send(Event::Change(convert::change(entry))).await {
                         return;
                     }
                 }
-                let Some((place, _)) = page.last() else { break };
-                from = AuditFrom::After(*place);
             }
             tokio::select! {
                 () = self.sender.closed() => return,

@@ -25,7 +25,7 @@ pub use draft::Draft;
 pub use error::Error;
 pub use read::{Consistency, OpenPatient, OpenRecord, Reading};
 pub use submit::{node_actor, node_envelope, propose_as_node, submit_reads};
-pub use trail::{TrailCheck, TrailFilter, TrailPage};
+pub use trail::{Following, TrailCheck, TrailFilter, TrailPage};
 pub use write::{Header, Written};
 
 use crate::clock::SharedClock;

@@ -7,7 +7,7 @@ use crate::crypto::{Kind, SearchTerm};
 use crate::journal::Read;
 use plantao_client::identity::Identity;
 use plantao_domain::access::{Decision, decide};
-use plantao_domain::audit::{Action, AuditEntry, Module, Object};
+use plantao_domain::audit::{Action, Module, Object};
 use plantao_domain::outcome::What;
 use plantao_domain::rows::{self, AgendaCursor, AgendaOf, AgendaShow, RecordCursor};
 use plantao_domain::view::Order;
@@ -405,11 +405,6 @@ impl Gateway {
         self.may_read(actor, Module::Consents, unit, Object::Patient(patient), Some(patient)).await?;
         unit.ok_or(Error::NotFound(What::Patient))?;
         Ok(rows::consents_of_patient(&**self.state(), patient, after, limit)?)
-    }
-
-    /// Whether the caller may know of this change, for a watch.
-    pub fn may_see(&self, actor: &Actor, entry: &AuditEntry) -> bool {
-        decide(actor, entry.module, Action::Read, entry.unit) == Decision::Allowed
     }
 }
 

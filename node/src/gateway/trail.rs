@@ -1,7 +1,8 @@
 //! The audit trail, read and followed by whoever may.
 
 use super::{Error, Gateway};
-use plantao_domain::audit::{AuditEntry, Module, Object, verify_chain};
+use plantao_domain::access::{Decision, decide};
+use plantao_domain::audit::{Action, AuditEntry, Module, Object, verify_chain};
 use plantao_domain::rows::{self, AuditFrom};
 use plantao_domain::{Actor, ActorId, PatientId, UnitId, View, ViewFault};
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 /// Entries that one call looks at, at most: a filter that keeps little ends a page early.
 const SCAN_MAX: usize = 20_000;
 const SCAN_PAGE: usize = 1_000;
+/// Entries that a watch reads at once.
+const FOLLOW_PAGE: usize = 256;
 
 /// What of the trail is wanted; `None` keeps everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -91,6 +94,12 @@ impl Gateway {
         Ok(TrailPage { entries, next_sequence })
     }
 
+    /// The changes from a log index on, of one unit or of all, in these modules or, where none is named, in all. The trail is
+    /// kept for ever so far, so no index is ever compacted.
+    pub fn follow(&self, actor: Actor, unit: Option<UnitId>, modules: Vec<Module>, from_index: u64) -> Following {
+        Following { gateway: self.clone(), actor, unit, modules, from: AuditFrom::Index(from_index) }
+    }
+
     /// Follows the chain of digests through all entries up to a log index.
     ///
     /// # Errors
@@ -100,6 +109,38 @@ impl Gateway {
         let state = Arc::clone(self.state());
         let checked = tokio::task::spawn_blocking(move || check(&*state, index)).await;
         Ok(checked.map_err(|_| Error::Damaged)??)
+    }
+}
+
+/// The changes that one caller follows: what was done, neither what was refused nor what was read, and nothing that he may
+/// not read himself.
+pub struct Following {
+    gateway: Gateway,
+    actor: Actor,
+    unit: Option<UnitId>,
+    modules: Vec<Module>,
+    from: AuditFrom,
+}
+
+impl Following {
+    /// The next changes up to a log index that is applied in full, maybe none of those that were looked at; `None` once all
+    /// were. The trail of an index is written with it, in one batch, so nothing is missed and nothing comes twice.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn next(&mut self, applied: u64) -> Result<Option<Vec<AuditEntry>>, Error> {
+        let page = rows::audit(&**self.gateway.state(), self.from, applied.saturating_add(1), FOLLOW_PAGE)?;
+        let Some((place, _)) = page.last() else { return Ok(None) };
+        self.from = AuditFrom::After(*place);
+        Ok(Some(page.into_iter().map(|(_, entry)| entry).filter(|entry| self.keeps(entry)).collect()))
+    }
+
+    fn keeps(&self, entry: &AuditEntry) -> bool {
+        entry.refusal == 0
+            && entry.action != Action::Read
+            && self.unit.is_none_or(|unit| entry.unit == Some(unit))
+            && (self.modules.is_empty() || self.modules.contains(&entry.module))
+            && decide(&self.actor, entry.module, Action::Read, entry.unit) == Decision::Allowed
     }
 }
 
