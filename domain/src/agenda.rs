@@ -16,15 +16,13 @@ use crate::case::{Case, Done, Ruling, Stop};
 use crate::command::{AppointmentState, Overlap, Sealed, Slot};
 use crate::id::*;
 use crate::outcome::{Rejection, Resource, What};
-use crate::rows::{self, AgendaIndexRow, AgendaOf, AppointmentRow, Occupancy};
+use crate::rows::{self, AgendaOf, AppointmentRow, LengthClass, Occupancy};
 use crate::time::Interval;
-use crate::view::{Changes, Order, View, ViewFault};
+use crate::view::{Changes, View, ViewFault};
+use std::collections::BTreeSet;
 
-/// The longest appointment: 24 hours, in milliseconds. It bounds the search for overlaps to one range of rows.
+/// The longest appointment: 24 hours, in milliseconds. It bounds the search for overlaps.
 pub const LENGTH_MS_MAX: i64 = 24 * 60 * 60 * 1000;
-
-/// Rows of one step of that search: more than a day of a busy professional.
-const SCAN_ROWS: usize = 64;
 
 /// Whether one state may follow another.
 pub const fn is_step(from: AppointmentState, to: AppointmentState) -> bool {
@@ -40,20 +38,9 @@ pub fn first_overlap(
     interval: Interval,
     except: Option<AppointmentId>,
 ) -> Result<Option<AppointmentId>, ViewFault> {
-    let mut range = rows::agenda_range(resource.into(), Occupancy::Held, interval);
-    loop {
-        let found = view.range(&range.from, &range.to, Order::Ascending, SCAN_ROWS)?;
-        for (key, value) in &found {
-            let entry = rows::AgendaEntry::from_row(key, value)?;
-            if entry.end > interval.start && Some(entry.appointment) != except {
-                return Ok(Some(entry.appointment));
-            }
-        }
-        match found.last() {
-            Some((last, _)) if found.len() == SCAN_ROWS => range = range.after(last),
-            _ => return Ok(None),
-        }
-    }
+    // `except` may be the first of them.
+    let first = rows::agenda_entries(view, resource.into(), Occupancy::Held, interval, None, 2)?;
+    Ok(first.iter().map(|entry| entry.appointment).find(|id| Some(*id) != except))
 }
 
 fn check_interval(interval: Interval) -> Result<(), Rejection> {
@@ -122,25 +109,61 @@ fn encaixe_reason(overlap: &Overlap) -> Option<&Sealed> {
     }
 }
 
-/// The keys of a booking in the four agendas that show it.
-fn index_keys(id: AppointmentId, row: &AppointmentRow) -> [Vec<u8>; 4] {
-    let Slot { unit, practitioner, room, interval } = row.slot;
-    let occupancy = Occupancy::of(row.state);
+/// The four agendas that show a booking.
+fn agendas(row: &AppointmentRow) -> [AgendaOf; 4] {
+    let Slot { unit, practitioner, room, .. } = row.slot;
     [AgendaOf::Unit(unit), AgendaOf::Practitioner(practitioner), AgendaOf::Room(room), AgendaOf::Patient(row.patient)]
-        .map(|of| rows::agenda_key(of, occupancy, interval.start, id))
 }
 
-fn write(changes: &mut Changes, id: AppointmentId, before: Option<&AppointmentRow>, after: &AppointmentRow) {
+fn index_keys(id: AppointmentId, row: &AppointmentRow) -> [Vec<u8>; 4] {
+    agendas(row).map(|of| rows::agenda_key(of, Occupancy::of(row.state), row.slot.interval, id))
+}
+
+/// Where a booking counts as a long one.
+fn counted(row: &AppointmentRow) -> BTreeSet<(AgendaOf, LengthClass)> {
+    let class = LengthClass::of(row.slot.interval);
+    let counts = class.is_long() && Occupancy::of(row.state) == Occupancy::Held;
+    agendas(row).into_iter().filter(|_| counts).map(|of| (of, class)).collect()
+}
+
+/// Keeps the numbers of long bookings that a search relies on.
+fn count_long(
+    view: &dyn View,
+    changes: &mut Changes,
+    before: Option<&AppointmentRow>,
+    after: &AppointmentRow,
+) -> Result<(), ViewFault> {
+    let (old, new) = (before.map(counted).unwrap_or_default(), counted(after));
+    for &(of, class) in old.symmetric_difference(&new) {
+        let held = rows::long_bookings(view, of, class)?;
+        let held = if new.contains(&(of, class)) { held.saturating_add(1) } else { held.saturating_sub(1) };
+        match held {
+            0 => rows::delete(changes, rows::long_bookings_key(of, class)),
+            held => rows::put(changes, rows::long_bookings_key(of, class), &held),
+        }
+    }
+    Ok(())
+}
+
+fn write(
+    view: &dyn View,
+    id: AppointmentId,
+    before: Option<&AppointmentRow>,
+    after: &AppointmentRow,
+) -> Result<Changes, ViewFault> {
+    let mut changes = Changes::new();
     let place = |row: &AppointmentRow| (row.slot, Occupancy::of(row.state));
     if before.map(place) != Some(place(after)) {
         for key in before.map(|row| index_keys(id, row)).into_iter().flatten() {
-            rows::delete(changes, key);
+            rows::delete(&mut changes, key);
         }
         for key in index_keys(id, after) {
-            rows::put(changes, key, &AgendaIndexRow { end: after.slot.interval.end });
+            rows::mark(&mut changes, key);
         }
+        count_long(view, &mut changes, before, after)?;
     }
-    rows::put(changes, rows::appointment_key(id), after);
+    rows::put(&mut changes, rows::appointment_key(id), after);
+    Ok(changes)
 }
 
 /// A new booking. The same one again (patient, slot, kind) changes nothing while it holds its slot; contents are sealed
@@ -181,9 +204,7 @@ pub(crate) fn book(
         content: content.clone(),
         state_reason: None,
     };
-    let mut changes = Changes::new();
-    write(&mut changes, id, None, &row);
-    Ok(Done::changed(row.version, changes))
+    Ok(Done::changed(row.version, write(case.view, id, None, &row)?))
 }
 
 fn seen(view: &dyn View, id: AppointmentId, seen_version: u32) -> Result<AppointmentRow, Stop> {
@@ -212,9 +233,7 @@ pub(crate) fn move_to(case: &Case<'_>, id: AppointmentId, seen_version: u32, slo
         changed_by: case.actor.id,
         ..before.clone()
     };
-    let mut changes = Changes::new();
-    write(&mut changes, id, Some(&before), &after);
-    Ok(Done::changed(after.version, changes))
+    Ok(Done::changed(after.version, write(case.view, id, Some(&before), &after)?))
 }
 
 /// The next state of a booking.
@@ -240,7 +259,5 @@ pub(crate) fn change_state(
         changed_by: case.actor.id,
         ..before.clone()
     };
-    let mut changes = Changes::new();
-    write(&mut changes, id, Some(&before), &after);
-    Ok(Done::changed(after.version, changes))
+    Ok(Done::changed(after.version, write(case.view, id, Some(&before), &after)?))
 }

@@ -28,10 +28,10 @@ use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, pa
 /// What a client's clock may be ahead of the leader's when it sets `not_after`: one minute.
 const SKEW_MS: i64 = 60 * 1000;
 
-/// Kept answers that one entry deletes at most.
-const PURGED_MAX: usize = 8;
-/// Every so many log indexes: one search for eight is cheaper than four searches for two.
-const PURGE_EVERY: u64 = 4;
+/// Kept answers that one entry deletes at most: twice as many as come between two such entries.
+const PURGED_MAX: usize = 64;
+/// Every so many log indexes: a search costs as much as several rows.
+const PURGE_EVERY: u64 = 32;
 
 /// What applying one envelope comes to.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -185,11 +185,6 @@ pub fn encode_row<T: Encode<()>>(value: &T) -> Vec<u8> {
     append(vec![ROW_VERSION], value)
 }
 
-/// The value of a row whose key says everything.
-pub fn encode_mark() -> Vec<u8> {
-    vec![ROW_VERSION]
-}
-
 /// Reads the value of a row.
 ///
 /// # Errors

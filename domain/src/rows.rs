@@ -5,8 +5,9 @@
 //! A unit's slug is public (it stands in certificates) and is the one text in a key.
 //! ```text
 //! 10                                  ClusterRow           40 appointment[16]                    AppointmentRow
-//! 11                                  Sealed: recovery     41 of u8 | id[16] | class u8 | start[8] | appointment[16]
-//! 12 epoch u32                        Sealed: epoch key                                          AgendaIndexRow
+//! 11                                  Sealed: recovery     41 of u8 | id[16] | occupancy u8 | length class u8
+//! 12 epoch u32                        Sealed: epoch key       | start[8] | appointment[16] | end[8]    mark
+//!                                                          42 of u8 | id[16] | length class u8    u64: held bookings
 //! 13 owner u8 | id[16]                WrappedKey           50 record[16]                         RecordRow
 //! 14 node u64                         NodeRow              51 record[16] | version u32           RecordVersionRow
 //! 15 token[32]                        JoinTokenRow         52 patient[16] | authored[8] | record[16]   mark
@@ -68,6 +69,7 @@ pub mod prefix {
     pub const PATIENT_TOKEN: u8 = 0x32;
     pub const APPOINTMENT: u8 = 0x40;
     pub const AGENDA: u8 = 0x41;
+    pub const LONG_BOOKINGS: u8 = 0x42;
     pub const RECORD: u8 = 0x50;
     pub const RECORD_VERSION: u8 = 0x51;
     pub const RECORD_BY_PATIENT: u8 = 0x52;
@@ -98,6 +100,20 @@ pub mod prefix {
     pub const EXPECTED: u8 = 0x8f;
 }
 
+/// Whether the row of this key is put once and never changed or deleted, so that a store need not look what was there.
+pub fn is_written_once(key: &[u8]) -> bool {
+    matches!(
+        prefix_of(key),
+        prefix::PATIENT_VERSION
+            | prefix::RECORD_VERSION
+            | prefix::RECORD_BY_PATIENT
+            | prefix::CONSENT_VERSION
+            | prefix::CONSENT_BY_PATIENT
+            | prefix::AUDIT
+            | prefix::AUDIT_BY_PATIENT
+    )
+}
+
 /// A page holds at most this many rows, whatever was asked for.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 
@@ -123,6 +139,12 @@ impl KeyRange {
         if next > self.from {
             self.from = next;
         }
+        self
+    }
+
+    /// The part after all keys that begin with `start`.
+    fn after_all_with(mut self, start: &[u8]) -> Self {
+        self.from = self.from.max(after_all_with(start));
         self
     }
 
@@ -187,9 +209,9 @@ pub(crate) fn put<T: Encode<()>>(changes: &mut Changes, key: Vec<u8>, value: &T)
     changes.insert(key, Some(codec::encode_row(value)));
 }
 
-/// Puts a row whose key says everything.
+/// Puts a row whose key says everything: its value is empty, so a store has nothing to seal or to open.
 pub(crate) fn mark(changes: &mut Changes, key: Vec<u8>) {
-    changes.insert(key, Some(codec::encode_mark()));
+    changes.insert(key, Some(Vec::new()));
 }
 
 /// Deletes a row.

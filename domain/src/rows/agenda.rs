@@ -1,6 +1,6 @@
 //! Rows of the agenda: bookings, and where to find them by time.
 
-use super::{KeyRange, PAGE_ROWS_MAX, decode, key, last_id, prefix, prefix_of, read};
+use super::{KeyRange, PAGE_ROWS_MAX, key, prefix, prefix_of, read};
 use crate::agenda::LENGTH_MS_MAX;
 use crate::command::{AppointmentState, Sealed, Slot};
 use crate::id::*;
@@ -8,6 +8,9 @@ use crate::outcome::Resource;
 use crate::time::{ClusterTime, Interval};
 use crate::view::{Order, View, ViewFault};
 use minicbor::{Decode, Encode};
+
+/// Rows of one step of a search: more than a day of a busy professional.
+const SCAN_ROWS: usize = 64;
 
 /// A booking.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -107,12 +110,55 @@ impl From<Resource> for AgendaOf {
     }
 }
 
-/// What an agenda's key does not say of a booking.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
-pub struct AgendaIndexRow {
-    /// First instant after it.
-    #[n(0)]
-    pub end: ClusterTime,
+/// How long a booking may be: part of an agenda's key, so that a search for overlaps passes over few rows that have
+/// ended. Nearly all bookings are short; without classes each search would read a whole day of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LengthClass {
+    /// At most an hour.
+    Hour,
+    /// At most four hours.
+    FourHours,
+    /// At most [`LENGTH_MS_MAX`].
+    Day,
+}
+
+impl LengthClass {
+    /// All of them, from short to long.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::FourHours, Self::Day];
+
+    /// That of a booking.
+    pub const fn of(interval: Interval) -> Self {
+        let length = interval.length_ms();
+        if length <= Self::Hour.length_ms_max() {
+            Self::Hour
+        } else if length <= Self::FourHours.length_ms_max() {
+            Self::FourHours
+        } else {
+            Self::Day
+        }
+    }
+
+    /// The longest booking of the class, in milliseconds.
+    pub const fn length_ms_max(self) -> i64 {
+        match self {
+            Self::Hour => 60 * 60 * 1000,
+            Self::FourHours => 4 * 60 * 60 * 1000,
+            Self::Day => LENGTH_MS_MAX,
+        }
+    }
+
+    /// Whether bookings of the class are counted ([`long_bookings`]): there are few, and most searches need not look.
+    pub const fn is_long(self) -> bool {
+        !matches!(self, Self::Hour)
+    }
+
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Hour => 0,
+            Self::FourHours => 1,
+            Self::Day => 2,
+        }
+    }
 }
 
 /// Key of a booking's row.
@@ -125,20 +171,43 @@ pub fn appointment(view: &dyn View, id: AppointmentId) -> Result<Option<Appointm
     read(view, &appointment_key(id))
 }
 
-/// Key of a booking in an agenda.
-pub fn agenda_key(of: AgendaOf, occupancy: Occupancy, start: ClusterTime, id: AppointmentId) -> Vec<u8> {
+/// First part of the keys of an agenda's bookings of one occupancy and length class.
+fn agenda_prefix(of: AgendaOf, occupancy: Occupancy, class: LengthClass) -> Vec<u8> {
     let (kind, owner) = of.parts();
-    key(prefix::AGENDA, &[&[kind], owner, &[occupancy.byte()], &start.to_key(), id.as_bytes()])
+    key(prefix::AGENDA, &[&[kind], owner, &[occupancy.byte(), class.byte()]])
 }
 
-/// Keys of all bookings in an agenda that may overlap `interval`: none is longer than [`LENGTH_MS_MAX`], so one that
-/// starts earlier than that before it has ended.
-pub fn agenda_range(of: AgendaOf, occupancy: Occupancy, interval: Interval) -> KeyRange {
-    let nil = AppointmentId::default();
-    let earliest =
-        ClusterTime::saturating_from_millis(interval.start.millis().saturating_sub(LENGTH_MS_MAX).saturating_add(1));
-    KeyRange { from: agenda_key(of, occupancy, earliest, nil), to: agenda_key(of, occupancy, interval.end, nil) }
+/// Key of a booking in an agenda; says everything about it that a search for overlaps asks.
+pub fn agenda_key(of: AgendaOf, occupancy: Occupancy, interval: Interval, id: AppointmentId) -> Vec<u8> {
+    let mut key = agenda_prefix(of, occupancy, LengthClass::of(interval));
+    key.extend_from_slice(&interval.start.to_key());
+    key.extend_from_slice(id.as_bytes());
+    key.extend_from_slice(&interval.end.to_key());
+    key
 }
+
+/// Key of the number of held bookings of a long class in an agenda.
+pub fn long_bookings_key(of: AgendaOf, class: LengthClass) -> Vec<u8> {
+    let (kind, owner) = of.parts();
+    key(prefix::LONG_BOOKINGS, &[&[kind], owner, &[class.byte()]])
+}
+
+/// How many held bookings of a long class are in an agenda. The row is asked for at each search, so it is read from
+/// memory, where a range would cost the engine as much as many rows.
+pub fn long_bookings(view: &dyn View, of: AgendaOf, class: LengthClass) -> Result<u64, ViewFault> {
+    Ok(read(view, &long_bookings_key(of, class))?.unwrap_or(0))
+}
+
+/// Keys of all bookings in an agenda and a length class that may overlap `interval`: one that starts earlier than the
+/// length of its class before it has ended.
+pub fn agenda_range(of: AgendaOf, occupancy: Occupancy, class: LengthClass, interval: Interval) -> KeyRange {
+    let start = interval.start.millis().saturating_sub(class.length_ms_max()).saturating_add(1);
+    let bound = |at: ClusterTime| [agenda_prefix(of, occupancy, class), at.to_key().to_vec()].concat();
+    KeyRange { from: bound(ClusterTime::saturating_from_millis(start)), to: bound(interval.end) }
+}
+
+/// Prefix, whose agenda, occupancy, length class, start, booking, end.
+const AGENDA_KEY_BYTES: usize = 1 + 17 + 1 + 1 + 8 + 16 + 8;
 
 /// One booking in an agenda.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -152,17 +221,20 @@ pub struct AgendaEntry {
 }
 
 impl AgendaEntry {
-    /// Reads a row of an agenda.
+    /// Reads the key of a row of an agenda.
     ///
     /// # Errors
-    /// The key or the value is not such a row's.
-    pub fn from_row(key: &[u8], value: &[u8]) -> Result<Self, ViewFault> {
+    /// It is not such a row's.
+    pub fn from_key(key: &[u8]) -> Result<Self, ViewFault> {
         let fault = || ViewFault::Row { prefix: prefix_of(key) };
-        let id = last_id(key)?;
-        let place = key.len().checked_sub(24).ok_or_else(fault)?;
-        let start = key.get(place..).and_then(<[u8]>::first_chunk::<8>).ok_or_else(fault)?;
-        let AgendaIndexRow { end } = decode(key, value)?;
-        Ok(Self { start: ClusterTime::from_key(*start), appointment: AppointmentId::from_bytes(id), end })
+        if key.len() != AGENDA_KEY_BYTES {
+            return Err(fault());
+        }
+        let (key, end) = key.split_last_chunk::<8>().ok_or_else(fault)?;
+        let (key, id) = key.split_last_chunk::<16>().ok_or_else(fault)?;
+        let start = key.last_chunk::<8>().ok_or_else(fault)?;
+        let (start, end) = (ClusterTime::from_key(*start), ClusterTime::from_key(*end));
+        Ok(Self { start, appointment: AppointmentId::from_bytes(*id), end })
     }
 }
 
@@ -220,23 +292,46 @@ pub fn agenda_entries(
     limit: usize,
 ) -> Result<Vec<AgendaEntry>, ViewFault> {
     let limit = limit.min(PAGE_ROWS_MAX);
-    let mut range = agenda_range(of, occupancy, interval);
-    if let Some(AgendaCursor { start, appointment }) = after {
-        range = range.after(&agenda_key(of, occupancy, start, appointment));
+    let mut entries = Vec::new();
+    // The first of each class are more than enough for the first of all.
+    for class in LengthClass::ALL {
+        if occupancy == Occupancy::Held && class.is_long() && long_bookings(view, of, class)? == 0 {
+            continue;
+        }
+        let mut range = agenda_range(of, occupancy, class, interval);
+        if let Some(AgendaCursor { start, appointment }) = after {
+            let last = [&agenda_prefix(of, occupancy, class), &start.to_key()[..], appointment.as_bytes()].concat();
+            range = range.after_all_with(&last);
+        }
+        entries.extend(overlapping(view, range, interval, limit)?);
     }
+    entries.sort_unstable();
+    entries.truncate(limit);
+    Ok(entries)
+}
+
+/// The first `limit` bookings of a range that end inside the interval or after it.
+fn overlapping(
+    view: &dyn View,
+    mut range: KeyRange,
+    interval: Interval,
+    limit: usize,
+) -> Result<Vec<AgendaEntry>, ViewFault> {
     let mut entries = Vec::new();
     // Bookings that end before the interval are skipped, so a page may take several scans.
     while entries.len() < limit {
-        let found = view.range(&range.from, &range.to, Order::Ascending, PAGE_ROWS_MAX.min(limit.max(64)))?;
-        let Some((last, _)) = found.last() else { break };
-        let next = range.clone().after(last);
-        for (key, value) in &found {
-            let entry = AgendaEntry::from_row(key, value)?;
+        let scan = PAGE_ROWS_MAX.min(limit.max(SCAN_ROWS));
+        let found = view.range(&range.from, &range.to, Order::Ascending, scan)?;
+        for (key, _) in &found {
+            let entry = AgendaEntry::from_key(key)?;
             if entry.end > interval.start && entries.len() < limit {
                 entries.push(entry);
             }
         }
-        range = next;
+        match found.last() {
+            Some((last, _)) if found.len() == scan => range = range.after(last),
+            _ => break,
+        }
     }
     Ok(entries)
 }

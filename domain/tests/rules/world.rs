@@ -225,6 +225,9 @@ impl World {
     pub(crate) fn apply(&mut self, envelope: &Envelope) -> Applied {
         self.index += 1;
         let applied = apply(&self.rows, LogId { term: 1, index: self.index }, envelope).unwrap();
+        for (key, value) in applied.changes.iter().filter(|(key, _)| rows::is_written_once(key)) {
+            assert!(value.is_some() && !self.rows.rows().contains_key(key), "stores do not look what was there");
+        }
         self.rows.write(&applied.changes);
         applied
     }
@@ -344,6 +347,8 @@ pub(crate) fn samples() -> Vec<Command> {
         grant(1, 1, 1),
         Command::RevokeConsent { consent: consent(1), seen_version: 1, reason: sealed("") },
         Command::NoteReads { node: NodeId(1), journal: journal(1), reads: vec![note(1), note(2)] },
+        // Long enough to be counted.
+        book(2, 2, slot(2, 2, 3, hours(60, 63)), Overlap::Refuse),
     ]
 }
 
