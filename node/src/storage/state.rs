@@ -12,6 +12,7 @@ use plantao_domain::view::Row;
 use plantao_domain::{Changes, View};
 use std::sync::Arc;
 
+mod cache;
 pub(crate) mod engine;
 pub(crate) mod fill;
 pub(crate) mod meta;

@@ -14,8 +14,8 @@ use super::meta::Reader;
 use super::{Error, ROW_BYTES_MAX};
 use crate::storage::keyspaces::{DOMAIN_FROM, DOMAIN_TO, part_key};
 use crate::storage::row_seal::RowSeal;
+use plantao_domain::ViewFault;
 use plantao_domain::view::{Order, Row};
-use plantao_domain::{View, ViewFault};
 
 /// Plaintext of one part. With any sealing overhead up to 256 bytes a stored value stays within 4 KiB, the size that
 /// both engines were measured with.
@@ -142,26 +142,10 @@ pub(crate) fn range(
     fault.map_or(Ok(rows), Err)
 }
 
-/// A raw view with its seal, as the domain reads it: at one index, without locks.
-pub(crate) struct OpenView<'a> {
-    pub(crate) raw: &'a dyn RawView,
-    pub(crate) seal: &'a dyn RowSeal,
-}
-
 /// What the domain is told of a fault.
 pub(crate) fn view_fault(error: Error) -> ViewFault {
     match error {
         Error::Damaged { prefix } => ViewFault::Row { prefix },
         other => ViewFault::Engine(Box::new(other)),
-    }
-}
-
-impl View for OpenView<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
-        get(self.raw, self.seal, key).map_err(view_fault)
-    }
-
-    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
-        range(self.raw, self.seal, (from, to), order, limit, usize::MAX).map_err(view_fault)
     }
 }

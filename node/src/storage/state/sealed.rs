@@ -7,9 +7,10 @@
 //! Readers hold `live` shared for one call, an apply holds it exclusively for the engine's write alone, so no reader
 //! ever sees half a batch, or the head of a long row with the parts of another version.
 
+use super::cache::RowCache;
 use super::engine::{RawBatch, RawView, guarded};
 use super::fill::{self, Cell, OpenEngine};
-use super::rows::{self, OpenView, view_fault};
+use super::rows::{self, view_fault};
 use super::{
     Batch, EngineKind, EntryId, Error, Frozen, MEMBERSHIP_BYTES_MAX, RowSource, StateMeta, StateStore, digest,
 };
@@ -17,6 +18,7 @@ use crate::storage::checkpoint::{Checkpoint, Record};
 use crate::storage::fs::write_durably;
 use crate::storage::keyspaces::{DOMAIN_FROM, DOMAIN_TO};
 use crate::storage::row_seal::RowSeal;
+use plantao_domain::rows::is_written_once;
 use plantao_domain::view::{Order, Row};
 use plantao_domain::{View, ViewFault};
 use std::path::{Path, PathBuf};
@@ -66,6 +68,8 @@ pub(crate) struct SealedState {
     applies: Mutex<()>,
     checkpoint: Mutex<Checkpoint>,
     live: RwLock<Live>,
+    /// What `live` holds, as far as it was read. Noted under its shared lock, changed under its exclusive one.
+    cache: RowCache,
 }
 
 impl SealedState {
@@ -87,6 +91,7 @@ impl SealedState {
             applies: Mutex::default(),
             checkpoint: Mutex::new(checkpoint),
             live: RwLock::new(Live { cell: Arc::new(cell), meta: Arc::new(meta) }),
+            cache: RowCache::new(),
         }
     }
 
@@ -117,7 +122,7 @@ impl SealedState {
         };
         let mut writes = RawBatch::with_capacity(batch.changes.len() + 2);
         for (key, value) in &batch.changes {
-            let old = rows::get(raw, &*self.seal, key)?;
+            let old = self.before(raw, key)?;
             if old == *value {
                 continue;
             }
@@ -133,6 +138,17 @@ impl SealedState {
         }
         fill::put_meta(&mut writes, &*self.seal, &next, batch.membership.is_some());
         Ok((writes, next))
+    }
+
+    /// What a row was. Rows that are written once were not there: in the busiest kinds that saves asking the engine.
+    fn before(&self, raw: &dyn RawView, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if is_written_once(key) {
+            return Ok(None);
+        }
+        match self.cache.get(key) {
+            Some(known) => Ok(known),
+            None => rows::get(raw, &*self.seal, key),
+        }
     }
 
     fn replace(&self, meta: &StateMeta, source: &mut dyn RowSource) -> Result<(), Error> {
@@ -157,7 +173,11 @@ impl SealedState {
         let mut checkpoint = lock();
         self.poison.note(checkpoint.write(record).map_err(Error::File))?;
         let next = Live { cell: Arc::new(cell), meta: Arc::new(meta.clone()) };
-        let previous = std::mem::replace(&mut *self.live.write().unwrap_or_else(PoisonError::into_inner), next);
+        let previous = {
+            let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+            self.cache.clear();
+            std::mem::replace(&mut *live, next)
+        };
         previous.cell.retire();
         Ok(())
     }
@@ -167,14 +187,13 @@ impl View for SealedState {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
         self.poison.check().map_err(view_fault)?;
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        self.poison.note(rows::get(live.cell.engine(), &*self.seal, key)).map_err(view_fault)
+        GuardedView::new(self, &live).get(key)
     }
 
     fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         self.poison.check().map_err(view_fault)?;
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let rows = rows::range(live.cell.engine(), &*self.seal, (from, to), order, limit, usize::MAX);
-        self.poison.note(rows).map_err(view_fault)
+        GuardedView::new(self, &live).range(from, to, order, limit)
     }
 }
 
@@ -185,6 +204,8 @@ impl StateStore for SealedState {
         let (cell, meta) = self.live();
         let (writes, next) = self.poison.note(self.prepare(cell.engine(), &meta, batch))?;
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        // Before the engine: whatever it says then, nothing is read any more that was not written.
+        self.cache.write(&batch.changes);
         self.poison.note(guarded("write", || cell.engine().write(writes)))?;
         live.meta = Arc::new(next);
         Ok(())
@@ -196,8 +217,7 @@ impl StateStore for SealedState {
 
     fn read(&self, reader: &mut dyn FnMut(&dyn View, &StateMeta)) {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let view = GuardedView { view: OpenView { raw: live.cell.engine(), seal: &*self.seal }, poison: &self.poison };
-        reader(&view, &live.meta);
+        reader(&GuardedView::new(self, &live), &live.meta);
     }
 
     fn checkpoint(&self) -> Result<Arc<StateMeta>, Error> {
@@ -239,22 +259,35 @@ impl StateStore for SealedState {
     }
 }
 
-/// The view that [`StateStore::read`] lends: without locks, and its faults stop the store.
+/// The rows at one index, for as long as `live` is held: what was read lately from memory, and a fault stops the store.
 struct GuardedView<'a> {
-    view: OpenView<'a>,
-    poison: &'a Poison,
+    raw: &'a dyn RawView,
+    store: &'a SealedState,
+}
+
+impl<'a> GuardedView<'a> {
+    fn new(store: &'a SealedState, live: &'a Live) -> Self {
+        Self { raw: live.cell.engine(), store }
+    }
 }
 
 impl View for GuardedView<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
-        self.poison.check().map_err(view_fault)?;
-        self.poison.note(rows::get(self.view.raw, self.view.seal, key)).map_err(view_fault)
+        let Self { raw, store } = *self;
+        store.poison.check().map_err(view_fault)?;
+        if let Some(known) = store.cache.get(key) {
+            return Ok(known);
+        }
+        let value = store.poison.note(rows::get(raw, &*store.seal, key)).map_err(view_fault)?;
+        store.cache.note(key, value.as_deref());
+        Ok(value)
     }
 
     fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
-        self.poison.check().map_err(view_fault)?;
-        let rows = rows::range(self.view.raw, self.view.seal, (from, to), order, limit, usize::MAX);
-        self.poison.note(rows).map_err(view_fault)
+        let Self { raw, store } = *self;
+        store.poison.check().map_err(view_fault)?;
+        let rows = rows::range(raw, &*store.seal, (from, to), order, limit, usize::MAX);
+        store.poison.note(rows).map_err(view_fault)
     }
 }
 
