@@ -17,7 +17,7 @@ use crate::consensus::leader_tasks::LeaderTasks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
 use crate::consensus::{
-    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, TransferError, watch_links,
+    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, TransferError, checkpoints, watch_links,
 };
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{
@@ -518,6 +518,8 @@ impl App {
         });
         let links = watch_links(self.core.consensus.clone(), self.core.affiliation(), self.core.channels.clone());
         supervised(&mut self.tasks, "links", links);
+        let durable = checkpoints(Arc::clone(&self.core.state), self.core.consensus.watch_progress());
+        supervised(&mut self.tasks, "checkpoints", durable);
         supervised(&mut self.tasks, "members", reconcile_members(self.gateway.clone()));
         let certificate = self.core.tls.status();
         supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));

@@ -70,7 +70,11 @@ pub(super) const KEYS: &[Key] = &[
     default("links.zone", "\"America/Sao_Paulo\"", "Time zone of those hours."),
     default("raft.timers", "\"wan\"", "\"wan\" (250/800/1200 ms) or \"lan\" (100/400/600 ms)."),
     default("raft.prefer_leader", "true", "Whether this node should lead when it can."),
-    default("raft.snapshot_entries", "20000", "A local snapshot is made after so many entries."),
+    default(
+        "raft.snapshot_entries",
+        "100000",
+        "A local snapshot is made after so many entries; the log keeps them until then.",
+    ),
     default("raft.clock_skew_max", "\"5s\"", "Largest difference between clocks that is tolerated."),
     default("limits.requests", "1024", "Requests under way at once; more are asked to come back."),
     default("limits.journal", "\"256 MiB\"", "Journal of reads that wait for the log; full: records are not read."),

@@ -547,7 +547,7 @@ mod tests {
             ("admin = \"127.0.0.1:7401\"", "admin = \"127.0.0.1:7400\"", "port 7400 is used by listen.public too"),
             ("\"/media/chave/storage.key\"", "\"/var/lib/plantao/storage.key\"", "inside node.data_dir"),
             ("storage = { key_file = \"/media/chave/storage.key\" }", "storage = \"secret\"", "never written here"),
-            ("snapshot_entries = 20000", "snapshot_entries = 0", "from 100"),
+            ("snapshot_entries = 100000", "snapshot_entries = 0", "from 100"),
             ("prefer_leader = true", "prefer_leader = \"yes\"", "true or false"),
             ("\"256 MiB\"", "\"256 MB\"", "with its unit"),
             ("data_dir = \"/var/lib/plantao\"", "", "must be given"),

@@ -2,6 +2,7 @@
 //!
 //! Only this folder names openraft. What it hands to the others are our own types, byte strings and indexes.
 
+mod checkpoints;
 pub mod clocks;
 pub mod convert;
 pub mod forward;
@@ -18,6 +19,7 @@ pub mod state_machine;
 pub mod status;
 pub mod types;
 
+pub use checkpoints::checkpoints;
 pub use convert::{Affiliation, HeaderError};
 pub use forward::{ForwardError, Forwarder, LinearizeError};
 pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped};

@@ -71,7 +71,7 @@ pub(crate) fn config(cluster_name: &str, timers: Timers, preference: Preference,
     )
 }
 
-/// `snapshot_entries`: a snapshot costs one pass over all rows, and a start replays at most so many entries.
+/// `snapshot_entries`: a snapshot costs two passes over all rows, so it must be seldom; the log keeps that many entries.
 fn unchecked(cluster_name: &str, timers: Timers, preference: Preference, snapshot_entries: u64) -> Config {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (min, max) = (millis(timers.election_min()), millis(timers.election_max()));
@@ -92,7 +92,7 @@ fn unchecked(cluster_name: &str, timers: Timers, preference: Preference, snapsho
         replication_lag_threshold: snapshot_entries.saturating_mul(2),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries),
         // So that a node which was away briefly needs no snapshot.
-        max_in_snapshot_log_to_keep: snapshot_entries / 2,
+        max_in_snapshot_log_to_keep: snapshot_entries / 4,
         // One purge for many entries, not one for each.
         purge_batch_size: 1024,
         // In-flight proposals are bounded before openraft sees them; the rest are reads and messages of peers.
@@ -137,7 +137,7 @@ mod tests {
                 assert_eq!(config.max_append_entries, Some(4096));
                 assert_eq!(config.install_snapshot_timeout, 30 * 60 * 1000);
                 assert_eq!(config.snapshot_policy, SnapshotPolicy::LogsSinceLast(20_000));
-                assert_eq!(config.max_in_snapshot_log_to_keep, 10_000);
+                assert_eq!(config.max_in_snapshot_log_to_keep, 5_000);
                 assert_eq!(config.replication_lag_threshold, 40_000);
                 assert_eq!(config.api_batch_linger_ms, 0);
                 assert_eq!(config.broadcast_submitted_on_append, None, "streaming waits for its simulation");

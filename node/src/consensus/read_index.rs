@@ -23,8 +23,8 @@ use super::types::Raft;
 
 /// Readers that may wait for a round.
 const WAITING_MAX: usize = 8192;
-/// Rounds under way.
-const ROUNDS_MAX: usize = 4;
+/// Rounds under way: one that readers wait for and one that gathers them. More would each serve fewer.
+const ROUNDS_MAX: usize = 2;
 
 /// Why there is no read index.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
