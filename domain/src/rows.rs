@@ -100,8 +100,9 @@ pub mod prefix {
     pub const EXPECTED: u8 = 0x8f;
 }
 
-/// Whether the row of this key is put once and never changed or deleted, so that a store need not look what was there.
-pub fn is_written_once(key: &[u8]) -> bool {
+/// Whether a row of this key is only ever put where there is none, in one command as in a group of them, so that a store
+/// need not look what was there. It may be deleted.
+pub fn is_put_once(key: &[u8]) -> bool {
     matches!(
         prefix_of(key),
         prefix::PATIENT_VERSION
@@ -109,6 +110,7 @@ pub fn is_written_once(key: &[u8]) -> bool {
             | prefix::RECORD_BY_PATIENT
             | prefix::CONSENT_VERSION
             | prefix::CONSENT_BY_PATIENT
+            | prefix::OUTCOME_EXPIRY
             | prefix::AUDIT
             | prefix::AUDIT_BY_PATIENT
     )

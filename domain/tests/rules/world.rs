@@ -225,8 +225,8 @@ impl World {
     pub(crate) fn apply(&mut self, envelope: &Envelope) -> Applied {
         self.index += 1;
         let applied = apply(&self.rows, LogId { term: 1, index: self.index }, envelope).unwrap();
-        for (key, value) in applied.changes.iter().filter(|(key, _)| rows::is_written_once(key)) {
-            assert!(value.is_some() && !self.rows.rows().contains_key(key), "stores do not look what was there");
+        for (key, value) in applied.changes.iter().filter(|(key, _)| rows::is_put_once(key)) {
+            assert!(value.is_none() || !self.rows.rows().contains_key(key), "stores do not look what was there");
         }
         self.rows.write(&applied.changes);
         applied

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 /// Page cache.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+const CACHE_BYTES: u64 = 20 * 1024 * 1024;
 /// Old values that one frozen view may keep, keys included.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rows that a frozen view reads before it lets a waiting write pass.

@@ -18,7 +18,7 @@ use crate::storage::checkpoint::{Checkpoint, Record};
 use crate::storage::fs::write_durably;
 use crate::storage::keyspaces::{DOMAIN_FROM, DOMAIN_TO};
 use crate::storage::row_seal::RowSeal;
-use plantao_domain::rows::is_written_once;
+use plantao_domain::rows::is_put_once;
 use plantao_domain::view::{Order, Row};
 use plantao_domain::{View, ViewFault};
 use std::path::{Path, PathBuf};
@@ -122,7 +122,7 @@ impl SealedState {
         };
         let mut writes = RawBatch::with_capacity(batch.changes.len() + 2);
         for (key, value) in &batch.changes {
-            let old = self.before(raw, key)?;
+            let old = if value.is_some() && is_put_once(key) { None } else { self.before(raw, key)? };
             if old == *value {
                 continue;
             }
@@ -140,11 +140,8 @@ impl SealedState {
         Ok((writes, next))
     }
 
-    /// What a row was. Rows that are written once were not there: in the busiest kinds that saves asking the engine.
+    /// What a row was.
     fn before(&self, raw: &dyn RawView, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        if is_written_once(key) {
-            return Ok(None);
-        }
         match self.cache.get(key) {
             Some(known) => Ok(known),
             None => rows::get(raw, &*self.seal, key),

@@ -241,3 +241,30 @@ fn speed_is_printed() {
         );
     }
 }
+
+/// The store does not look what was there before such a row: count and digest must hold all the same, deletes included.
+#[test]
+fn rows_that_are_put_once_are_counted_without_a_look() {
+    for engine in ENGINES {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place::new(root.path(), engine);
+        let (store, _) = place.open();
+        let mut model = MemView::default();
+        let key = |number: u64| [&[0x61_u8], number.to_be_bytes().as_slice()].concat();
+        assert!(is_put_once(&key(1)));
+        for at in 1..=50_u64 {
+            let mut changes = Changes::from([(key(at), Some(at.to_be_bytes().to_vec()))]);
+            if at > 10 {
+                changes.insert(key(at - 10), None);
+            }
+            model.write(&changes);
+            store.apply(&batch(at, changes)).unwrap();
+            check(&*store, &model, at);
+        }
+        store.checkpoint().unwrap();
+        drop(store);
+        let (store, start) = place.open();
+        assert_eq!(start, Start::Verified);
+        check(&*store, &model, 50);
+    }
+}

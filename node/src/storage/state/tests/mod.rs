@@ -12,7 +12,7 @@ use crate::storage::checkpoint::Owner;
 use crate::storage::rebuild::{self, OpenError, Opened, Options, Start};
 use crate::storage::row_seal::{OpenError as SealError, RowSeal};
 use crate::storage::snapshot::Snapshots;
-use plantao_domain::rows::is_written_once;
+use plantao_domain::rows::is_put_once;
 use plantao_domain::{Changes, ClusterId, MemView, NodeId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl Random {
                 let mut key = vec![0x10 + (number % 0xE0) as u8];
                 key.extend_from_slice(&(number as u32).to_be_bytes()[..1 + number % 4]);
                 key.extend_from_slice(&(number as u32).to_be_bytes());
-                if is_written_once(&key) {
+                if is_put_once(&key) {
                     key[0] = 0x10;
                 }
                 let value = (self.below(4) > 0).then(|| self.value());
