@@ -46,7 +46,7 @@ pub use structure::*;
 pub use trail::*;
 
 use crate::codec;
-use crate::view::{Changes, View, ViewFault};
+use crate::view::{Changes, Order, View, ViewFault};
 use minicbor::{Decode, Encode};
 
 /// First bytes of keys; see the module's table.
@@ -142,6 +142,14 @@ impl KeyRange {
             self.from = next;
         }
         self
+    }
+
+    /// What comes beyond `place`, which need not exist, when rows are read in `order`.
+    fn beyond(self, place: Vec<u8>, order: Order) -> Self {
+        match order {
+            Order::Ascending => self.after(&place),
+            Order::Descending => self.before(place),
+        }
     }
 
     /// The part after all keys that begin with `start`.

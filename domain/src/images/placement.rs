@@ -5,7 +5,7 @@ use super::SITES_MIN;
 use crate::case::{Case, Done, Ruling, Stop};
 use crate::id::{NodeId, UploadId};
 use crate::outcome::{Rejection, What};
-use crate::rows::{self, ExpectedRow, PartOf, PartRow, StoreRow, UploadRow, UploadState};
+use crate::rows::{self, Amount, ExpectedRow, PartOf, PartRow, StoreRow, UploadRow, UploadState};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,11 +87,20 @@ impl<'a> Books<'a> {
         let chunks = u32::try_from(part.chunks.len()).unwrap_or(u32::MAX);
         let row = ExpectedRow { chunks, bytes: part.stored_bytes(), received };
         rows::put(changes, rows::expected_key(node, committed_at, of), &row);
-        if let Some(store) = self.store(node)? {
-            store.expected = store.expected.plus(row.amount());
-            if row.received == Some(store.incarnation) {
-                store.received = store.received.plus(row.amount());
-            }
+        self.tally(node, &row, Amount::plus)
+    }
+
+    /// Counts a row in what a node's store should hold and has, or takes it out again.
+    fn tally(
+        &mut self,
+        node: NodeId,
+        row: &ExpectedRow,
+        change: fn(Amount, Amount) -> Amount,
+    ) -> Result<(), ViewFault> {
+        let Some(store) = self.store(node)? else { return Ok(()) };
+        store.expected = change(store.expected, row.amount());
+        if row.received == Some(store.incarnation) {
+            store.received = change(store.received, row.amount());
         }
         Ok(())
     }
@@ -106,13 +115,7 @@ impl<'a> Books<'a> {
     ) -> Result<(), ViewFault> {
         let Some(row) = rows::expected_row(self.view, node, committed_at, of)? else { return Ok(()) };
         rows::delete(changes, rows::expected_key(node, committed_at, of));
-        if let Some(store) = self.store(node)? {
-            store.expected = store.expected.minus(row.amount());
-            if row.received == Some(store.incarnation) {
-                store.received = store.received.minus(row.amount());
-            }
-        }
-        Ok(())
+        self.tally(node, &row, Amount::minus)
     }
 
     /// The registered store of a node has a part, if it is one that the node should hold.

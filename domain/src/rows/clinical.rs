@@ -229,10 +229,7 @@ pub fn records_of_patient(
     }
     if let Some(RecordCursor { authored_at, record }) = after {
         let place = record_by_patient_key(patient, authored_at, record);
-        range = match order {
-            Order::Ascending => range.after(&place),
-            Order::Descending => range.before(place),
-        };
+        range = range.beyond(place, order);
     }
     let found = view.range(&range.from, &range.to, order, limit.min(PAGE_ROWS_MAX))?;
     found

@@ -407,10 +407,7 @@ fn images_by_time(
     }
     if let Some(ImageCursor { at, image }) = after {
         let place = mark_of(at, image);
-        range = match order {
-            Order::Ascending => range.after(&place),
-            Order::Descending => range.before(place),
-        };
+        range = range.beyond(place, order);
     }
     behind_marks(view, &range, order, limit, image)
 }

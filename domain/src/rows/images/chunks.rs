@@ -254,10 +254,7 @@ pub fn expected(
     let mut range = KeyRange::with_start(key(prefix::EXPECTED, &[&node.0.to_be_bytes()]));
     if let Some(ExpectedCursor { committed_at, of }) = after {
         let place = expected_key(node, committed_at, of);
-        range = match order {
-            Order::Ascending => range.after(&place),
-            Order::Descending => range.before(place),
-        };
+        range = range.beyond(place, order);
     }
     let found = view.range(&range.from, &range.to, order, limit.min(PAGE_ROWS_MAX))?;
     found
