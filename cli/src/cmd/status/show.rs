@@ -1,0 +1,204 @@
+//! How a status looks: the table for people, the JSON for programs. What it says is decided in the parent.
+
+use super::{BEHIND_ENTRIES, Node, Status};
+use crate::exit::Exit;
+use crate::output::{Cell, Column, Items, Report, Table, Tone};
+use crate::text::{Lang, Say, Word};
+use crate::when::{self, Zone};
+use plantao_proto::admin::v1::{GetStatusResponse, Link, NodeRole};
+use serde_json::{Map, Value, json};
+
+/// How a status is shown.
+pub(crate) struct View<'a> {
+    /// In which language.
+    pub(crate) lang: Lang,
+    /// On which clock.
+    pub(crate) zone: &'a Zone,
+    /// What the context calls this network.
+    pub(crate) label: &'a str,
+    /// Now.
+    pub(crate) now_ms: i64,
+}
+
+impl Status {
+    /// The whole as a report.
+    pub(crate) fn view(&self, view: &View<'_>) -> Report {
+        let warnings = self.warnings(view.now_ms, &|at| view.zone.second(at, view.lang));
+        let word = match self.exit(view.now_ms) {
+            Exit::Done => Word::Ok,
+            Exit::NoLeader => Word::NoQuorum,
+            _ => Word::Attention,
+        };
+        let situation = Say::Situation { word, voters: self.voters, alive: self.alive, spare: self.spare() };
+        let title = format!(
+            "{}: {} ({}) · {} · {}",
+            view.lang.word(Word::Cluster),
+            self.cluster_name,
+            self.cluster_id,
+            view.label,
+            view.zone.second(view.now_ms, view.lang),
+        );
+        let footer = std::iter::once(&situation).chain(&warnings).map(|say| view.lang.say(say)).collect();
+        let table = Table {
+            title: Some(title),
+            footer,
+            ..Table::new(
+                vec![
+                    Column::of(Word::Node),
+                    Column::of(Word::Role),
+                    Column::of(Word::State),
+                    Column::number(Word::Lag),
+                    Column::of(Word::Site),
+                    Column::of(Word::Country),
+                    Column::of(Word::Medium),
+                    Column::number(Word::Contact),
+                    Column::number(Word::Certificate),
+                    Column::number(Word::Term).wide(),
+                    Column::number(Word::Applied).wide(),
+                    Column::number(Word::Committed).wide(),
+                    Column::of(Word::Engine).wide(),
+                    Column::of(Word::Version).wide(),
+                    Column::of(Word::Address).wide(),
+                ],
+                self.nodes.iter().map(|node| node.row(self, view)).collect(),
+            )
+        };
+        Report { kind: "status", head: self.head(word, view.now_ms), items: self.items(view.now_ms), table }
+    }
+
+    fn head(&self, word: Word, now_ms: i64) -> Map<String, Value> {
+        let moment = |at| when::rfc3339(at).unwrap_or_default();
+        let situation = match word {
+            Word::Ok => "ok",
+            Word::NoQuorum => "no_quorum",
+            _ => "attention",
+        };
+        let value = json!({
+            "cluster_id": self.cluster_id,
+            "cluster_name": self.cluster_name,
+            "situation": situation,
+            "leader_id": self.leader.as_ref().map(|leader| leader.id),
+            "term": self.leader.as_ref().map(|leader| leader.term),
+            "last_log_index": self.last_log_index,
+            "voters": self.voters,
+            "voters_alive": self.alive,
+            "may_lose": self.spare(),
+            "links": self.links.values().map(|link| self.link(link)).collect::<Vec<_>>(),
+            "warnings": self.warnings(now_ms, &moment).iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
+        });
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    fn link(&self, link: &Link) -> Value {
+        let name = |id: u64| self.node(id).map(Node::name);
+        json!({
+            "from_id": link.from_node_id,
+            "from": name(link.from_node_id),
+            "to_id": link.to_node_id,
+            "to": name(link.to_node_id),
+            "reachable": link.reachable,
+            "since": when::rfc3339(link.since_ms),
+            "cut": link.cut,
+        })
+    }
+
+    fn items(&self, now_ms: i64) -> Items {
+        let nodes = self.nodes.iter().map(|node| {
+            let own = node.own.as_ref();
+            json!({
+                "node_id": node.member.node_id,
+                "name": node.member.name,
+                "role": role_name(node.role(self)),
+                "alive": node.alive,
+                "lag_entries": node.lag,
+                "site": node.member.site,
+                "country": node.member.country,
+                "medium": node.member.medium,
+                "keyed": node.member.keyed,
+                "unsealed": own.map(|own| own.unsealed),
+                "last_contact_ms": node.member.last_contact_ms,
+                "certificate_days": node.certificate_days(now_ms),
+                "term": own.map(|own| own.term),
+                "last_log_index": own.map(|own| own.last_log_index),
+                "committed_index": own.map(|own| own.committed_index),
+                "applied_index": own.map(|own| own.applied_index),
+                "snapshot_index": own.map(|own| own.snapshot_index),
+                "purged_index": own.map(|own| own.purged_index),
+                "engine": own.map(|own| own.engine.clone()),
+                "version": own.map(|own| own.version.clone()),
+                "uptime_ms": own.map(|own| own.uptime_ms),
+                "journal_backlog": own.map(|own| own.journal_backlog),
+                "peer_address": node.member.peer_address,
+            })
+        });
+        Items::Many("nodes", nodes.collect())
+    }
+}
+
+impl Node {
+    fn state(&self, status: &Status) -> (Word, Tone) {
+        match &self.own {
+            None if !self.alive => (Word::StateSilent, Tone::Bad),
+            Some(own) if self.member.keyed && !own.unsealed => (Word::StateSealed, Tone::Warn),
+            _ if status.leader.is_none() => (Word::StateNoLeader, Tone::Bad),
+            _ if self.lag.is_some_and(|lag| lag > BEHIND_ENTRIES) => (Word::StateBehind, Tone::Warn),
+            _ if self.role(status) == NodeRole::Leader => (Word::StateActive, Tone::Good),
+            _ => (Word::StateUpToDate, Tone::Good),
+        }
+    }
+
+    fn row(&self, status: &Status, view: &View<'_>) -> Vec<Cell> {
+        let (state, tone) = self.state(status);
+        let mark = match tone {
+            Tone::Good | Tone::Plain => '●',
+            Tone::Warn => '▲',
+            Tone::Bad => '■',
+        };
+        let role = match self.role(status) {
+            NodeRole::Unspecified => Word::RoleUnknown,
+            NodeRole::Leader => Word::RoleLeader,
+            NodeRole::Voter => Word::RoleVoter,
+            NodeRole::Learner => Word::RoleLearner,
+            NodeRole::Candidate => Word::RoleCandidate,
+        };
+        let dash = || "–".to_owned();
+        let own = self.own.as_ref();
+        let number = |of: fn(&GetStatusResponse) -> u64| own.map_or_else(dash, |own| of(own).to_string());
+        let is_leader = self.role(status) == NodeRole::Leader;
+        let lag = if is_leader { dash() } else { self.lag.map_or_else(dash, |lag| lag.to_string()) };
+        let contact = match self.member.last_contact_ms {
+            Some(ms) if !is_leader => format!("{ms} ms"),
+            _ => dash(),
+        };
+        vec![
+            Cell { text: format!("{mark} {}", self.name()), tone },
+            view.lang.word(role).into(),
+            view.lang.word(state).into(),
+            lag.into(),
+            self.member.site.as_str().into(),
+            self.member.country.as_str().into(),
+            self.member.medium.as_str().into(),
+            contact.into(),
+            self.certificate_days(view.now_ms).map_or_else(dash, |days| format!("{days} d")).into(),
+            number(|own| own.term).into(),
+            number(|own| own.applied_index).into(),
+            number(|own| own.committed_index).into(),
+            own.map_or_else(dash, |own| own.engine.clone()).into(),
+            own.map_or_else(dash, |own| own.version.clone()).into(),
+            self.member.peer_address.as_str().into(),
+        ]
+    }
+}
+
+fn role_name(role: NodeRole) -> &'static str {
+    match role {
+        NodeRole::Unspecified => "unknown",
+        NodeRole::Leader => "leader",
+        NodeRole::Voter => "voter",
+        NodeRole::Learner => "learner",
+        NodeRole::Candidate => "candidate",
+    }
+}
