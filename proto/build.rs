@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "plantao/admin/v1/cluster.proto",
+    "plantao/peer/v1/chunks.proto",
     "plantao/peer/v1/peer.proto",
     "plantao/public/v1/agenda.proto",
     "plantao/public/v1/audit.proto",
     "plantao/public/v1/common.proto",
     "plantao/public/v1/consents.proto",
     "plantao/public/v1/directory.proto",
+    "plantao/public/v1/images.proto",
     "plantao/public/v1/patients.proto",
     "plantao/public/v1/records.proto",
 ];

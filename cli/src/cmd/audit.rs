@@ -36,6 +36,7 @@ pub(crate) enum ModuleArg {
     Audit,
     Cluster,
     Keys,
+    Images,
 }
 
 impl From<ModuleArg> for Module {
@@ -49,6 +50,7 @@ impl From<ModuleArg> for Module {
             ModuleArg::Audit => Self::Audit,
             ModuleArg::Cluster => Self::Cluster,
             ModuleArg::Keys => Self::Keys,
+            ModuleArg::Images => Self::Images,
         }
     }
 }
@@ -65,6 +67,7 @@ pub(crate) fn module_name(module: Module) -> &'static str {
         Module::Audit => "audit",
         Module::Cluster => "cluster",
         Module::Keys => "keys",
+        Module::Images => "images",
     }
 }
 

@@ -539,7 +539,7 @@ pub(crate) fn consent(id: ConsentId, row: &rows::ConsentRow, document: Vec<u8>) 
     }
 }
 
-const MODULES: [(audit::Module, v1::Module); 8] = [
+const MODULES: [(audit::Module, v1::Module); 9] = [
     (audit::Module::Directory, v1::Module::Directory),
     (audit::Module::Patients, v1::Module::Patients),
     (audit::Module::Agenda, v1::Module::Agenda),
@@ -548,6 +548,7 @@ const MODULES: [(audit::Module, v1::Module); 8] = [
     (audit::Module::Audit, v1::Module::Audit),
     (audit::Module::Cluster, v1::Module::Cluster),
     (audit::Module::Keys, v1::Module::Keys),
+    (audit::Module::Images, v1::Module::Images),
 ];
 
 fn module(module: audit::Module) -> i32 {
