@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start: lock ─► identity ─► storage slot ─► certificates ─► ports ─► snapshots, state, log ─► Raft ─► keys ─► journal
-//!        ─► gateway ─► services ─► tasks
+//!        ─► gateway ─► chunks ─► services ─► tasks
 //! stop:  not ready ─► no new requests ─► lead handed over ─► Raft ─► checkpoint ─► lock
 //! ```
 //! Ports are bound before anything slow, so that a wrong address is told at once; certificates come before them, because a
@@ -10,6 +10,7 @@
 
 use crate::admin::{About, AdminServices};
 use crate::api::PublicServices;
+use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, TimerProfile};
 use crate::consensus::clocks::PeerClocks;
@@ -25,9 +26,10 @@ use crate::crypto::{
 };
 use crate::entropy::{SharedEntropy, SystemEntropy, random};
 use crate::gateway::{Gateway, Parts as GatewayParts, submit_reads};
+use crate::images::{LocalChunks, register_store};
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
 use crate::journal::{Journal, Options as JournalOptions};
-use crate::peer::{Gate, PeerForwardService, PeerRaftService};
+use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
 use crate::storage::checkpoint::Owner;
 use crate::storage::fs::DataDir;
 use crate::storage::identity::{IdentityError, NodeIdentity};
@@ -44,6 +46,7 @@ use plantao_client::identity::Identity;
 use plantao_client::transport::{CredentialsPaths, TlsVersions};
 use plantao_domain::{JournalId, NodeId, rows};
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
+use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
 use plantao_proto::peer::v1::forward_service_server::ForwardServiceServer;
 use plantao_proto::peer::v1::join_service_server::JoinServiceServer;
 use plantao_proto::peer::v1::raft_service_server::RaftServiceServer;
@@ -327,6 +330,7 @@ fn open_storage(
 pub struct App {
     core: Core,
     gateway: Gateway,
+    chunks: LocalChunks,
     addresses: Addresses,
     stopping: CancellationToken,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
@@ -372,10 +376,12 @@ impl App {
             requests_max: config.requests_max,
         });
         gateway.install_keys().context("the keys of the network cannot be read from the state")?;
+        let chunks = LocalChunks::new(core.identity.node, open_chunks(config, &core).await, Arc::clone(&core.state));
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut app = Self {
             core,
             gateway,
+            chunks,
             addresses,
             stopping: CancellationToken::new(),
             servers: JoinSet::new(),
@@ -488,6 +494,8 @@ impl App {
         let gate = Gate::new(self.core.affiliation(), self.core.consensus.clone());
         let raft = PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
         let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
+        let clock = self.core.clock.clone();
+        let chunks = PeerChunkService::new(gate.clone(), self.chunks.clone(), self.core.consensus.clone(), clock);
         let join = JoinServer::new(
             gate.clone(),
             self.gateway.clone(),
@@ -499,6 +507,7 @@ impl App {
             .layer(RequestMeter::new(Plane::Peer.as_str()))
             .add_service(RaftServiceServer::new(raft).max_decoding_message_size(limit))
             .add_service(ForwardServiceServer::new(forward))
+            .add_service(ChunkServiceServer::new(chunks).max_decoding_message_size(limit))
             .add_service(JoinServiceServer::new(join));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
@@ -506,7 +515,9 @@ impl App {
 
     fn start_tasks(&mut self, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
         let identity = self.core.tls.identity();
-        supervised(&mut self.tasks, "submit_reads", submit_reads(self.gateway.clone(), identity));
+        supervised(&mut self.tasks, "submit_reads", submit_reads(self.gateway.clone(), identity.clone()));
+        let register = register_store(self.gateway.clone(), identity, self.chunks.clone(), config.medium.clone());
+        supervised(&mut self.tasks, "register_store", register);
         let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), config.clock_skew_max);
         supervised(&mut self.tasks, "leader", leader.run());
         supervised(&mut self.tasks, "clock", async move {
@@ -560,6 +571,28 @@ async fn bind(plane: Plane, address: SocketAddr, tls: &Arc<TlsReloader>) -> anyh
     Acceptor::bind(AcceptorOptions::for_plane(plane, address), tls.server())
         .await
         .with_context(|| format!("the {plane} port cannot be opened; is another node running here?"))
+}
+
+/// Images never stop the agenda: a directory that cannot be used costs this node its copies, and nothing else.
+async fn open_chunks(config: &Config, core: &Core) -> Option<ChunkStore> {
+    let options = DirectoryOptions { path: config.chunk_dir.clone(), reserve_bytes: config.chunk_reserve_bytes };
+    let (clock, entropy) = (core.clock.clone(), core.entropy.clone());
+    let opening = tokio::task::spawn_blocking(move || ChunkDirectory::open(options, clock, entropy));
+    match opening.await {
+        Ok(Ok(directory)) => Some(ChunkStore::new(Arc::new(directory), config.chunk_workers)),
+        Ok(Err(error)) => {
+            let error = anyhow::Error::new(error);
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the chunk directory cannot be used; this node keeps no images"
+            );
+            None
+        }
+        Err(_) => {
+            tracing::error!("opening the chunk directory was cut off; this node keeps no images");
+            None
+        }
+    }
 }
 
 fn open_journal(config: &Config, core: &Core) -> anyhow::Result<Journal> {
