@@ -85,10 +85,10 @@ impl Exit {
     pub(crate) const fn of_rejection(code: u32) -> Self {
         match code {
             1001 | 1002 | 1502 => Self::Denied,
-            1102 | 1203 | 1209 | 1210 | 1301 | 1302 | 1501 | 1601..=1607 | 1609 => Self::Refused,
+            1102 | 1203 | 1209 | 1210 | 1301 | 1302 | 1501 | 1601..=1607 | 1609 | 1620..=1627 => Self::Refused,
             1103 | 1205..=1208 | 1401..=1403 => Self::Usage,
-            1201 => Self::NotFound,
-            1202 | 1204 | 1211 | 1608 => Self::Busy,
+            1201 | 1628 => Self::NotFound,
+            1202 | 1204 | 1211 | 1608 | 2402 | 2403 => Self::Busy,
             2104 => Self::Unknown,
             2301..=2305 => Self::Degraded,
             // One node cannot, now: what a command ends with when no other could either.

@@ -12,6 +12,7 @@ pub mod connect;
 pub mod error;
 pub mod id;
 pub mod identity;
+pub mod images;
 pub mod import;
 pub mod pki;
 pub mod retry;

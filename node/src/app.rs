@@ -9,7 +9,7 @@
 //! port without an identity is of no use. Whatever fails on the way ends the start with what, why and what to do.
 
 use crate::admin::{About, AdminServices};
-use crate::api::PublicServices;
+use crate::api::{ImageServices, PublicServices};
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, TimerProfile};
@@ -26,7 +26,7 @@ use crate::crypto::{
 };
 use crate::entropy::{SharedEntropy, SystemEntropy, random};
 use crate::gateway::{Gateway, Parts as GatewayParts, submit_reads};
-use crate::images::{LocalChunks, register_store};
+use crate::images::{ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
 use crate::journal::{Journal, Options as JournalOptions};
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
@@ -55,6 +55,7 @@ use plantao_proto::public::v1::audit_service_server::AuditServiceServer;
 use plantao_proto::public::v1::change_service_server::ChangeServiceServer;
 use plantao_proto::public::v1::consent_service_server::ConsentServiceServer;
 use plantao_proto::public::v1::directory_service_server::DirectoryServiceServer;
+use plantao_proto::public::v1::image_service_server::ImageServiceServer;
 use plantao_proto::public::v1::patient_service_server::PatientServiceServer;
 use plantao_proto::public::v1::record_service_server::RecordServiceServer;
 use std::net::SocketAddr;
@@ -330,7 +331,7 @@ fn open_storage(
 pub struct App {
     core: Core,
     gateway: Gateway,
-    chunks: LocalChunks,
+    images: Images,
     addresses: Addresses,
     stopping: CancellationToken,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
@@ -376,12 +377,20 @@ impl App {
             requests_max: config.requests_max,
         });
         gateway.install_keys().context("the keys of the network cannot be read from the state")?;
-        let chunks = LocalChunks::new(core.identity.node, open_chunks(config, &core).await, Arc::clone(&core.state));
+        let images = Images::new(ImageParts {
+            gateway: gateway.clone(),
+            identity: core.tls.identity(),
+            chunks: LocalChunks::new(core.identity.node, open_chunks(config, &core).await, Arc::clone(&core.state)),
+            peers: ChunkPeers::new(core.affiliation(), core.consensus.clone(), core.channels.clone()),
+            link_caps: config.link_caps.clone(),
+            zone: config.zone.clone(),
+            entropy: core.entropy.clone(),
+        });
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut app = Self {
             core,
             gateway,
-            chunks,
+            images,
             addresses,
             stopping: CancellationToken::new(),
             servers: JoinSet::new(),
@@ -453,6 +462,7 @@ impl App {
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
             .build_v1()
             .context("the descriptors cannot be served")?;
+        let limit = plantao_client::transport::MESSAGE_BYTES_MAX;
         let router = server(&ServerLimits::for_plane(Plane::Public), self.layer(Plane::Public))
             .layer(RequestMeter::new(Plane::Public.as_str()))
             .add_service(health)
@@ -463,6 +473,9 @@ impl App {
             .add_service(RecordServiceServer::new(services.clone()))
             .add_service(ConsentServiceServer::new(services.clone()))
             .add_service(AuditServiceServer::new(services.clone()))
+            .add_service(
+                ImageServiceServer::new(ImageServices::new(self.images.clone())).max_decoding_message_size(limit),
+            )
             .add_service(ChangeServiceServer::new(services));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
@@ -495,7 +508,8 @@ impl App {
         let raft = PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
         let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
         let clock = self.core.clock.clone();
-        let chunks = PeerChunkService::new(gate.clone(), self.chunks.clone(), self.core.consensus.clone(), clock);
+        let chunks =
+            PeerChunkService::new(gate.clone(), self.images.chunks().clone(), self.core.consensus.clone(), clock);
         let join = JoinServer::new(
             gate.clone(),
             self.gateway.clone(),
@@ -516,8 +530,10 @@ impl App {
     fn start_tasks(&mut self, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
         let identity = self.core.tls.identity();
         supervised(&mut self.tasks, "submit_reads", submit_reads(self.gateway.clone(), identity.clone()));
-        let register = register_store(self.gateway.clone(), identity, self.chunks.clone(), config.medium.clone());
+        let chunks = self.images.chunks().clone();
+        let register = register_store(self.gateway.clone(), identity, chunks, config.medium.clone());
         supervised(&mut self.tasks, "register_store", register);
+        supervised(&mut self.tasks, "images", self.images.clone().tend());
         let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), config.clock_skew_max);
         supervised(&mut self.tasks, "leader", leader.run());
         supervised(&mut self.tasks, "clock", async move {

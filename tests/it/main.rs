@@ -10,6 +10,7 @@ mod bad_input;
 mod configuration;
 mod contracts;
 mod faults;
+mod images;
 mod links;
 mod raw;
 mod requests;
@@ -41,6 +42,22 @@ async fn a_healthy_network_keeps_its_promises() {
     access::every_role_has_the_rights_of_the_table_and_no_other(&world).await;
     access::a_certificate_for_another_port_or_network_or_time_gets_nowhere(&world).await;
     secrecy::no_file_log_or_metric_tells_of_a_patient(&mut world).await;
+    world.network.digests_agree().await;
+    trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_keeps_images() {
+    let mut world = World::start(&[]).await;
+    images::what_was_sent_is_read_back_byte_for_byte_from_each_unit(&world).await;
+    images::a_screen_gets_a_small_picture(&world).await;
+    images::what_is_no_image_is_refused(&world).await;
+    images::a_consent_that_is_revoked_closes_the_image(&world).await;
+    images::whoever_reads_an_image_is_in_the_trail(&world).await;
+    images::a_bad_copy_is_found_by_its_reader_and_healed(&world).await;
+    images::many_uploads_at_once_end_well(&world).await;
+    images::an_acknowledged_image_survives_the_node_that_took_it(&mut world).await;
+    images::an_upload_goes_on_where_it_was_cut_through_any_node(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
 }

@@ -406,6 +406,7 @@ fn numbers_in(code: &str) -> BTreeSet<u32> {
 const CODE_FILES: &[(&str, &str)] = &[
     ("domain/src/outcome.rs", "=>"),
     ("node/src/gateway/error.rs", "=>"),
+    ("node/src/images/error.rs", "=>"),
     ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
     ("cli/src/text/codes.rs", "theirs("),

@@ -240,6 +240,51 @@ pub(crate) static CODES: &[Code] = &[
         ("this is still in use", "send it again when the patient's open uploads have ended"),
     ),
     theirs(
+        1620,
+        ("faltam blocos antes deste", "consulte a situação do envio e continue dali"),
+        ("chunks are missing before this one", "ask for the status of the upload, and go on from there"),
+    ),
+    theirs(
+        1621,
+        ("o bloco não está inteiro", "envie o bloco inteiro: 1 MiB, e o resto no último"),
+        ("the chunk is not whole", "send the chunk whole: 1 MiB, and the rest as the last one"),
+    ),
+    theirs(
+        1622,
+        ("o bloco já foi enviado com outro conteúdo", "desista do envio e comece outro: o arquivo mudou"),
+        ("the chunk was sent before with other bytes", "abandon the upload and begin a new one: the file changed"),
+    ),
+    theirs(
+        1623,
+        ("o conteúdo não é do tipo declarado", "comece um envio novo com o tipo que o arquivo tem"),
+        ("the content is not what it was declared to be", "begin a new upload with the type that the file has"),
+    ),
+    theirs(
+        1624,
+        ("o conteúdo não confere com o SHA-256", "desista do envio e comece outro com o arquivo como está agora"),
+        ("the content does not match its SHA-256", "abandon the upload and begin a new one with the file as it is now"),
+    ),
+    theirs(
+        1625,
+        ("o fim diz um tamanho diferente do início", "desista do envio e comece outro com o tamanho certo"),
+        ("the end says another size than the beginning", "abandon the upload and begin a new one with the right size"),
+    ),
+    theirs(
+        1626,
+        ("nem todos os blocos chegaram", "consulte a situação do envio e continue dali"),
+        ("not all chunks came", "ask for the status of the upload, and go on from there"),
+    ),
+    theirs(
+        1627,
+        ("uma chamada posterior continua este envio", "nada, se as duas são suas; senão consulte a situação do envio"),
+        ("a later call goes on with this upload", "nothing, if you sent both; else ask for the status of the upload"),
+    ),
+    theirs(
+        1628,
+        ("a imagem não tem miniatura", "leia a própria imagem"),
+        ("the image has no thumbnail", "read the image itself"),
+    ),
+    theirs(
         2001,
         (
             "este nó está selado: guarda o conteúdo e não pode abri-lo",
@@ -316,6 +361,44 @@ pub(crate) static CODES: &[Code] = &[
         2305,
         ("uma ligação entre dois nós está cortada", "veja a internet, a VPN e o firewall entre os dois"),
         ("a link between two nodes is cut", "look at the internet lines, the VPN and the firewall between the two"),
+    ),
+    theirs(
+        2401,
+        (
+            "o diretório de blocos deste nó não aceita nada",
+            "pergunte a outro nó; o registro deste diz o que há com o diretório",
+        ),
+        (
+            "this node's chunk directory takes nothing",
+            "ask another node; this one's log says what is wrong with its chunk directory",
+        ),
+    ),
+    theirs(
+        2402,
+        (
+            "o disco dos blocos deste nó está cheio",
+            "libere espaço no disco de chunks.directory, ou pergunte a outro nó",
+        ),
+        (
+            "the disk of this node's chunk directory is full",
+            "free space on the disk of chunks.directory, or ask another node meanwhile",
+        ),
+    ),
+    theirs(
+        2403,
+        ("há imagens demais em andamento neste nó", "envie de novo após uma pausa, ou pergunte a outro nó"),
+        ("too many images are under way on this node", "send it again after a short pause, or ask another node"),
+    ),
+    theirs(
+        2404,
+        (
+            "nenhuma cópia boa de uma parte da imagem está ao alcance",
+            "tente de novo; `plantao copies` mostra onde estão as cópias",
+        ),
+        (
+            "no good copy of a part of the image can be reached",
+            "send it again in a moment; `plantao copies` shows where the copies are",
+        ),
     ),
     theirs(
         3001,

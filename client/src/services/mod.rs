@@ -62,14 +62,14 @@ impl Cluster {
     }
 
     /// The caller's header, or a fresh one.
-    fn header(&self, given: Option<v1::RequestHeader>) -> Result<v1::RequestHeader, Error> {
+    pub(crate) fn header(&self, given: Option<v1::RequestHeader>) -> Result<v1::RequestHeader, Error> {
         match given {
             Some(header) => Ok(header),
             None => self.new_header(),
         }
     }
 
-    async fn write<F, Fut>(&self, header: &v1::RequestHeader, call: F) -> Result<Written, Error>
+    pub(crate) async fn write<F, Fut>(&self, header: &v1::RequestHeader, call: F) -> Result<Written, Error>
     where
         F: Fn(Channel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<Option<v1::WriteOutcome>>, Status>>,
@@ -116,7 +116,7 @@ impl Cluster {
         }
     }
 
-    async fn read<T, F, Fut>(&self, call: F) -> Result<T, Error>
+    pub(crate) async fn read<T, F, Fut>(&self, call: F) -> Result<T, Error>
     where
         F: Fn(Channel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,

@@ -62,6 +62,8 @@ pages! {
     records: list_records(ListRecordsRequest) -> RecordHead in records;
     /// All consents of a patient, without documents.
     consents: list_consents(ListConsentsRequest) -> Consent in consents;
+    /// All images of a patient, without what is sealed.
+    images: list_images(ListImagesRequest) -> Image in images;
 }
 
 impl Cluster {

@@ -20,9 +20,9 @@ use tonic::{Code, Status};
 const PAGE_MAX: u32 = 500;
 const PAGE_DEFAULT: u32 = 100;
 
-type Checked<T> = Result<T, Error>;
+pub(super) type Checked<T> = Result<T, Error>;
 
-fn invalid<T>(field: &'static str, why: &'static str) -> Checked<T> {
+pub(super) fn invalid<T>(field: &'static str, why: &'static str) -> Checked<T> {
     Err(Error::Invalid { field, why })
 }
 
@@ -40,13 +40,18 @@ pub(crate) fn status(error: &Error) -> Status {
         Error::Journal(_) | Error::State(_) => Code::Internal,
         Error::Damaged => Code::DataLoss,
     };
+    told(grpc, error.to_string(), error.code(), error.help(), error.is_not_done())
+}
+
+/// A status as every service gives it.
+pub(super) fn told(grpc: Code, text: String, code: u16, help: &str, is_not_done: bool) -> Status {
     let mut metadata = MetadataMap::new();
-    metadata.insert(CODE_KEY, MetadataValue::from(error.code()));
-    metadata.insert_bin(HELP_KEY, MetadataValue::from_bytes(error.help().as_bytes()));
-    if error.is_not_done() {
+    metadata.insert(CODE_KEY, MetadataValue::from(code));
+    metadata.insert_bin(HELP_KEY, MetadataValue::from_bytes(help.as_bytes()));
+    if is_not_done {
         metadata.insert(OUTCOME_KEY, MetadataValue::from_static(NOT_DONE));
     }
-    Status::with_details_and_metadata(grpc, error.to_string(), Bytes::new(), metadata)
+    Status::with_details_and_metadata(grpc, text, Bytes::new(), metadata)
 }
 
 fn bytes16(field: &'static str, bytes: &[u8]) -> Checked<[u8; 16]> {
@@ -66,7 +71,7 @@ macro_rules! ids {
 ids!(
     unit_id -> UnitId, patient_id -> PatientId, practitioner_id -> PractitionerId, room_id -> RoomId,
     appointment_id -> AppointmentId, record_id -> RecordId, consent_id -> ConsentId, actor_id -> ActorId,
-    request_id -> RequestId,
+    request_id -> RequestId, image_id -> ImageId, upload_id -> UploadId,
 );
 
 /// `None` when the field is empty.
@@ -74,7 +79,7 @@ pub(crate) fn optional<T>(bytes: &[u8], parse: impl FnOnce(&[u8]) -> Checked<T>)
     if bytes.is_empty() { Ok(None) } else { parse(bytes).map(Some) }
 }
 
-fn wire(id: &[u8; 16]) -> Bytes {
+pub(super) fn wire(id: &[u8; 16]) -> Bytes {
     Bytes::copy_from_slice(id)
 }
 
@@ -138,7 +143,7 @@ pub(crate) fn next<T>(items: &[T], size: usize, token: impl Fn(&T) -> Bytes) -> 
 }
 
 /// A place in a list that is sorted by a time and an id.
-fn place(token: &[u8]) -> Checked<Option<(ClusterTime, [u8; 16])>> {
+pub(super) fn place(token: &[u8]) -> Checked<Option<(ClusterTime, [u8; 16])>> {
     if token.is_empty() {
         return Ok(None);
     }
@@ -150,7 +155,7 @@ fn place(token: &[u8]) -> Checked<Option<(ClusterTime, [u8; 16])>> {
     Ok(Some((ClusterTime::from_key(*time), id)))
 }
 
-fn place_token(time: ClusterTime, id: &[u8; 16]) -> Bytes {
+pub(super) fn place_token(time: ClusterTime, id: &[u8; 16]) -> Bytes {
     let mut token = time.to_key().to_vec();
     token.extend_from_slice(id);
     token.into()
@@ -186,7 +191,7 @@ pub(crate) fn outcome(written: Written) -> Option<v1::WriteOutcome> {
     Some(v1::WriteOutcome { outcome: Some(outcome), index: written.index })
 }
 
-fn rejection(rejection: &Rejection) -> v1::Rejection {
+pub(super) fn rejection(rejection: &Rejection) -> v1::Rejection {
     let mut wired = v1::Rejection {
         code: rejection.code().into(),
         message: rejection.to_string(),

@@ -7,8 +7,11 @@ mod check;
 mod consents;
 pub(crate) mod convert;
 mod directory;
+mod images;
 mod patients;
 mod records;
+
+pub use images::ImageServices;
 
 use crate::gateway::{Asked, Error, Gateway};
 use crate::transport::{PeerIdentity, peer_identity};

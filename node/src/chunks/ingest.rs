@@ -2,7 +2,7 @@
 //! declared. Sealing, storing and acknowledging are the caller's.
 //!
 //! ```text
-//! bytes in any pieces ─► [up to 1 MiB held] ─► chunk 0, chunk 1, … ─► finish: last chunk, SHA-256, length, type
+//! bytes in any pieces ─► [up to 1 MiB held] ─► chunk 0, chunk 1, … ─► finish: SHA-256, length
 //!                                           │ the first one is held against the declared type before it is given on
 //! ```
 //! An upload that goes on after a cut is a new [`Cutter`] that is given the same bytes from the beginning: the same
@@ -131,7 +131,7 @@ impl Cutter {
         self.bytes
     }
 
-    /// Takes the next bytes and gives each chunk that is full to `chunk`. After an error nothing is taken any more.
+    /// Takes the next bytes and gives each chunk that is full, and the last one, to `chunk`. After an error nothing is taken any more.
     ///
     /// # Errors
     /// Too long, another type, or what `chunk` says.
@@ -158,31 +158,28 @@ impl Cutter {
                 self.cut(&mut chunk)?;
             }
         }
+        // The last one need not wait for somebody to say that it was the last.
+        if self.bytes == self.declared.bytes && !self.held.is_empty() {
+            self.cut(&mut chunk)?;
+        }
         self.refused = false;
         Ok(())
     }
 
-    /// The end: gives the last chunk and checks the whole. `sha256` is what the sender says at the end, if it does.
+    /// The end: checks the whole. `sha256` is what the sender says at the end, if it does.
     ///
     /// # Errors
-    /// Too short, another type, another digest, or what `chunk` says. Chunks given before are garbage then.
-    pub fn finish<E: From<IngestError>>(
-        mut self,
-        sha256: Option<[u8; 32]>,
-        mut chunk: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<Whole, E> {
+    /// Too short, or another digest. Chunks given before are garbage then.
+    pub fn finish(self, sha256: Option<[u8; 32]>) -> Result<Whole, IngestError> {
         if self.refused {
-            return Err(IngestError::Refused.into());
+            return Err(IngestError::Refused);
         }
         if self.bytes < self.declared.bytes {
-            return Err(IngestError::TooShort { bytes: self.bytes, declared: self.declared.bytes }.into());
-        }
-        if !self.held.is_empty() {
-            self.cut(&mut chunk)?;
+            return Err(IngestError::TooShort { bytes: self.bytes, declared: self.declared.bytes });
         }
         let found: [u8; 32] = self.sha256.finalize().into();
         if [self.declared.sha256, sha256].into_iter().flatten().any(|wanted| wanted != found) {
-            return Err(IngestError::OtherDigest.into());
+            return Err(IngestError::OtherDigest);
         }
         let export_sha256 = self.export_sha256.map(|hasher| hasher.finalize().into());
         Ok(Whole { bytes: self.bytes, chunks: self.chunks, sha256: found, export_sha256 })

@@ -29,7 +29,7 @@ fn cut(declared: Declared, image: &[u8], pieces: &[usize]) -> Result<(Vec<Vec<u8
         cutter.push(piece, keep)?;
         rest = later;
     }
-    let whole = cutter.finish(None, keep)?;
+    let whole = cutter.finish(None)?;
     Ok((chunks.into_inner(), whole))
 }
 
@@ -90,7 +90,7 @@ fn a_wrong_digest_is_refused_whenever_it_was_told() {
     for (at_the_end, taken) in [(Some([1; 32]), false), (declared(&image).sha256, true), (None, true)] {
         let mut cutter = Cutter::new(Declared { sha256: None, ..declared(&image) }).unwrap();
         cutter.push(&image, |_| Ok::<_, IngestError>(())).unwrap();
-        assert_eq!(cutter.finish(at_the_end, |_| Ok::<_, IngestError>(())).is_ok(), taken);
+        assert_eq!(cutter.finish(at_the_end).is_ok(), taken);
     }
 }
 
@@ -104,7 +104,7 @@ fn what_is_not_what_it_was_declared_to_be_is_refused_before_it_is_stored() {
     let other = IngestError::OtherType { declared: ContentType::Jpeg, found: Some(ContentType::Png) };
     assert_eq!(pushed, Err(other));
     assert_eq!(cutter.push(b"more", |_| Ok::<_, IngestError>(())), Err(IngestError::Refused));
-    assert_eq!(cutter.finish(None, |_| Ok::<_, IngestError>(())), Err(IngestError::Refused));
+    assert_eq!(cutter.finish(None), Err(IngestError::Refused));
     let text = b"not an image".to_vec();
     let nothing = IngestError::OtherType { declared: ContentType::Jpeg, found: None };
     assert_eq!(cut(declared(&text), &text, &[5]).unwrap_err(), nothing);
@@ -124,7 +124,7 @@ fn a_store_that_refuses_ends_the_upload() {
     let image = jpeg(MIB);
     let mut cutter = Cutter::new(declared(&image)).unwrap();
     assert_eq!(cutter.push(&image, |_| Err(Full)), Err(Full));
-    assert_eq!(cutter.finish(None, |_| Ok::<_, IngestError>(())), Err(IngestError::Refused));
+    assert_eq!(cutter.finish(None), Err(IngestError::Refused));
 }
 
 #[test]

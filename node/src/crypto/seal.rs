@@ -83,6 +83,8 @@ kinds! {
     Consent = 5, true;
     /// Names and addresses of units, professionals, rooms.
     Directory = 6, true;
+    /// Name, remarks and digest of an image, and what was found in its bytes.
+    Image = 7, true;
     /// A data key under an epoch key.
     WrappedDataKey = 16, false;
     /// An epoch key under the root key.

@@ -44,6 +44,34 @@ pub struct DemographicsContent {
     pub document: Vec<u8>,
 }
 
+/// What describes an image, as its sender says.
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ImageContent {
+    /// Of the file; may be empty.
+    #[n(0)]
+    pub name: String,
+    /// May be empty.
+    #[n(1)]
+    pub remarks: String,
+    /// SHA-256 of the whole, 32 bytes; empty where the sender said it at the end only.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub sha256: Vec<u8>,
+}
+
+/// What the node that took an image found in its bytes.
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ImageFound {
+    /// SHA-256 of the whole, 32 bytes.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub sha256: Vec<u8>,
+    /// SHA-256 of what an export gives, where that differs: DICOM whose preamble is zeroed. Empty otherwise.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub export_sha256: Vec<u8>,
+}
+
 macro_rules! redacted {
     ($($name:ident),*) => {$(
         impl std::fmt::Debug for $name {
@@ -53,7 +81,7 @@ macro_rules! redacted {
         }
     )*};
 }
-redacted!(DirectoryContent, DemographicsContent);
+redacted!(DirectoryContent, DemographicsContent, ImageContent, ImageFound);
 
 pub(super) fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     minicbor::to_vec(value).expect("writing to memory does not fail")

@@ -11,6 +11,7 @@ mod content;
 mod directory;
 mod draft;
 mod error;
+mod images;
 mod keys;
 mod names;
 mod read;
@@ -20,7 +21,7 @@ mod trail;
 mod write;
 
 pub use archive::{Archive, Document};
-pub use content::{DemographicsContent, DirectoryContent};
+pub use content::{DemographicsContent, DirectoryContent, ImageContent, ImageFound};
 pub use draft::Draft;
 pub use error::Error;
 pub use read::{Consistency, OpenPatient, OpenRecord, Reading};

@@ -152,7 +152,7 @@ impl Gateway {
     }
 
     /// `shown` is the version that the answer opens; `None`: the read is refused.
-    async fn note(
+    pub(super) async fn note(
         &self,
         actor: &Actor,
         object: Object,

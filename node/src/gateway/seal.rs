@@ -34,7 +34,7 @@ impl Gateway {
         }
     }
 
-    fn seal(&self, key: &DataKey, place: Place<'_>, plaintext: &[u8]) -> Sealed {
+    pub(super) fn seal(&self, key: &DataKey, place: Place<'_>, plaintext: &[u8]) -> Sealed {
         self.keyring().seal(key, &self.context(place), plaintext)
     }
 
@@ -88,7 +88,7 @@ impl Gateway {
 
     /// The key of an existing owner. This node may lag behind the one that registered it, so absence is certain only at
     /// the read index.
-    async fn existing_key(&self, owner: KeyOwner, what: What) -> Result<Arc<DataKey>, Error> {
+    pub(super) async fn existing_key(&self, owner: KeyOwner, what: What) -> Result<Arc<DataKey>, Error> {
         if let Some(key) = self.key(owner)? {
             return Ok(key);
         }

@@ -86,7 +86,12 @@ impl Gateway {
     }
 }
 
-fn tag(keyring: &Keyring, actor: &Actor, method: &str, canonical: &[u8]) -> Result<Tag, crate::crypto::KeyError> {
+pub(super) fn tag(
+    keyring: &Keyring,
+    actor: &Actor,
+    method: &str,
+    canonical: &[u8],
+) -> Result<Tag, crate::crypto::KeyError> {
     let mut bytes = Vec::with_capacity(canonical.len() + 64);
     bytes.extend_from_slice(actor.id.as_bytes());
     bytes.extend_from_slice(&(method.len() as u64).to_be_bytes());

@@ -1,5 +1,6 @@
 //! Every metric, named once, with its help. Labels come from closed sets; no id of a patient or a person is ever one.
 
+use crate::chunks::Figures;
 use crate::consensus::{Role, Status};
 use crate::gateway::Gateway;
 use crate::transport::ReloadStatus;
@@ -40,6 +41,15 @@ names! {
     CERTIFICATE_RELOAD_FAILED = "plantao_certificate_reload_failed", gauge, Count, "1 while the files cannot be used.";
     REQUESTS = "plantao_requests_total", counter, Count, "Requests by plane and result.";
     REQUEST_SECONDS = "plantao_request_seconds", histogram, Seconds, "Time of unary requests by plane.";
+    CHUNKS_HELD = "plantao_chunks_held", gauge, Count, "Chunks of images on this disk.";
+    CHUNK_BYTES_HELD = "plantao_chunk_bytes_held", gauge, Bytes, "Bytes of their files.";
+    CHUNKS_BAD = "plantao_chunks_bad", gauge, Count, "Copies found bad on this disk since the start.";
+    IMAGE_UPLOADS = "plantao_image_uploads", gauge, Count, "Uploads that this node has under way.";
+    IMAGE_BYTES_IN = "plantao_image_received_bytes_total", counter, Bytes, "Bytes of images taken from programs.";
+    IMAGE_BYTES_OUT = "plantao_image_sent_bytes_total", counter, Bytes, "Bytes of images given to programs.";
+    IMAGES_COMMITTED = "plantao_images_committed_total", counter, Count, "Images committed through this node.";
+    CHUNKS_HEALED = "plantao_chunks_healed_total", counter, Count, "Copies of this disk that a read replaced.";
+    CHUNKS_HEDGED = "plantao_chunks_hedged_total", counter, Count, "Reads of a chunk that asked a further node.";
     UPTIME = "plantao_uptime_seconds", gauge, Seconds, "Since this process started.";
 }
 
@@ -67,6 +77,45 @@ pub fn serve(address: SocketAddr) -> Result<(), MetricsError> {
 pub fn request(plane: &'static str, result: &'static str, took: Duration) {
     counter!(REQUESTS, "plane" => plane, "result" => result).increment(1);
     histogram!(REQUEST_SECONDS, "plane" => plane).record(took.as_secs_f64());
+}
+
+/// Bytes of an image that came.
+pub fn image_bytes_in(bytes: usize) {
+    counter!(IMAGE_BYTES_IN).increment(bytes as u64);
+}
+
+/// Bytes of an image that were given.
+pub fn image_bytes_out(bytes: usize) {
+    counter!(IMAGE_BYTES_OUT).increment(bytes as u64);
+}
+
+/// An image was committed.
+pub fn image_committed() {
+    counter!(IMAGES_COMMITTED).increment(1);
+}
+
+/// A read replaced a copy that was missing or bad here.
+pub fn chunk_healed() {
+    counter!(CHUNKS_HEALED).increment(1);
+}
+
+/// A read asked a further node.
+pub fn chunk_hedged() {
+    counter!(CHUNKS_HEDGED).increment(1);
+}
+
+/// What this node has of images.
+pub fn images(uploads: usize, figures: Option<&Figures>) {
+    // Told as zero before the first of them happens: an alert on a rate needs the beginning.
+    for name in [IMAGE_BYTES_IN, IMAGE_BYTES_OUT, IMAGES_COMMITTED, CHUNKS_HEALED, CHUNKS_HEDGED] {
+        counter!(name).increment(0);
+    }
+    gauge!(IMAGE_UPLOADS).set(number(uploads as u64));
+    if let Some(figures) = figures {
+        gauge!(CHUNKS_HELD).set(number(figures.held.count));
+        gauge!(CHUNK_BYTES_HELD).set(number(figures.held.bytes));
+        gauge!(CHUNKS_BAD).set(number(figures.bad.iter().sum()));
+    }
 }
 
 fn number(value: u64) -> f64 {

@@ -44,8 +44,9 @@ impl ServerLimits {
                 keep_alive_interval: Duration::from_secs(20),
                 keep_alive_timeout: Duration::from_secs(10),
                 connection_age: age,
-                stream_window_bytes: 256 << 10,
-                connection_window_bytes: 2 << 20,
+                // Chunks of images: less than one in the window would be a round trip for each part of it.
+                stream_window_bytes: 1 << 20,
+                connection_window_bytes: 4 << 20,
                 pending_reset_streams_max: 20,
                 error_reset_streams_max: 100,
             },

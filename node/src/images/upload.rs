@@ -1,0 +1,700 @@
+//! Bringing an image in: announced, taken, made safe, committed, acknowledged.
+//!
+//! ```text
+//! begin ─► intent in the log ─► session ─► take, take, … ─► finish: size, SHA-256, two sites? ─► commit in the log
+//!                                                                        └ not yet: `waiting`     └ applied: answer
+//! ```
+//! The only place that proposes a commit. It does so with receipts of two sites for each part, and answers after the
+//! commit was applied; everything else is an answer that promises nothing.
+
+use super::copies::{Copies, Site, THUMBNAIL};
+use super::error::Error;
+use super::session::{Intake, LocalFault, Session};
+use super::{Images, content_type, place};
+use crate::chunks::content_type::ContentType;
+use crate::chunks::thumbnail::SOURCE_BYTES_MAX;
+use crate::crypto::{SealedChunk, open_chunk, seal_chunk};
+use crate::gateway::{self, Header, ImageContent, ImageFound, Reading, Written, propose_as_node};
+use crate::telemetry::metrics;
+use bytes::Bytes;
+use plantao_client::identity::Identity;
+use plantao_domain::audit::Action;
+use plantao_domain::images::{
+    Holders, ManifestPart, NewImage, PART_CHUNKS_MAX, SITES_MIN, THUMBNAIL_BYTES_MAX, chunk_count,
+};
+use plantao_domain::outcome::What;
+use plantao_domain::rows::{self, ImageRow, UploadRow, UploadState};
+use plantao_domain::{Actor, ChunkId, ClusterTime, Command, ImageId, NodeId, Outcome, Rejection, UploadId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+/// How long an intent lives without progress.
+const LEASE_MS: u32 = 15 * 60 * 1_000;
+/// Progress renews it this often.
+const RENEW_EVERY: Duration = Duration::from_secs(3 * 60);
+/// How long one call takes chunks, below the server's limit of 30 s: whoever has more goes on with another call.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(20);
+/// How long a finish waits for the second site before it says that it waits.
+const FINISH_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long the copies of an earlier try are looked at.
+const RESUME_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a beginning waits for that.
+const BEGIN_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a call waits for its turn.
+const TURN_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long an image waits for its thumbnail, which is a convenience.
+const THUMBNAIL_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often other nodes are looked for while a placed one does not take anything.
+const PLACE_EVERY: Duration = Duration::from_secs(3);
+/// How long the node that took an image brings further copies; afterwards repair does.
+const TRAIL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// What a sender announces. Content is in clear here, in memory, and nowhere else.
+pub struct Begin {
+    /// This try.
+    pub upload: UploadId,
+    /// All but the sealed content.
+    pub image: NewImage,
+    /// What gets sealed.
+    pub content: ImageContent,
+}
+
+/// Where an upload is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UploadView {
+    /// Which.
+    pub upload: UploadId,
+    /// What it becomes.
+    pub image: ImageId,
+    /// In its life.
+    pub state: UploadState,
+    /// Chunks of the whole.
+    pub chunks: u32,
+    /// First to send.
+    pub next: u32,
+    /// When it ends without progress.
+    pub lease_until: ClusterTime,
+    /// Sites on which all that came is durable.
+    pub sites: u32,
+    /// Whether only the off-site copy makes it safe.
+    pub waits_for_off_site: bool,
+}
+
+/// What became of a finish.
+pub enum Finished {
+    /// The image is there.
+    Committed {
+        /// Of the commit.
+        written: Written,
+        /// Which image.
+        id: ImageId,
+        /// Its row, as applied here.
+        row: Box<ImageRow>,
+        /// What describes it.
+        content: ImageContent,
+        /// What this reflects.
+        reading: Reading,
+    },
+    /// Not safe yet; nothing is promised.
+    Waiting(UploadView),
+    /// It never will be, as it is.
+    Rejected(Rejection),
+}
+
+/// One call's right to bring chunks of one upload.
+pub struct Taking {
+    images: Images,
+    session: Arc<Session>,
+    /// Away while a chunk is taken.
+    intake: Option<OwnedMutexGuard<Intake>>,
+    turn: watch::Receiver<u64>,
+    _permit: OwnedSemaphorePermit,
+    deadline: Instant,
+}
+
+impl Taking {
+    /// Takes a chunk.
+    ///
+    /// # Errors
+    /// See [`Error`]; after one that speaks of the content the call is over.
+    pub async fn take(&mut self, sequence: u32, data: Bytes) -> Result<(), Error> {
+        let Some(mut intake) = self.intake.take() else { return Err(Error::Superseded) };
+        let (images, session, deadline) = (self.images.clone(), Arc::clone(&self.session), self.deadline);
+        // A task of its own: a client that hangs up must not leave the hash behind the chunks.
+        let taking = tokio::spawn(async move {
+            let bytes = data.len();
+            let taken = session.take(&mut intake, sequence, data, deadline).await;
+            match &taken {
+                Ok(()) => {
+                    metrics::image_bytes_in(bytes);
+                    images.keep_alive(&session).await;
+                    images.derive_thumbnail(&session, &mut intake);
+                }
+                Err(Error::OtherType { .. } | Error::OtherDigest) => images.drop_session(&session),
+                Err(_) => {}
+            }
+            (intake, taken)
+        });
+        let (intake, taken) = taking.await.map_err(|_| Error::Busy)?;
+        self.intake = Some(intake);
+        taken
+    }
+
+    /// Until when this call takes chunks.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Ends when a later call takes over. Cancel safe.
+    pub async fn superseded(&mut self) {
+        if self.turn.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until all that came is durable here, then says where the upload is.
+    ///
+    /// # Errors
+    /// It is not, because of this node's directory.
+    pub async fn settle(self) -> Result<UploadView, Error> {
+        let deadline = Instant::now() + TURN_TIME_MAX;
+        let durable = self.session.wait_until(deadline, Copies::is_durable_here).await;
+        match self.session.fault().filter(|_| !durable) {
+            Some(LocalFault::Full) => Err(Error::Full),
+            Some(LocalFault::NoStore) => Err(Error::NoStore),
+            None => Ok(view(&self.session, self.intake.map_or(0, |intake| intake.next))),
+        }
+    }
+}
+
+/// When what came through other nodes is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// When the session begins.
+    Once,
+    /// Now, too: the sender asks where to go on, or says that it sent all.
+    Again,
+}
+
+fn view(session: &Session, next: u32) -> UploadView {
+    let (sites, waits_for_off_site) = session.look(|copies| (copies.sites(), copies.waits_for_off_site()));
+    UploadView {
+        upload: session.upload,
+        image: session.row.image,
+        state: UploadState::Open,
+        chunks: session.chunk_count(),
+        next,
+        lease_until: session.row.lease_until,
+        sites,
+        waits_for_off_site,
+    }
+}
+
+/// Of an upload that takes nothing any more.
+fn ended_view(upload: UploadId, row: &UploadRow) -> UploadView {
+    let chunks = u32::try_from(chunk_count(row.bytes)).unwrap_or(u32::MAX);
+    let is_committed = matches!(row.state, UploadState::Committed(_));
+    UploadView {
+        upload,
+        image: row.image,
+        state: row.state,
+        chunks,
+        next: if is_committed { chunks } else { 0 },
+        lease_until: row.lease_until,
+        sites: if is_committed { SITES_MIN } else { 0 },
+        waits_for_off_site: false,
+    }
+}
+
+impl Images {
+    /// Announces an image; gives the outcome and, if it was confirmed, where the upload is now.
+    ///
+    /// # Errors
+    /// As [`crate::gateway::Gateway::write`].
+    pub async fn begin(
+        &self,
+        identity: &Identity,
+        header: Header,
+        canonical: &[u8],
+        begin: Begin,
+    ) -> Result<(Written, Option<UploadView>), Error> {
+        let Begin { upload, mut image, content } = begin;
+        let gateway = self.gateway();
+        let actor = gateway.caller(identity).await?;
+        let key = match gateway.key_of_patient(image.patient).await {
+            Ok(key) => key,
+            Err(gateway::Error::Rejected(rejection, index)) => {
+                return Ok((Written { outcome: Outcome::Rejected(rejection), index }, None));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        image.content = gateway.seal_image(&key, image.patient, image.image, &content);
+        let unreachable: BTreeSet<NodeId> = BTreeSet::new();
+        let mut placement = place::choose(&**gateway.state(), image.image, &unreachable)?;
+        if placement.is_empty() {
+            // No store counts yet: the network says so, and this is in the trail.
+            placement.push(self.node());
+        }
+        let command = Command::OpenUpload { upload, image, placement, lease_ms: LEASE_MS };
+        let written = gateway.write_sealed(actor, header, "BeginUpload", canonical, command).await?;
+        let Outcome::Confirmed { changed, .. } = written.outcome else { return Ok((written, None)) };
+        self.wait_applied(written.index).await?;
+        let row = self.upload_row(upload).await?;
+        if row.state != UploadState::Open {
+            return Ok((written, Some(ended_view(upload, &row))));
+        }
+        let session = self.session(upload, row, changed).await?;
+        // Looking for what an earlier try left may take long: its sender asks for the status then.
+        let resumed = timeout(BEGIN_TIME_MAX, self.resumed(&session, Look::Once)).await;
+        let next = resumed.ok().transpose()?.map_or(0, |intake| intake.next);
+        Ok((written, Some(view(&session, next))))
+    }
+
+    /// Where an upload is.
+    ///
+    /// # Errors
+    /// It is not known, or the caller may not send it.
+    pub async fn upload_status(&self, actor: &Actor, upload: UploadId) -> Result<UploadView, Error> {
+        let row = self.sendable(actor, upload, Action::Create).await?;
+        if row.state != UploadState::Open {
+            return Ok(ended_view(upload, &row));
+        }
+        let session = self.session(upload, row, false).await?;
+        let next = self.resumed(&session, Look::Again).await?.next;
+        Ok(view(&session, next))
+    }
+
+    /// The right to bring chunks of an upload; a call before this one ends.
+    ///
+    /// # Errors
+    /// It is not known or not open, the caller may not send it, or too many are under way.
+    pub async fn take(&self, actor: &Actor, upload: UploadId) -> Result<Taking, Error> {
+        let row = self.sendable(actor, upload, Action::Create).await?;
+        if row.state != UploadState::Open {
+            return Err(Error::Refused(Rejection::UploadClosed));
+        }
+        let waiting = Arc::clone(self.intakes()).acquire_owned();
+        let Ok(Ok(permit)) = timeout(TURN_TIME_MAX, waiting).await else { return Err(Error::Busy) };
+        let session = self.session(upload, row, false).await?;
+        session.turn.send_modify(|turn| *turn += 1);
+        let turn = session.turn.subscribe();
+        let intake = Some(self.resumed(&session, Look::Once).await?);
+        let deadline = Instant::now() + CALL_TIME_MAX;
+        Ok(Taking { images: self.clone(), session, intake, turn, _permit: permit, deadline })
+    }
+
+    /// Checks the whole, and commits once it is safe.
+    ///
+    /// # Errors
+    /// The content is not what was announced, chunks are missing, or it is not known whether the commit takes effect.
+    pub async fn finish(
+        &self,
+        actor: Actor,
+        upload: UploadId,
+        sha256: [u8; 32],
+        bytes: u64,
+    ) -> Result<Finished, Error> {
+        let row = self.sendable(&actor, upload, Action::Commit).await?;
+        if bytes != row.bytes {
+            return Err(Error::OtherSize { said: bytes, declared: row.bytes });
+        }
+        match row.state {
+            UploadState::Closed => return Ok(Finished::Rejected(Rejection::UploadClosed)),
+            UploadState::Committed(_) => {
+                let written = Written {
+                    outcome: Outcome::Confirmed { version: 1, changed: false, node: None },
+                    index: self.gateway().consensus().progress().index,
+                };
+                return self.committed(row.image, written, Some(sha256)).await;
+            }
+            UploadState::Open => {}
+        }
+        let session = self.session(upload, row, false).await?;
+        let mut intake = self.resumed(&session, Look::Again).await?;
+        self.derive_thumbnail(&session, &mut intake);
+        let Some(whole) = intake.whole else {
+            return Err(Error::Incomplete { next: intake.next, chunks: session.chunk_count() });
+        };
+        if whole.sha256 != sha256 {
+            return Err(Error::OtherDigest);
+        }
+        let deadline = Instant::now() + FINISH_TIME_MAX;
+        if let Some(task) = intake.thumbnail.take() {
+            // Without it the image is as good; a task that is late finds the session gone or its part refused.
+            let abort = task.abort_handle();
+            if timeout(THUMBNAIL_TIME_MAX, task).await.is_err() {
+                abort.abort();
+            }
+        }
+        let found = ImageFound {
+            sha256: whole.sha256.to_vec(),
+            export_sha256: whole.export_sha256.map(|digest| digest.to_vec()).unwrap_or_default(),
+        };
+        let found = self.gateway().seal_found(&session.key, session.row.patient, session.row.image, &found);
+        loop {
+            if !self.wait_for_two_sites(&session, deadline).await {
+                return Ok(Finished::Waiting(view(&session, intake.next)));
+            }
+            let written = self.commit(&session, actor, found.clone()).await?;
+            match &written.outcome {
+                Outcome::Rejected(Rejection::LeaseOver) => {
+                    self.propose(Command::RenewIntent { upload, lease_ms: LEASE_MS }).await?;
+                }
+                Outcome::Rejected(
+                    Rejection::TooFewSites { .. } | Rejection::ReceiptRefused | Rejection::StoreRefused,
+                ) => session.change(Copies::doubt_all),
+                Outcome::Rejected(rejection) => return Ok(Finished::Rejected(rejection.clone())),
+                _ => {
+                    self.wait_applied(written.index).await?;
+                    session.note_committed();
+                    tokio::spawn(trail(self.clone(), Arc::clone(&session)));
+                    metrics::image_committed();
+                    return self.committed(session.row.image, written, None).await;
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok(Finished::Waiting(view(&session, intake.next)));
+            }
+        }
+    }
+
+    /// Gives an upload up.
+    ///
+    /// # Errors
+    /// As [`crate::gateway::Gateway::write`].
+    pub async fn abandon(
+        &self,
+        identity: &Identity,
+        header: Header,
+        canonical: &[u8],
+        upload: UploadId,
+    ) -> Result<Written, Error> {
+        let gateway = self.gateway();
+        let actor = gateway.caller(identity).await?;
+        let command = Command::AbandonUpload { upload };
+        let written = gateway.write_sealed(actor, header, "AbandonUpload", canonical, command).await?;
+        if matches!(written.outcome, Outcome::Confirmed { .. })
+            && let Some(session) = self.known_session(upload)
+        {
+            self.drop_session(&session);
+        }
+        Ok(written)
+    }
+
+    /// The row of an upload that the caller may do this to.
+    async fn sendable(&self, actor: &Actor, upload: UploadId, action: Action) -> Result<UploadRow, Error> {
+        let row = self.upload_row(upload).await?;
+        self.gateway().may_with_image(actor, action, row.unit, row.image, row.patient).await?;
+        Ok(row)
+    }
+
+    /// The row as it is here; an upload that is not known is looked up once more at the read index.
+    async fn upload_row(&self, upload: UploadId) -> Result<UploadRow, Error> {
+        if let Some(row) = rows::upload(&**self.gateway().state(), upload)? {
+            return Ok(row);
+        }
+        self.gateway().up_to_date().await?;
+        rows::upload(&**self.gateway().state(), upload)?.ok_or(gateway::Error::NotFound(What::Upload).into())
+    }
+
+    async fn wait_applied(&self, index: u64) -> Result<(), Error> {
+        let deadline = Instant::now() + gateway::REQUEST_TIME_MAX;
+        let reached = self.gateway().consensus().wait_applied(index, deadline).await;
+        reached.map_err(|_| gateway::Error::Unavailable { why: "this node lags behind the leader" })?;
+        Ok(())
+    }
+
+    /// Proposes as this node, in its own name.
+    async fn propose(&self, command: Command) -> Result<Written, Error> {
+        Ok(propose_as_node(self.gateway(), self.identity(), command).await?)
+    }
+
+    async fn committed(&self, id: ImageId, written: Written, sha256: Option<[u8; 32]>) -> Result<Finished, Error> {
+        let gateway = self.gateway();
+        let row = rows::image(&**gateway.state(), id)?.ok_or(gateway::Error::NotFound(What::Image))?;
+        let key = gateway.key_of_patient(row.patient).await?;
+        let found = gateway.open_image_found(&key, id, &row)?;
+        if sha256.is_some_and(|said| said.as_slice() != found.sha256) {
+            return Err(Error::OtherDigest);
+        }
+        let mut content = gateway.open_image(&key, row.patient, id, &row.content)?;
+        content.sha256 = found.sha256;
+        let progress = gateway.consensus().progress();
+        let reading = Reading {
+            index: progress.index,
+            time: progress.time,
+            consistency: gateway::Consistency::Linearizable,
+            staleness_ms: 0,
+        };
+        Ok(Finished::Committed { written, id, row: Box::new(row), content, reading })
+    }
+
+    /// The session of an upload, which begins with this call if there is none.
+    async fn session(&self, upload: UploadId, row: UploadRow, is_fresh: bool) -> Result<Arc<Session>, Error> {
+        if let Some(session) = self.known_session(upload) {
+            session.touch();
+            return Ok(session);
+        }
+        let gateway = self.gateway();
+        let key = gateway.key_of_patient(row.patient).await?;
+        let content = gateway.open_image(&key, row.patient, row.image, &row.content)?;
+        let declared = <[u8; 32]>::try_from(content.sha256.as_slice()).ok();
+        let sites = self.sites_of(&row.placement)?;
+        let cluster = gateway.keyring().cluster();
+        let nodes: Vec<NodeId> = sites.keys().copied().collect();
+        let session = Session::new(upload, row, key, cluster, declared, sites, is_fresh)?;
+        let (session, is_new) = self.keep_session(Arc::new(session))?;
+        if is_new {
+            for node in nodes {
+                if node != self.node() && !self.peers().is_reachable(node) {
+                    session.change(|copies| copies.mark(node, true));
+                }
+                session.feed(self, node);
+            }
+        }
+        Ok(session)
+    }
+
+    fn sites_of(&self, placement: &[NodeId]) -> Result<BTreeMap<NodeId, Site>, Error> {
+        let holders = Holders::read(&**self.gateway().state())?;
+        let site = |node: &NodeId| {
+            let holder = holders.0.get(node)?;
+            let site = Site { name: holder.site.clone(), is_off_site: holder.off_site, is_local: *node == self.node() };
+            Some((*node, site))
+        };
+        Ok(placement.iter().filter_map(site).collect())
+    }
+
+    /// What came of an upload, once what an earlier try left was taken up. Cancel safe: a task of its own does it.
+    async fn resumed(&self, session: &Arc<Session>, look: Look) -> Result<OwnedMutexGuard<Intake>, Error> {
+        let (images, session) = (self.clone(), Arc::clone(session));
+        let resuming = tokio::spawn(async move {
+            let waiting = timeout(TURN_TIME_MAX, Arc::clone(&session.intake).lock_owned());
+            let mut intake = waiting.await.map_err(|_| Error::Busy)?;
+            if !intake.is_resumed || (look == Look::Again && intake.whole.is_none()) {
+                images.resume(&session, &mut intake).await;
+            }
+            Ok(intake)
+        });
+        resuming.await.map_err(|_| Error::Busy)?
+    }
+
+    /// Takes up what nodes were given in an earlier try, from the first chunk on without a gap, as far as good copies can
+    /// be read in the time.
+    async fn resume(&self, session: &Arc<Session>, intake: &mut Intake) {
+        intake.is_resumed = true;
+        let from = intake.next;
+        let deadline = Instant::now() + RESUME_TIME_MAX;
+        let mut known: BTreeMap<u32, ChunkId> = BTreeMap::new();
+        let mut holders: BTreeMap<u32, BTreeSet<NodeId>> = BTreeMap::new();
+        for (node, notes) in self.notes_of(session).await {
+            for note in notes {
+                // Of two that differ the first stands: the bytes decide whether it is used.
+                if *known.entry(note.sequence).or_insert(note.chunk) == note.chunk {
+                    holders.entry(note.sequence).or_default().insert(node);
+                }
+            }
+        }
+        let (cluster, patient) = (self.gateway().keyring().cluster(), session.row.patient);
+        while let Some(id) = known.get(&intake.next).copied() {
+            let sequence = intake.next;
+            let nodes: Vec<NodeId> = holders.get(&sequence).into_iter().flatten().copied().collect();
+            let room = session.wait_until(deadline, Copies::has_room).await;
+            if !room || Instant::now() >= deadline {
+                break;
+            }
+            let Ok(frame) = self.fetch(id, &self.in_order(nodes.clone())).await else { break };
+            let key = Arc::clone(&session.key);
+            let opening = move || {
+                let plaintext = open_chunk(cluster, patient, &key, id, &frame).ok()?;
+                Some((frame, Bytes::copy_from_slice(&plaintext)))
+            };
+            let Ok(Some((frame, plaintext))) = tokio::task::spawn_blocking(opening).await else { break };
+            session.change(|copies| {
+                for node in &nodes {
+                    copies.suppose(*node, sequence);
+                }
+            });
+            let sealed = SealedChunk { id, frame: frame.to_vec() };
+            if session.take_up(intake, sealed, plaintext).await.is_err() {
+                break;
+            }
+        }
+        if intake.next > from {
+            tracing::info!(chunks = intake.next, of = session.chunk_count(), "an upload goes on");
+        }
+    }
+
+    /// What this node and the others that are to hold an upload were given of it.
+    async fn notes_of(&self, session: &Session) -> Vec<(NodeId, Vec<super::Note>)> {
+        let mut notes = vec![(self.node(), self.chunks().notes().of(session.upload))];
+        let others = session.look(Copies::nodes).into_iter().filter(|node| *node != self.node());
+        let asked = others.map(|node| async move { (node, self.peers().notes(node, session.upload).await) });
+        for (node, answer) in futures_util::future::join_all(asked).await {
+            if let Ok(answer) = answer {
+                notes.push((node, answer));
+            }
+        }
+        notes
+    }
+
+    /// Renews the lease of an upload that makes progress.
+    async fn keep_alive(&self, session: &Arc<Session>) {
+        session.touch();
+        if session.is_renewal_due(RENEW_EVERY) {
+            // Harmless when it fails: the next progress tries again, and a commit renews what is over.
+            let command = Command::RenewIntent { upload: session.upload, lease_ms: LEASE_MS };
+            if let Err(error) = self.propose(command).await {
+                tracing::debug!(%error, "a lease was not renewed");
+            }
+        }
+    }
+
+    /// Waits until every chunk is durable on two sites. While a node does not take what it is given, others are looked
+    /// for.
+    async fn wait_for_two_sites(&self, session: &Arc<Session>, deadline: Instant) -> bool {
+        loop {
+            let until = deadline.min(Instant::now() + PLACE_EVERY);
+            if session.wait_until(until, |copies| copies.sites() >= SITES_MIN).await {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.keep_alive(session).await;
+            self.place_again(session).await;
+        }
+    }
+
+    /// Proposes other nodes for those that take nothing, if there are any.
+    async fn place_again(&self, session: &Arc<Session>) {
+        let failing = session.look(Copies::failing);
+        if failing.is_empty() || !session.is_placing_due(PLACE_EVERY) {
+            return;
+        }
+        let Ok(mut nodes) = place::choose(&**self.gateway().state(), session.row.image, &failing) else { return };
+        let before: BTreeSet<NodeId> = session.look(Copies::nodes).into_iter().collect();
+        if nodes.iter().all(|node| before.contains(node)) {
+            return;
+        }
+        // An off-site node that cannot be reached now stays: its copy comes later, as that of any other image.
+        if let Ok(sites) = self.sites_of(&before.iter().copied().collect::<Vec<_>>()) {
+            nodes.extend(sites.into_iter().filter(|(_, site)| site.is_off_site).map(|(node, _)| node));
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        let command = Command::RePlace { upload: session.upload, placement: nodes.clone() };
+        match self.propose(command).await {
+            Ok(Written { outcome: Outcome::Confirmed { .. }, .. }) => {
+                let Ok(sites) = self.sites_of(&nodes) else { return };
+                let fresh: Vec<NodeId> = sites.keys().filter(|node| !before.contains(node)).copied().collect();
+                session.change(|copies| copies.place_again(sites));
+                for node in fresh {
+                    session.feed(self, node);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "an upload was not placed again"),
+        }
+    }
+
+    /// Proposes the commit, with the receipts that there are; the manifest comes with it if it is small.
+    async fn commit(
+        &self,
+        session: &Arc<Session>,
+        actor: Actor,
+        found: plantao_domain::command::Sealed,
+    ) -> Result<Written, Error> {
+        let upload = session.upload;
+        let (parts, receipts) = session.look(|copies| (copies.parts(), copies.receipts()));
+        let chunks: usize = parts.iter().map(|part| part.chunks.len()).sum();
+        let parts = if chunks <= PART_CHUNKS_MAX {
+            parts
+        } else {
+            for ManifestPart { part, chunks } in parts {
+                let written = self.propose(Command::PutManifestPart { upload, part, chunks }).await?;
+                if matches!(written.outcome, Outcome::Rejected(_)) {
+                    return Ok(written);
+                }
+            }
+            Vec::new()
+        };
+        let command = Command::CommitUpload { upload, found: Some(found), parts, receipts: receipts.clone() };
+        let written = self.gateway().propose_once(actor, command).await?;
+        if matches!(written.outcome, Outcome::Confirmed { .. }) {
+            session.change(|copies| copies.told(&receipts));
+        }
+        Ok(written)
+    }
+
+    /// Begins to make the thumbnail once all of the image came.
+    fn derive_thumbnail(&self, session: &Arc<Session>, intake: &mut Intake) {
+        let kind = content_type(session.row.media_type);
+        let small = session.row.bytes <= SOURCE_BYTES_MAX as u64;
+        let decodes = matches!(kind, ContentType::Jpeg | ContentType::Png);
+        let is_there = session.look(|copies| copies.entry(THUMBNAIL).is_some());
+        if intake.whole.is_some() && intake.thumbnail.is_none() && small && decodes && !is_there {
+            let (images, session) = (self.clone(), Arc::clone(session));
+            intake.thumbnail = Some(tokio::spawn(async move {
+                if let Some(sealed) = make_thumbnail(&images, &session, kind).await
+                    && !session.is_committed()
+                {
+                    session.add(THUMBNAIL, sealed);
+                }
+            }));
+        }
+    }
+}
+
+/// Reads the image back and makes it small. `None` whatever stands against it: an image without one is as good.
+async fn make_thumbnail(images: &Images, session: &Arc<Session>, kind: ContentType) -> Option<SealedChunk> {
+    let turn = timeout(THUMBNAIL_TIME_MAX, images.thumbnailer().turn()).await.ok()?.ok()?;
+    let (cluster, patient) = (images.gateway().keyring().cluster(), session.row.patient);
+    let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(session.row.bytes).ok()?));
+    for place in 0..session.chunk_count() {
+        let deadline = Instant::now() + THUMBNAIL_TIME_MAX;
+        if !session.wait_until(deadline, |copies| !copies.holders_of(place).is_empty()).await {
+            return None;
+        }
+        let (entry, holders) = session.look(|copies| (copies.entry(place), copies.holders_of(place)));
+        let id = entry?.chunk;
+        let frame = images.fetch(id, &holders).await.ok()?;
+        let key = Arc::clone(&session.key);
+        let opening = move || open_chunk(cluster, patient, &key, id, &frame).ok();
+        whole.extend_from_slice(&tokio::task::spawn_blocking(opening).await.ok()??);
+    }
+    let small = Zeroizing::new(turn.make(kind, whole).await.ok()?);
+    let fits = (1..=usize::try_from(THUMBNAIL_BYTES_MAX).ok()?).contains(&small.len());
+    let key = Arc::clone(&session.key);
+    let sealing = move || seal_chunk(cluster, patient, &key, &small);
+    if fits { tokio::task::spawn_blocking(sealing).await.ok() } else { None }
+}
+
+/// Brings the further copies of a committed image, and tells the log of each.
+async fn trail(images: Images, session: Arc<Session>) {
+    let deadline = Instant::now() + TRAIL_TIME_MAX;
+    session.change(Copies::feed_all);
+    loop {
+        session.touch();
+        let news = |copies: &Copies| !copies.untold_receipts().is_empty() || copies.is_complete();
+        if !session.wait_until(deadline, news).await || session.stop.is_cancelled() {
+            break;
+        }
+        let receipts = session.look(Copies::untold_receipts);
+        if receipts.is_empty() {
+            break;
+        }
+        match images.propose(Command::PutReceipts { receipts: receipts.clone() }).await {
+            Ok(_) => session.change(|copies| copies.told(&receipts)),
+            Err(error) => {
+                tracing::debug!(%error, "receipts of further copies wait");
+                tokio::time::sleep(PLACE_EVERY).await;
+            }
+        }
+    }
+    images.drop_session(&session);
+}
