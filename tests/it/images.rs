@@ -532,3 +532,147 @@ pub(crate) async fn many_uploads_at_once_end_well(world: &World) {
         reads_back(world, image_id, &bytes, &["jardins"]).await;
     }
 }
+
+/// Restarts a node with or without room for chunks on its disk.
+async fn restart_with_room(world: &mut World, node: &str, has_room: bool) {
+    const FULL: &str = "\n[chunks]\nreserve = \"500000 GiB\"\n";
+    world.network.stop(node).await;
+    let config = world.network.node(node).config().to_owned();
+    let text = fs::read_to_string(&config).unwrap().replace(FULL, "");
+    fs::write(&config, if has_room { text } else { text + FULL }).unwrap();
+    world.network.run_node(node).await;
+    world.network.digests_agree().await;
+}
+
+pub(crate) async fn a_full_disk_is_told_and_costs_nothing_else(world: &mut World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let bytes = dicom(90, 2 * MIB + 9);
+    restart_with_room(world, "jardins", false).await;
+    let before = chunk_files(world, "jardins").len();
+    let new = image(world, patient, agreed, MediaType::Dicom);
+    begin(world, &new, bytes.len() as u64).await.unwrap();
+    let full = send(&mut client(world, "jardins"), new.upload_id, chunks(&bytes)).await.unwrap_err();
+    assert_eq!((full.code(), number(&full)), (Code::ResourceExhausted, Some("2402")), "{full}");
+    // The node serves on, and nothing half-written is there.
+    let incoming = world.network.node("jardins").data_dir().join("chunks/incoming");
+    assert_eq!(fs::read_dir(incoming).unwrap().count(), 0);
+    assert_eq!(chunk_files(world, "jardins").len(), before);
+    world.through("jardins").add_record(world.record(id(), patient)).await.unwrap();
+    // Through the other unit it goes, with the off-site copy as the second one.
+    let committed = put(&world.through("centro"), &new, &bytes).await.unwrap();
+    assert!(committed.image.unwrap().off_site);
+    reads_back(world, new.image_id, &bytes, &["jardins", "centro"]).await;
+    restart_with_room(world, "jardins", true).await;
+}
+
+// The counterexample that is looked for: an image that one site has, and that somebody can see.
+pub(crate) async fn on_one_site_nothing_is_acknowledged(world: &mut World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let bytes = dicom(91, MIB + 5);
+    restart_with_room(world, "cofre", false).await;
+    world.network.kill("jardins").await;
+    let new = image(world, patient, agreed, MediaType::Dicom);
+    let centro = world.through("centro");
+    centro.begin_upload(begin_request(&new, bytes.len() as u64)).await.unwrap();
+    let mut client = client(world, "centro");
+    let sent = send(&mut client, new.upload_id, chunks(&bytes)).await.unwrap();
+    assert_eq!((sent.next_sequence, sent.sites), (2, 1));
+    let finish = |header| wire::FinishUploadRequest {
+        header: Some(header),
+        upload_id: new.upload_id.to_wire(),
+        sha256: Bytes::copy_from_slice(&plantao_client::images::sha256_of(&bytes)),
+        bytes: bytes.len() as u64,
+    };
+    let header = centro.new_header().unwrap();
+    let answer = client.finish_upload(finish(header.clone())).await.unwrap().into_inner().result.unwrap();
+    let wire::finish_upload_response::Result::Waiting(waiting) = answer else { panic!("{answer:?}") };
+    assert_eq!(waiting.message, "waiting for off-site");
+    assert!(waiting.upload.unwrap().waiting_for_off_site);
+    let unseen = wire::GetImageRequest { read: None, image_id: new.image_id.to_wire() };
+    assert_eq!(code(centro.get_image(unseen).await), 1201);
+    let all = wire::ListImagesRequest { patient_id: patient.to_wire(), ..Default::default() };
+    let seen: Vec<_> = centro.images(all).collect().await;
+    assert!(seen.iter().all(|one| one.as_ref().unwrap().id != new.image_id.to_wire()));
+    // Room again: the same finish, said again, is acknowledged.
+    restart_with_room_while_one_is_down(world, "cofre").await;
+    let committed = until("the acknowledgement", || async {
+        let mut client = client.clone();
+        let answer = client.finish_upload(finish(header.clone())).await.map_err(|status| status.to_string())?;
+        match answer.into_inner().result.unwrap() {
+            wire::finish_upload_response::Result::Committed(committed) => Ok(committed.image.unwrap()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert!(committed.off_site && committed.sites == 2, "{committed:?}");
+    reads_back(world, new.image_id, &bytes, &["centro"]).await;
+    world.network.run_node("jardins").await;
+    world.network.digests_agree().await;
+}
+
+async fn restart_with_room_while_one_is_down(world: &mut World, node: &str) {
+    world.network.kill(node).await;
+    let config = world.network.node(node).config().to_owned();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("reserve = \"500000 GiB\"", "reserve = \"1 MiB\"")).unwrap();
+    world.network.run_node(node).await;
+}
+
+// Killed at any moment between the first chunk and the answer: what was acknowledged is there, what was not is brought
+// to its end by the same call through the other node.
+pub(crate) async fn whenever_the_ingress_dies_what_was_acknowledged_stays(world: &mut World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let bytes = dicom(92, 8 * MIB + 1);
+    // How long it takes undisturbed, so that the kills fall within.
+    let started = std::time::Instant::now();
+    put(&world.through("centro"), &image(world, patient, agreed, MediaType::Dicom), &bytes).await.unwrap();
+    let took = started.elapsed();
+    let (mut acknowledged, mut resumed) = (0, 0);
+    for step in 0..5_u32 {
+        let bytes = dicom(100 + u8::try_from(step).unwrap(), 8 * MIB + 1);
+        let new = image(world, patient, agreed, MediaType::Dicom);
+        let both = world.network.client(SOFTWARE, &["centro", "jardins"]);
+        let sending = tokio::spawn({
+            let (both, new, bytes) = (both.clone(), new.clone(), bytes.clone());
+            async move {
+                let mut tries = 0;
+                let done = both.put_image(&new, Arc::new(bytes), |_| tries += 1).await;
+                (done, tries)
+            }
+        });
+        tokio::time::sleep(took * step / 4).await;
+        let was_done = sending.is_finished();
+        world.network.kill("centro").await;
+        if was_done {
+            acknowledged += 1;
+            reads_back(world, new.image_id, &bytes, &["jardins"]).await;
+        }
+        let (done, _) = sending.await.unwrap();
+        let committed = done.unwrap_or_else(|error| panic!("killed after {:?}: {error}", took * step / 4));
+        assert!(committed.image.unwrap().sites >= 2);
+        resumed += u32::from(!was_done);
+        reads_back(world, new.image_id, &bytes, &["jardins"]).await;
+        world.network.run_node("centro").await;
+        world.network.digests_agree().await;
+        reads_back(world, new.image_id, &bytes, &["centro"]).await;
+    }
+    assert!(resumed > 0, "no kill fell into an upload; {acknowledged} were acknowledged before");
+}
+
+/// An image whose bytes, name and remarks tell of somebody.
+pub(crate) async fn store_one_that_tells(world: &World, patient: Id, text: &str) {
+    let agreed = consent(world, patient).await;
+    let mut bytes = dicom(5, MIB + 300).to_vec();
+    bytes[200..200 + text.len()].copy_from_slice(text.as_bytes());
+    let new =
+        NewImage { name: text.to_owned(), remarks: text.to_owned(), ..image(world, patient, agreed, MediaType::Dicom) };
+    put(&world.through("centro"), &new, &bytes.into()).await.unwrap();
+    until("the off-site copy", || async {
+        let now = shown(&world.through("centro"), new.image_id).await;
+        if now.status() == ImageStatus::Protected { Ok(()) } else { Err(format!("{:?}", now.status())) }
+    })
+    .await;
+}

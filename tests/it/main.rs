@@ -63,6 +63,16 @@ async fn a_network_keeps_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_network_in_trouble_keeps_images() {
+    let mut world = World::start(&[]).await;
+    images::a_full_disk_is_told_and_costs_nothing_else(&mut world).await;
+    images::whenever_the_ingress_dies_what_was_acknowledged_stays(&mut world).await;
+    images::on_one_site_nothing_is_acknowledged(&mut world).await;
+    world.network.digests_agree().await;
+    trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_network_in_trouble_keeps_its_promises() {
     let mut world = World::start(&["raft.snapshot_entries=100"]).await;
     faults::with_the_link_between_the_units_cut_both_go_on_through_the_third(&world).await;
