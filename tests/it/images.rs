@@ -676,3 +676,62 @@ pub(crate) async fn store_one_that_tells(world: &World, patient: Id, text: &str)
     })
     .await;
 }
+
+pub(crate) async fn a_read_does_not_wait_for_a_node_that_stands_still(world: &World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let bytes = dicom(120, 2 * MIB);
+    let new = image(world, patient, agreed, MediaType::Dicom);
+    let before = chunk_files(world, "jardins");
+    put(&world.through("centro"), &new, &bytes).await.unwrap();
+    until("the off-site copy", || async {
+        let now = shown(&world.through("centro"), new.image_id).await;
+        if now.status() == ImageStatus::Protected { Ok(()) } else { Err(format!("{:?}", now.status())) }
+    })
+    .await;
+    for file in chunk_files(world, "jardins").into_iter().filter(|path| !before.contains(path)) {
+        fs::remove_file(file).unwrap();
+    }
+    // The nearest holder takes connections and answers nothing.
+    let pid = i32::try_from(world.network.node("centro").pid().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let request = wire::ReadImageRequest { read: Some(plantao_client::services::LOCAL), ..read_request(new.image_id) };
+    let started = std::time::Instant::now();
+    let read = get(&world.through("jardins"), request).await;
+    let took = started.elapsed();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    let (_, found) = read.unwrap();
+    assert!(found == bytes);
+    // All nodes together would have been given 30 s for a chunk.
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+    world.network.leader().await;
+}
+
+pub(crate) async fn a_fourth_node_takes_the_place_of_one_that_is_away(world: &mut World) {
+    world.network.add(plantao_node::local_network::NodeSpec::unit("moema")).await;
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    world.network.kill("jardins").await;
+    // Known by the links between the nodes within seconds; until then an image may be placed there.
+    let leader = world.network.leader().await;
+    until("the dead node to be noticed", || async {
+        let status = world.network.status("centro").await.map_err(|error| error.to_string())?;
+        let dead = status.links.iter().any(|link| link.from_node_id == status.node_id && !link.reachable);
+        if dead { Ok(()) } else { Err(leader.clone()) }
+    })
+    .await;
+    for seed in 0..4_u8 {
+        let bytes = dicom(seed, MIB + 50);
+        let new = image(world, patient, agreed, MediaType::Dicom);
+        put(&world.through("centro"), &new, &bytes).await.unwrap();
+        until("three copies without the one that is away", || async {
+            let now = shown(&world.through("centro"), new.image_id).await;
+            if now.copies == 3 && now.off_site { Ok(()) } else { Err(format!("{} copies", now.copies)) }
+        })
+        .await;
+        reads_back(world, new.image_id, &bytes, &["moema"]).await;
+    }
+    world.network.run_node("jardins").await;
+    world.network.digests_agree().await;
+}

@@ -68,6 +68,8 @@ async fn a_network_in_trouble_keeps_images() {
     images::a_full_disk_is_told_and_costs_nothing_else(&mut world).await;
     images::whenever_the_ingress_dies_what_was_acknowledged_stays(&mut world).await;
     images::on_one_site_nothing_is_acknowledged(&mut world).await;
+    images::a_read_does_not_wait_for_a_node_that_stands_still(&world).await;
+    images::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
 }

@@ -199,16 +199,9 @@ impl Session {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    fn local_fault(&self) -> Error {
-        match self.fault() {
-            Some(LocalFault::Full) => Error::Full,
-            Some(LocalFault::NoStore) => Error::NoStore,
-            None => Error::Busy,
-        }
-    }
-
-    /// Takes a whole chunk. One that is here already is compared and passed over. After an error that speaks of the
-    /// content nothing is taken any more; the session is to be dropped.
+    /// Takes a whole chunk; `false` if there was no room for it until the deadline. One that is here already is compared
+    /// and passed over. After an error that speaks of the content nothing is taken any more; the session is to be
+    /// dropped.
     ///
     /// # Errors
     /// See [`Error`].
@@ -218,7 +211,7 @@ impl Session {
         sequence: u32,
         data: Bytes,
         deadline: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let expected = stored_bytes(self.row.bytes, sequence.into()).map_or(0, |stored| stored - FRAME_BYTES);
         // At most 1 MiB.
         let expected = usize::try_from(expected).unwrap_or(CHUNK_PLAINTEXT_BYTES_MAX);
@@ -234,7 +227,7 @@ impl Session {
             let id = tokio::task::spawn_blocking(sealing).await.map_err(|_| Error::Busy)?;
             let known = self.look(|copies| copies.entry(sequence));
             return if known.is_some_and(|entry| entry.chunk == id) {
-                Ok(())
+                Ok(true)
             } else {
                 Err(Error::OtherBytes { sequence })
             };
@@ -243,11 +236,16 @@ impl Session {
             return Err(Error::Full);
         }
         if !self.wait_until(deadline, Copies::has_room).await {
-            return Err(self.local_fault());
+            return match self.fault() {
+                Some(LocalFault::Full) => Err(Error::Full),
+                Some(LocalFault::NoStore) => Err(Error::NoStore),
+                // The others are slow: what there is of them has it, and the sender comes again.
+                None => Ok(false),
+            };
         }
         let sealed = self.cut(intake, sequence, data, true).await?.ok_or(Error::Busy)?;
         self.put(intake, sequence, sealed);
-        Ok(())
+        Ok(true)
     }
 
     /// A chunk that lies on some node already: hashed, and not sealed anew.

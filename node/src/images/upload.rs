@@ -46,10 +46,16 @@ const RESUME_TIME_MAX: Duration = Duration::from_secs(15);
 const BEGIN_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long a call waits for its turn.
 const TURN_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long an image waits for its thumbnail, which is a convenience.
-const THUMBNAIL_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often other nodes are looked for while a placed one does not take anything.
+/// How long a call waits at its end until what came is durable: with [`CALL_TIME_MAX`] still below the server's limit.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(8);
+/// How long an image waits for its thumbnail, which is a convenience …
+const THUMBNAIL_TIME_MAX: Duration = Duration::from_secs(3);
+/// … and its thumbnail for the one worker that makes them.
+const THUMBNAIL_TURN_MAX: Duration = Duration::from_secs(1);
+/// How often other nodes are looked for while a placed one does not take anything and somebody waits …
 const PLACE_EVERY: Duration = Duration::from_secs(3);
+/// … and when nobody does any more: a node that only starts again should keep its copies.
+const TRAIL_PLACE_EVERY: Duration = Duration::from_secs(30);
 /// How long the node that took an image brings further copies; afterwards repair does.
 const TRAIL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
@@ -117,11 +123,11 @@ pub struct Taking {
 }
 
 impl Taking {
-    /// Takes a chunk.
+    /// Takes a chunk; `false` if this call's time was over before there was room for it.
     ///
     /// # Errors
     /// See [`Error`]; after one that speaks of the content the call is over.
-    pub async fn take(&mut self, sequence: u32, data: Bytes) -> Result<(), Error> {
+    pub async fn take(&mut self, sequence: u32, data: Bytes) -> Result<bool, Error> {
         let Some(mut intake) = self.intake.take() else { return Err(Error::Superseded) };
         let (images, session, deadline) = (self.images.clone(), Arc::clone(&self.session), self.deadline);
         // A task of its own: a client that hangs up must not leave the hash behind the chunks.
@@ -129,13 +135,13 @@ impl Taking {
             let bytes = data.len();
             let taken = session.take(&mut intake, sequence, data, deadline).await;
             match &taken {
-                Ok(()) => {
+                Ok(true) => {
                     metrics::image_bytes_in(bytes);
                     images.keep_alive(&session).await;
                     images.derive_thumbnail(&session, &mut intake);
                 }
                 Err(Error::OtherType { .. } | Error::OtherDigest) => images.drop_session(&session),
-                Err(_) => {}
+                Ok(false) | Err(_) => {}
             }
             (intake, taken)
         });
@@ -161,7 +167,7 @@ impl Taking {
     /// # Errors
     /// It is not, because of this node's directory.
     pub async fn settle(self) -> Result<UploadView, Error> {
-        let deadline = Instant::now() + TURN_TIME_MAX;
+        let deadline = Instant::now() + SETTLE_TIME_MAX;
         let durable = self.session.wait_until(deadline, Copies::is_durable_here).await;
         match self.session.fault().filter(|_| !durable) {
             Some(LocalFault::Full) => Err(Error::Full),
@@ -233,8 +239,8 @@ impl Images {
             Err(error) => return Err(error.into()),
         };
         image.content = gateway.seal_image(&key, image.patient, image.image, &content);
-        let unreachable: BTreeSet<NodeId> = BTreeSet::new();
-        let mut placement = place::choose(&**gateway.state(), image.image, &unreachable)?;
+        let unreachable = |node: &NodeId| *node != self.node() && !self.peers().is_reachable(*node);
+        let mut placement = place::choose(&**gateway.state(), image.image, unreachable)?;
         if placement.is_empty() {
             // No store counts yet: the network says so, and this is in the trail.
             placement.push(self.node());
@@ -566,17 +572,18 @@ impl Images {
                 return false;
             }
             self.keep_alive(session).await;
-            self.place_again(session).await;
+            self.place_again(session, PLACE_EVERY).await;
         }
     }
 
     /// Proposes other nodes for those that take nothing, if there are any.
-    async fn place_again(&self, session: &Arc<Session>) {
+    async fn place_again(&self, session: &Arc<Session>, every: Duration) {
         let failing = session.look(Copies::failing);
-        if failing.is_empty() || !session.is_placing_due(PLACE_EVERY) {
+        if failing.is_empty() || !session.is_placing_due(every) {
             return;
         }
-        let Ok(mut nodes) = place::choose(&**self.gateway().state(), session.row.image, &failing) else { return };
+        let view = &**self.gateway().state();
+        let Ok(mut nodes) = place::choose(view, session.row.image, |node| failing.contains(node)) else { return };
         let before: BTreeSet<NodeId> = session.look(Copies::nodes).into_iter().collect();
         if nodes.iter().all(|node| before.contains(node)) {
             return;
@@ -652,7 +659,7 @@ impl Images {
 
 /// Reads the image back and makes it small. `None` whatever stands against it: an image without one is as good.
 async fn make_thumbnail(images: &Images, session: &Arc<Session>, kind: ContentType) -> Option<SealedChunk> {
-    let turn = timeout(THUMBNAIL_TIME_MAX, images.thumbnailer().turn()).await.ok()?.ok()?;
+    let turn = timeout(THUMBNAIL_TURN_MAX, images.thumbnailer().turn()).await.ok()?.ok()?;
     let (cluster, patient) = (images.gateway().keyring().cluster(), session.row.patient);
     let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(session.row.bytes).ok()?));
     for place in 0..session.chunk_count() {
@@ -681,8 +688,14 @@ async fn trail(images: Images, session: Arc<Session>) {
     loop {
         session.touch();
         let news = |copies: &Copies| !copies.untold_receipts().is_empty() || copies.is_complete();
-        if !session.wait_until(deadline, news).await || session.stop.is_cancelled() {
+        let until = deadline.min(Instant::now() + TRAIL_PLACE_EVERY);
+        let is_new = session.wait_until(until, news).await;
+        if session.stop.is_cancelled() || Instant::now() >= deadline {
             break;
+        }
+        if !is_new {
+            images.place_again(&session, TRAIL_PLACE_EVERY).await;
+            continue;
         }
         let receipts = session.look(Copies::untold_receipts);
         if receipts.is_empty() {

@@ -94,7 +94,9 @@ impl v1::image_service_server::ImageService for ImageServices {
             if !upload_id.is_empty() && upload_id != upload.as_bytes().as_slice() {
                 return Err(other_upload());
             }
-            taking.take(sequence, data).await.map_err(refuse)?;
+            if !taking.take(sequence, data).await.map_err(refuse)? {
+                break;
+            }
             message = next(&mut stream, &mut taking).await?;
         }
         let view = taking.settle().await.map_err(refuse)?;
@@ -169,7 +171,9 @@ impl v1::image_service_server::ImageService for ImageServices {
                     if !upload_id.is_empty() && upload_id != upload.as_bytes().as_slice() {
                         return Err(other_upload());
                     }
-                    taking.take(sequence, data).await.map_err(refuse)?;
+                    if !taking.take(sequence, data).await.map_err(refuse)? {
+                        break convert::unfinished(taking.settle().await.map_err(refuse)?);
+                    }
                 }
                 Some(Part::Finish(message)) => {
                     drop(taking);
