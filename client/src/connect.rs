@@ -229,6 +229,12 @@ impl Cluster {
         Self { shared: Arc::new(shared), current: Arc::clone(&self.current), lane: self.lane }
     }
 
+    /// The same connections, beginning where this one is, with a choice of its own: what holds on to one node for a
+    /// while must not be moved by others' failures.
+    pub(crate) fn apart(&self) -> Self {
+        Self { current: Arc::new(AtomicUsize::new(self.current())), ..self.clone() }
+    }
+
     pub(crate) fn policy(&self) -> &RetryPolicy {
         &self.shared.policy
     }

@@ -123,6 +123,10 @@ pub enum LabelKind {
     Record,
     /// A consent of such a source.
     Consent,
+    /// An image, by what is known of it in clear.
+    Image,
+    /// A try to bring an image in.
+    Upload,
 }
 
 impl LabelKind {
@@ -136,6 +140,8 @@ impl LabelKind {
             Self::Appointment => "appointment",
             Self::Record => "record",
             Self::Consent => "consent",
+            Self::Image => "image",
+            Self::Upload => "upload",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! How a program talks to the cluster: mutual TLS with an identity in the certificate, channels with failover, retries
-//! that keep one request id, typed calls, and what is built on them: import of FHIR files, read-back, load.
+//! that keep one request id, typed calls, and what is built on them: images in and out, import of FHIR files, read-back,
+//! load.
 //!
 //! ```text
-//! cli ─► import, bench ─► services (typed calls) ─► retry ─► connect (sticky, failover) ─► transport (mutual TLS)
+//! cli ─► import, bench, images ─► services (typed calls) ─► retry ─► connect (sticky, failover) ─► transport (mutual TLS)
 //! ```
 //! Nothing here decides a rule of the clinic, opens a data directory, or prints: callers get values and errors.
 

@@ -93,7 +93,7 @@ fn judge(code: Code, intent: Intent, not_done: bool) -> Verdict {
 }
 
 /// Whether the try certainly did nothing: the request never left, or the node says so.
-fn certainly_not_done(status: &Status) -> bool {
+pub(crate) fn certainly_not_done(status: &Status) -> bool {
     if status.metadata().get(OUTCOME_KEY).is_some_and(|value| value == NOT_DONE) {
         return true;
     }
@@ -110,7 +110,7 @@ fn certainly_not_done(status: &Status) -> bool {
 
 /// Half to one and a half of `pause`. Without randomness (which would have failed the request id before) the pause
 /// itself: it only spreads load.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut bytes = [0; 2];
     match getrandom::fill(&mut bytes) {
         Ok(()) => pause / 2 + pause * u32::from(u16::from_le_bytes(bytes)) / u32::from(u16::MAX),

@@ -4,6 +4,7 @@
 //! [`BenchOptions::connections_max`] connections, spread over all endpoints. What is written (a unit, professionals,
 //! rooms, patients, records, bookings a century away) stays in the cluster: a run is for one that holds no real data.
 
+mod gallery;
 mod histogram;
 
 use crate::connect::Cluster;
@@ -12,6 +13,7 @@ use crate::id::Id;
 use crate::services::{LINEARIZABLE, LOCAL};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use gallery::Gallery;
 use histogram::Histogram;
 use plantao_proto::public::v1;
 use serde::Serialize;
@@ -43,6 +45,17 @@ pub enum BenchKind {
     Read,
     /// Reads a record of `value_bytes` as the node has it.
     ReadLocal,
+    /// Stores an image of `image_bytes`, up to its acknowledgement.
+    ImagePut,
+    /// Reads an image of `image_bytes` as the node has it, and compares its SHA-256.
+    ImageGet,
+}
+
+impl BenchKind {
+    /// Whether `image_bytes` is what counts.
+    pub const fn is_of_images(self) -> bool {
+        matches!(self, Self::ImagePut | Self::ImageGet)
+    }
 }
 
 /// A run.
@@ -58,6 +71,8 @@ pub struct BenchOptions {
     pub warmup: Duration,
     /// Of a record's document, from 1 to 48 KiB.
     pub value_bytes: usize,
+    /// Of an image, from 140 bytes to 2 GiB; each client holds one in memory.
+    pub image_bytes: usize,
     /// Over all endpoints together; the cluster must have been opened with at least
     /// [`Self::connections_per_endpoint`].
     pub connections_max: usize,
@@ -73,6 +88,7 @@ impl BenchOptions {
             duration: Duration::from_secs(10),
             warmup: Duration::from_secs(1),
             value_bytes: 256,
+            image_bytes: 4_000_000,
             connections_max: 16,
         }
     }
@@ -108,6 +124,12 @@ pub struct BenchReport {
     pub clients: usize,
     /// Of a record's document.
     pub value_bytes: usize,
+    /// Of an image, for kinds of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_bytes: Option<usize>,
+    /// Millions of bytes of images a second, for kinds of images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mb_per_second: Option<f64>,
     /// How long it was measured, exactly.
     pub seconds: f64,
     /// Operations that were done.
@@ -149,6 +171,8 @@ struct Stage {
     patients: Vec<Id>,
     records: Vec<Id>,
     document: Bytes,
+    /// For kinds of images.
+    gallery: Option<Gallery>,
     /// Numbers operations, so that each books another slot.
     next: AtomicU64,
 }
@@ -184,6 +208,11 @@ pub async fn run(cluster: &Cluster, options: &BenchOptions) -> Result<BenchRepor
         kind: options.kind,
         clients: options.clients,
         value_bytes: options.value_bytes,
+        image_bytes: options.kind.is_of_images().then_some(options.image_bytes),
+        mb_per_second: options
+            .kind
+            .is_of_images()
+            .then(|| all.histogram.count() as f64 * options.image_bytes as f64 / seconds / 1e6),
         seconds,
         ops: all.histogram.count(),
         ops_per_second: all.histogram.count() as f64 / seconds,
@@ -202,6 +231,7 @@ fn check(options: &BenchOptions) -> Result<(), BenchError> {
     let bounds = [
         ((1..=4_096).contains(&options.clients), "clients", "1 to 4096"),
         ((1..=48 << 10).contains(&options.value_bytes), "value bytes", "1 to 49152"),
+        ((gallery::BYTES_MIN..=gallery::BYTES_MAX).contains(&options.image_bytes), "image bytes", "140 to 2147483648"),
         ((1..=1_024).contains(&options.connections_max), "connections", "1 to 1024"),
         (
             options.duration >= Duration::from_millis(100) && options.duration <= Duration::from_secs(86_400),
@@ -254,13 +284,14 @@ impl Stage {
         let columns = options.clients.min(COLUMNS_MAX);
         let reads = matches!(options.kind, BenchKind::Read | BenchKind::ReadLocal);
         let books = options.kind == BenchKind::Book;
-        let stage = Self {
+        let mut stage = Self {
             unit,
             practitioners: ids(if books { columns } else { 0 })?,
             rooms: ids(if books { columns } else { 0 })?,
             patients: ids(columns)?,
             records: ids(if reads { RECORDS } else { 0 })?,
             document: vec![b'x'; options.value_bytes].into(),
+            gallery: None,
             next: AtomicU64::new(0),
         };
         let slug = format!("carga-{}", &unit.to_string()[..8]);
@@ -302,6 +333,13 @@ impl Stage {
         .await?;
         at_once(&made.records, |nth, id| async move { cluster.add_record(made.record(id, nth)).await.map(drop) })
             .await?;
+        if options.kind.is_of_images()
+            && let Some(patient) = stage.patients.first()
+        {
+            let reads = options.kind == BenchKind::ImageGet;
+            let preparing = Gallery::prepare(cluster, unit, *patient, options.image_bytes, reads);
+            stage.gallery = Some(Box::pin(preparing).await?);
+        }
         Ok(stage)
     }
 
@@ -324,6 +362,14 @@ impl Stage {
             BenchKind::Write => {
                 let id = Id::random().map_err(Error::Randomness)?;
                 Ok(cluster.add_record(self.record(id, client)).await?.attempts)
+            }
+            BenchKind::ImagePut | BenchKind::ImageGet => {
+                let gallery = self.gallery.as_ref().ok_or(Error::Protocol("a run without images"))?;
+                match kind {
+                    BenchKind::ImagePut => gallery.put(cluster).await.map(drop)?,
+                    _ => gallery.get(cluster, nth).await?,
+                }
+                Ok(1)
             }
             BenchKind::Book => {
                 let columns = self.rooms.len() as u64;
@@ -379,6 +425,8 @@ mod tests {
         for bad in [
             BenchOptions { clients: 0, ..good.clone() },
             BenchOptions { value_bytes: 0, ..good.clone() },
+            BenchOptions { image_bytes: 139, ..good.clone() },
+            BenchOptions { image_bytes: (2 << 30) + 1, ..good.clone() },
             BenchOptions { value_bytes: (48 << 10) + 1, ..good.clone() },
             BenchOptions { connections_max: 0, ..good.clone() },
             BenchOptions { duration: Duration::ZERO, ..good.clone() },

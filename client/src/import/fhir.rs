@@ -8,7 +8,7 @@
 //! | `Practitioner.id` `centro-prof-1` | unit `centro`: the longest unit that the id begins with |
 //! | `Location.managingOrganization` | the room's unit, and that of each booking in it |
 //! | `Patient.managingOrganization` | the patient's unit, and that of each record and consent |
-//! | `Consent.scope`, `provision.purpose` | purposes; `patient-privacy` and what is not known mean treatment |
+//! | `Consent.scope`, `category`, `provision.purpose` | purposes; `patient-privacy` and what is not known mean treatment |
 //! | a record's first date that is there | when it was authored; without any: 1900-01-01, before all others |
 
 use super::fault::Fault;
@@ -367,6 +367,7 @@ impl Known {
         }
         #[derive(Deserialize)]
         struct Concept {
+            text: Option<String>,
             #[serde(default)]
             coding: Vec<Coding>,
         }
@@ -383,6 +384,8 @@ impl Known {
             #[serde(rename = "dateTime")]
             date_time: Option<String>,
             scope: Option<Concept>,
+            #[serde(default)]
+            category: Vec<Concept>,
             provision: Option<Provision>,
         }
         let body: Body = resource.body()?;
@@ -390,14 +393,21 @@ impl Known {
             return Err(Fault::Status);
         }
         let (period, purpose) = body.provision.map_or((None, Vec::new()), |it| (it.period, it.purpose));
-        let codes = body.scope.map_or(Vec::new(), |scope| scope.coding);
-        let mut purposes: Vec<i32> = codes
+        let scope = body.scope.map_or(Vec::new(), |scope| scope.coding);
+        // What a category says in words only is as good as its code.
+        let category = body.category.into_iter().flat_map(|concept| {
+            let text = concept.text.map(|text| Coding { code: Some(text) });
+            concept.coding.into_iter().chain(text)
+        });
+        let mut purposes: Vec<i32> = scope
             .into_iter()
+            .chain(category)
             .chain(purpose)
             .filter_map(|coding| match coding.code.as_deref()? {
                 "treatment" | "patient-privacy" | "TREAT" => Some(v1::Purpose::Treatment as i32),
+                "clinical-images" => Some(v1::Purpose::ClinicalImages as i32),
                 "research" | "HRESCH" => Some(v1::Purpose::Research as i32),
-                "HMARKT" => Some(v1::Purpose::Marketing as i32),
+                "HMARKT" | "marketing" | "marketing-images" => Some(v1::Purpose::Marketing as i32),
                 _ => None,
             })
             .collect();

@@ -1,9 +1,9 @@
-//! Import of a clinic's data: a directory of FHIR R4 files, one resource a line. A bad line is told and passed over;
+//! Import of a clinic's data: a directory of FHIR R4 files, one resource a line, and images with a table of them. A bad line is told and passed over;
 //! nothing a file holds can stop the rest, grow memory beyond bounds, or appear in a message.
 //!
 //! ```text
-//! organizations ─► practitioners ─► locations ─► patients ─► records, consents ─► appointments
-//!   one phase after the other; within one, up to 64 requests at a time
+//! organizations ─► practitioners ─► locations ─► patients ─► records, consents ─► appointments ─► images
+//!   one phase after the other; within one, up to 64 requests (4 images) at a time
 //! ```
 //! Ids come from the ids of the files, so a second import finds everything there and changes nothing. Every file may be
 //! absent; what references lead to is then looked up in the cluster.
@@ -11,12 +11,16 @@
 mod conflicting;
 mod fault;
 mod fhir;
+mod image_rows;
+mod images;
 mod lines;
 mod report;
 mod verify;
 
 pub use conflicting::{ConflictReport, submit_conflicting};
 pub use fault::Fault;
+pub use image_rows::ImageFault;
+pub use images::read_back_images;
 pub use lines::LINE_BYTES_MAX;
 pub use report::{ISSUES_MAX, ImportReport, Issue, IssueKind, Tally};
 pub use verify::{ReadBackReport, read_back};
@@ -61,12 +65,21 @@ pub enum Phase {
     Records,
     /// Bookings.
     Appointments,
+    /// Photographs and studies.
+    Images,
 }
 
 impl Phase {
     /// All, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Organizations, Self::Practitioners, Self::Locations, Self::Patients, Self::Records, Self::Appointments];
+    pub const ALL: [Self; 7] = [
+        Self::Organizations,
+        Self::Practitioners,
+        Self::Locations,
+        Self::Patients,
+        Self::Records,
+        Self::Appointments,
+        Self::Images,
+    ];
 
     /// Its file.
     pub const fn file(self) -> &'static str {
@@ -77,6 +90,7 @@ impl Phase {
             Self::Patients => "patients.ndjson",
             Self::Records => "records.ndjson",
             Self::Appointments => "appointments.ndjson",
+            Self::Images => "images.csv",
         }
     }
 }
@@ -140,8 +154,10 @@ impl Importer {
         let started = Instant::now();
         let mut run = Run { cluster: &self.cluster, known: Known::default(), report: ImportReport::default() };
         for phase in Phase::ALL {
-            if run.report.stopped.is_none() {
-                Box::pin(run.phase(directory, phase, on_progress)).await;
+            match phase {
+                _ if run.report.stopped.is_some() => {}
+                Phase::Images => Box::pin(run.images(directory, on_progress)).await,
+                _ => Box::pin(run.phase(directory, phase, on_progress)).await,
             }
         }
         run.report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -192,6 +208,8 @@ impl Known {
             Phase::Patients => self.patient_line(line, terminated),
             Phase::Records => self.record(line, terminated),
             Phase::Appointments => self.appointment(line, terminated),
+            // A row is no resource.
+            Phase::Images => Err(Fault::NotFhir),
         }
     }
 
@@ -227,7 +245,7 @@ impl Known {
                 }
             }
         }
-        if matches!(phase, Phase::Records | Phase::Appointments) {
+        if matches!(phase, Phase::Records | Phase::Appointments | Phase::Images) {
             let patients = cluster.patients(v1::ListPatientsRequest { read, page: None });
             pin_mut!(patients);
             while let Some(patient) = patients.try_next().await? {
@@ -256,6 +274,7 @@ impl Run<'_> {
             Phase::Patients => &mut report.patients,
             Phase::Records => &mut report.records,
             Phase::Appointments => &mut report.appointments,
+            Phase::Images => &mut report.images,
         });
         if consent {
             add(&mut report.consents);
@@ -271,6 +290,17 @@ impl Run<'_> {
             help: "look at the file and its rights".to_owned(),
             code: None,
         });
+    }
+
+    /// Looks up what the files did not tell; `false` ends the import.
+    async fn known_to_cluster(&mut self, phase: Phase) -> bool {
+        match self.known.look_up(self.cluster, phase).await {
+            Ok(()) | Err(Error::Denied(_) | Error::Invalid(_)) => true,
+            Err(error) => {
+                self.report.stopped = Some(error.to_string());
+                false
+            }
+        }
     }
 
     async fn phase(&mut self, directory: &Path, phase: Phase, on_progress: OnProgress<'_>) {
@@ -291,12 +321,8 @@ impl Run<'_> {
             Ok(opened) => opened,
             Err(error) => return self.file_issue(phase, &error),
         };
-        match self.known.look_up(self.cluster, phase).await {
-            Ok(()) | Err(Error::Denied(_) | Error::Invalid(_)) => {}
-            Err(error) => {
-                self.report.stopped = Some(error.to_string());
-                return;
-            }
+        if !self.known_to_cluster(phase).await {
+            return;
         }
         let cluster = self.cluster;
         let started = Instant::now();
@@ -398,13 +424,17 @@ fn call_issue(file: &str, line: u64, error: &Error) -> Issue {
     Issue {
         file: file.to_owned(),
         line,
-        what: match error {
-            Error::Refused(_) | Error::Invalid(_) | Error::Denied(_) => IssueKind::Refused,
-            Error::Unknown { .. } => IssueKind::Unknown,
-            _ => IssueKind::Failed,
-        },
+        what: error_kind(error),
         why: error.to_string(),
         help: error.help().to_owned(),
         code: error.code(),
+    }
+}
+
+fn error_kind(error: &Error) -> IssueKind {
+    match error {
+        Error::Refused(_) | Error::Invalid(_) | Error::Denied(_) => IssueKind::Refused,
+        Error::Unknown { .. } => IssueKind::Unknown,
+        _ => IssueKind::Failed,
     }
 }

@@ -75,6 +75,8 @@ pub struct ImportReport {
     pub consents: Tally,
     /// Bookings.
     pub appointments: Tally,
+    /// Photographs and studies.
+    pub images: Tally,
     /// Files that were not there.
     pub absent: Vec<String>,
     /// The first [`ISSUES_MAX`].
@@ -88,8 +90,16 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    fn tallies(&self) -> [&Tally; 6] {
-        [&self.organizations, &self.practitioners, &self.locations, &self.patients, &self.records, &self.appointments]
+    fn tallies(&self) -> [&Tally; 7] {
+        [
+            &self.organizations,
+            &self.practitioners,
+            &self.locations,
+            &self.patients,
+            &self.records,
+            &self.appointments,
+            &self.images,
+        ]
     }
 
     /// Whether everything was there already and nothing went wrong.

@@ -48,7 +48,7 @@ impl ReadBackReport {
         self.expected > 0 && self.identical == self.expected
     }
 
-    fn issue(&mut self, issue: Issue) {
+    pub(super) fn issue(&mut self, issue: Issue) {
         if self.issues.len() < ISSUES_MAX {
             self.issues.push(issue);
         }

@@ -74,45 +74,44 @@ impl Cluster {
         F: Fn(Channel, Duration) -> Fut,
         Fut: Future<Output = Result<Response<Option<v1::WriteOutcome>>, Status>>,
     {
+        let calling = |channel, timeout| {
+            let called = call(channel, timeout);
+            async move { called.await.map(|response| response.map(|outcome| (outcome, ()))) }
+        };
+        // On the heap: a call is large, and every write of every program holds one.
+        Ok(Box::pin(self.write_telling(header, calling)).await?.0)
+    }
+
+    /// As [`Self::write`], where the answer tells more than the outcome.
+    pub(crate) async fn write_telling<T, F, Fut>(
+        &self,
+        header: &v1::RequestHeader,
+        call: F,
+    ) -> Result<(Written, T), Error>
+    where
+        F: Fn(Channel, Duration) -> Fut,
+        Fut: Future<Output = Result<Response<(Option<v1::WriteOutcome>, T)>, Status>>,
+    {
         // An id of another length is for the node to refuse; it can have no outcome.
         let request_id = Id::from_wire(&header.request_id).unwrap_or(Id::from_bytes([0; 16]));
         let left_ms = header.not_after_ms.saturating_sub(unix_ms(SystemTime::now()));
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).min(WRITE_LIFETIME_MAX);
         let answered = retry::call(self, Intent::Write { request_id }, Instant::now() + left, call).await?;
-        let (attempts, doubtful) = (answered.attempts, answered.doubtful);
-        let outcome = answered.message.ok_or(Error::Protocol("an outcome is missing"))?;
-        let index = outcome.index;
-        match outcome.outcome.ok_or(Error::Protocol("an outcome of an unknown kind"))? {
-            v1::write_outcome::Outcome::Confirmed(confirmed) => Ok(Written {
-                version: confirmed.version,
-                changed: confirmed.changed,
-                index,
-                conflict: None,
-                request_id,
-                attempts,
-            }),
-            v1::write_outcome::Outcome::Conflict(conflict) => {
-                let resource = conflict.resource.ok_or(Error::Protocol("a conflict without a resource"))?;
-                let id = |bytes| Id::from_wire(bytes).map_err(|_| Error::Protocol("an id of another length"));
-                let held =
-                    Held { kind: resource.kind(), id: id(&resource.id)?, holder: id(&conflict.holder_appointment_id)? };
-                Ok(Written { version: 1, changed: true, index, conflict: Some(held), request_id, attempts })
-            }
-            // "Too late" says that this try came too late; an earlier one may have been in time, and what became of it
-            // is kept only until then.
-            v1::write_outcome::Outcome::Rejection(rejection) if rejection.code == CODE_EXPIRED && doubtful => {
+        let (outcome, told) = answered.message;
+        // "Too late" says that this try came too late; an earlier one may have been in time, and what became of it
+        // is kept only until then.
+        match written(outcome, request_id, answered.attempts) {
+            Err(Error::Refused(refusal)) if refusal.code == CODE_EXPIRED && answered.doubtful => {
                 let last = Answer {
                     grpc: Code::Ok,
-                    message: rejection.message,
-                    code: Some(rejection.code),
-                    help: Some(rejection.help),
+                    message: refusal.message,
+                    code: Some(refusal.code),
+                    help: Some(refusal.help),
                     endpoint: answered.endpoint,
                 };
                 Err(Error::Unknown { request_id, last: Box::new(last) })
             }
-            v1::write_outcome::Outcome::Rejection(rejection) => {
-                Err(Error::Refused(Box::new(Refusal::from_wire(rejection, index, request_id))))
-            }
+            written => Ok((written?, told)),
         }
     }
 
@@ -123,5 +122,31 @@ impl Cluster {
     {
         let until = Instant::now() + self.policy().read_deadline;
         Ok(retry::call(self, Intent::Read, until, call).await?.message)
+    }
+}
+
+/// What an outcome says.
+pub(crate) fn written(outcome: Option<v1::WriteOutcome>, request_id: Id, attempts: u32) -> Result<Written, Error> {
+    let outcome = outcome.ok_or(Error::Protocol("an outcome is missing"))?;
+    let index = outcome.index;
+    match outcome.outcome.ok_or(Error::Protocol("an outcome of an unknown kind"))? {
+        v1::write_outcome::Outcome::Confirmed(confirmed) => Ok(Written {
+            version: confirmed.version,
+            changed: confirmed.changed,
+            index,
+            conflict: None,
+            request_id,
+            attempts,
+        }),
+        v1::write_outcome::Outcome::Conflict(conflict) => {
+            let resource = conflict.resource.ok_or(Error::Protocol("a conflict without a resource"))?;
+            let id = |bytes| Id::from_wire(bytes).map_err(|_| Error::Protocol("an id of another length"));
+            let held =
+                Held { kind: resource.kind(), id: id(&resource.id)?, holder: id(&conflict.holder_appointment_id)? };
+            Ok(Written { version: 1, changed: true, index, conflict: Some(held), request_id, attempts })
+        }
+        v1::write_outcome::Outcome::Rejection(rejection) => {
+            Err(Error::Refused(Box::new(Refusal::from_wire(rejection, index, request_id))))
+        }
     }
 }

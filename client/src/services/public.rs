@@ -8,6 +8,7 @@ use plantao_proto::public::v1::agenda_service_client::AgendaServiceClient;
 use plantao_proto::public::v1::audit_service_client::AuditServiceClient;
 use plantao_proto::public::v1::consent_service_client::ConsentServiceClient;
 use plantao_proto::public::v1::directory_service_client::DirectoryServiceClient;
+use plantao_proto::public::v1::image_service_client::ImageServiceClient;
 use plantao_proto::public::v1::patient_service_client::PatientServiceClient;
 use plantao_proto::public::v1::record_service_client::RecordServiceClient;
 use plantao_proto::public::v1::{self};
@@ -113,6 +114,10 @@ reads! {
     get_consent(ConsentServiceClient, GetConsentRequest) -> v1::GetConsentResponse;
     /// One page of a patient's consents.
     list_consents(ConsentServiceClient, ListConsentsRequest) -> v1::ListConsentsResponse;
+    /// One image, without its bytes; audited.
+    get_image(ImageServiceClient, GetImageRequest) -> v1::GetImageResponse;
+    /// One page of a patient's images, without what is sealed.
+    list_images(ImageServiceClient, ListImagesRequest) -> v1::ListImagesResponse;
     /// Entries of the audit trail.
     list_entries(AuditServiceClient, ListEntriesRequest) -> v1::ListEntriesResponse;
     /// Recomputes the chain of the audit trail on the node.

@@ -35,6 +35,7 @@ pub struct State {
     rooms: Vec<v1::Room>,
     practitioners: Vec<v1::Practitioner>,
     patients: Vec<v1::PatientSummary>,
+    pub consents: Vec<v1::Consent>,
     bookings: Vec<(v1::BookRequest, v1::Slot)>,
     /// Request ids of the writes that came, in order.
     pub seen: Vec<Bytes>,
@@ -44,6 +45,7 @@ pub struct State {
     /// Streams of a watch, one after the other; `from_index` of each request.
     pub streams: VecDeque<Vec<v1::watch_response::Event>>,
     pub watched_from: Vec<u64>,
+    pub gallery: crate::gallery::Gallery,
 }
 
 #[derive(Clone, Default)]
@@ -243,7 +245,18 @@ impl v1::record_service_server::RecordService for Clinic {
 impl v1::consent_service_server::ConsentService for Clinic {
     async fn grant_consent(&self, request: Request<v1::GrantConsentRequest>) -> Answer<v1::GrantConsentResponse> {
         let it = request.into_inner();
-        let outcome = self.write(it.header, &it.consent_id, it.document, |_| None)?;
+        let consent = v1::Consent {
+            id: it.consent_id.clone(),
+            patient_id: it.patient_id,
+            purposes: it.purposes,
+            valid_from_ms: it.valid_from_ms,
+            valid_until_ms: it.valid_until_ms,
+            ..Default::default()
+        };
+        let outcome = self.write(it.header, &it.consent_id, it.document, |state| {
+            state.consents.push(consent);
+            None
+        })?;
         Ok(Response::new(v1::GrantConsentResponse { outcome }))
     }
     async fn get_consent(&self, request: Request<v1::GetConsentRequest>) -> Answer<v1::GetConsentResponse> {
@@ -251,9 +264,14 @@ impl v1::consent_service_server::ConsentService for Clinic {
         let consent = Some(v1::Consent { document, ..Default::default() });
         Ok(Response::new(v1::GetConsentResponse { as_of: None, consent }))
     }
+    async fn list_consents(&self, request: Request<v1::ListConsentsRequest>) -> Answer<v1::ListConsentsResponse> {
+        let patient = request.into_inner().patient_id;
+        let consents = self.0.lock().unwrap().consents.clone();
+        let consents = consents.into_iter().filter(|consent| consent.patient_id == patient).collect();
+        Ok(Response::new(v1::ListConsentsResponse { consents, ..Default::default() }))
+    }
     not_here! {
         revoke_consent(RevokeConsentRequest) -> RevokeConsentResponse;
-        list_consents(ListConsentsRequest) -> ListConsentsResponse;
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::clinic::Clinic;
 use crate::transport::{Network, hasty, nobody, patient};
 use plantao_client::bench::{BenchKind, BenchOptions};
-use plantao_client::import::{Importer, IssueKind, read_back, submit_conflicting};
+use plantao_client::import::{Importer, IssueKind, read_back, read_back_images, submit_conflicting};
 use plantao_client::services::LOCAL;
 use plantao_client::synthetic::{self, CONFLICTING_FILE, SyntheticOptions};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -184,7 +185,7 @@ async fn each_bad_line_is_told_with_its_reason_and_the_good_ones_are_taken() {
     }
     assert_eq!((report.patients.read, report.patients.new, report.patients.failed), (15, 2, 13));
     assert_eq!((report.records.read, report.records.new, report.records.failed), (6, 1, 5));
-    assert_eq!(report.absent, ["practitioners.ndjson", "locations.ndjson", "appointments.ndjson"]);
+    assert_eq!(report.absent, ["practitioners.ndjson", "locations.ndjson", "appointments.ndjson", "images.csv"]);
     assert!(!serde_json::to_string(&report).unwrap().contains("Segredo"));
     assert!(Importer::new(&cluster).run(&path.join("none"), &|_| {}).await.is_err());
 }
@@ -200,4 +201,103 @@ async fn an_import_into_a_cluster_that_does_not_answer_stops_and_says_so() {
     fs::create_dir(directory.path().join("organizations.ndjson")).unwrap();
     let report = Importer::new(&cluster).run(directory.path(), &|_| {}).await.unwrap();
     assert!(report.issues.iter().any(|issue| issue.line == 0 && issue.what == IssueKind::Failed), "{report:?}");
+}
+
+fn photograph(directory: &Path, path: &str, bytes: usize, tint: u8) -> String {
+    let mut content = vec![tint; bytes];
+    content[..3].copy_from_slice(b"\xff\xd8\xff");
+    fs::create_dir_all(directory.join("images")).unwrap();
+    fs::write(directory.join(path), &content).unwrap();
+    let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{path},PATIENT,before,image/jpeg,{bytes},{digest},2026-04-12T08:00:00-03:00\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_are_imported_once_with_their_consents_and_each_bad_row_is_told() {
+    let (network, clinic) = (Network::new(), Clinic::default());
+    let addresses = [network.serve(1, &clinic).await, network.serve(2, &clinic).await];
+    let cluster = network.client("a", &addresses, patient());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    write(path, "organizations.ndjson", &[br#"{"resourceType":"Organization","id":"centro","name":"Centro"}"#, b"\n"]);
+    let someone = |id: &str| {
+        format!(
+            "{{\"resourceType\":\"Patient\",\"id\":\"{id}\",\"name\":[{{\"text\":\"A\"}}],\
+             \"managingOrganization\":{{\"reference\":\"Organization/centro\"}}}}\n"
+        )
+    };
+    write(path, "patients.ndjson", &[someone("p-1").as_bytes(), someone("p-2").as_bytes()]);
+    let consent = |id: &str, patient: &str, category: &str, date: &str| {
+        format!(
+            "{{\"resourceType\":\"Consent\",\"id\":\"{id}\",\"status\":\"active\",\
+             \"patient\":{{\"reference\":\"Patient/{patient}\"}},\"dateTime\":\"{date}\",\
+             \"scope\":{{\"coding\":[{{\"code\":\"patient-privacy\"}}]}},\"category\":[{{\"text\":\"{category}\"}}]}}\n"
+        )
+    };
+    let consents = [
+        consent("c-1", "p-1", "care", "2026-01-01"),
+        consent("c-2", "p-1", "clinical-images", "2026-02-01"),
+        consent("c-3", "p-2", "marketing-images", "2026-01-01"),
+        // Not valid yet.
+        consent("c-4", "p-2", "clinical-images", "9000-01-01"),
+    ];
+    write(path, "records.ndjson", &[consents.concat().as_bytes()]);
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    fs::create_dir_all(path.join("images/directory")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), path.join("images/link.jpg")).unwrap();
+    let of = |row: String, patient: &str| row.replace("PATIENT", patient);
+    let good = [
+        of(photograph(path, "images/0.jpg", 3_000_000, 1), "p-1"),
+        of(photograph(path, "images/1.jpg", 500, 2), "p-1"),
+        // As the one before in all that an id is made of.
+        of(photograph(path, "images/2.jpg", 500, 3), "p-1"),
+    ];
+    let spoiled = of(photograph(path, "images/4.jpg", 500, 4), "p-1");
+    fs::write(path.join("images/4.jpg"), vec![9; 500]).unwrap();
+    let short = of(photograph(path, "images/5.jpg", 500, 5), "p-1");
+    fs::write(path.join("images/5.jpg"), b"cut").unwrap();
+    let bad: Vec<(String, &str)> = vec![
+        (of(photograph(path, "images/3.jpg", 500, 3), "p-2"), "no consent"),
+        (spoiled, "does not have the SHA-256"),
+        (short, "has 3 bytes"),
+        (good[1].replace("1.jpg", "none.jpg"), "not there"),
+        (good[1].replace("1.jpg", "directory"), "not there"),
+        (good[1].replace("1.jpg", "link.jpg"), "out of the directory"),
+        (good[1].replace("images/1.jpg", "../images/1.jpg"), "out of the directory"),
+        (good[1].replace("1.jpg", "6.jpg").replace("p-1", "p-404"), "refers to something"),
+        (good[1].clone(), "seen before, on line 3"),
+        (good[1].replace("image/jpeg", "image/gif"), "content_type"),
+        ("images/7.jpg,p-1\n".to_owned(), "2 values"),
+    ];
+    let head = "path,patient_id,kind,content_type,bytes,sha256,taken_at\n";
+    let rows = |bad: &[(String, &str)]| {
+        let bad: String = bad.iter().map(|(row, _)| row.as_str()).collect();
+        format!("{head}{}{bad}", good.concat())
+    };
+    write(path, "images.csv", &[rows(&bad).as_bytes()]);
+    let report = Importer::new(&cluster).run(path, &|_| {}).await.unwrap();
+    assert_eq!((report.images.read, report.images.new), (14, 3), "{report:?}");
+    assert_eq!(report.issues.len(), bad.len(), "{:?}", report.issues);
+    let mut told: Vec<(u64, &str)> = report.issues.iter().map(|issue| (issue.line, issue.why.as_str())).collect();
+    told.sort_unstable();
+    for ((nth, (_, reason)), (line, why)) in bad.iter().enumerate().zip(told) {
+        assert!(line == nth as u64 + 5 && why.contains(reason), "{line}: {why}: {reason}");
+    }
+    write(path, "images.csv", &[rows(&[]).as_bytes()]);
+    let again = Importer::new(&cluster).run(path, &|_| {}).await.unwrap();
+    assert!(again.nothing_changed() && again.images.unchanged == 3, "{again:?}");
+    let back = read_back_images(&cluster, path, LOCAL, &|_| {}).await.unwrap();
+    assert!(back.holds() && back.identical == 3 && back.bytes == 3_001_000, "{back:?}");
+
+    // The file changed under its name: it is neither taken for the old image nor put over it.
+    let other = of(photograph(path, "images/1.jpg", 500, 77), "p-1");
+    write(path, "images.csv", &[format!("{head}{}{other}{}", good[0], good[2]).as_bytes()]);
+    let changed = Importer::new(&cluster).run(path, &|_| {}).await.unwrap();
+    assert_eq!((changed.images.unchanged, changed.images.refused, changed.issue_count), (2, 1, 1), "{changed:?}");
+    let back = read_back_images(&cluster, path, LOCAL, &|_| {}).await.unwrap();
+    assert_eq!((back.identical, back.different), (2, 1), "{back:?}");
+    // Without the names of its columns a file says nothing.
+    write(path, "images.csv", &[good[0].as_bytes(), good[1].as_bytes()]);
+    let nameless = Importer::new(&cluster).run(path, &|_| {}).await.unwrap();
+    assert_eq!((nameless.images.failed, nameless.issues[0].line), (1, 1), "{nameless:?}");
 }

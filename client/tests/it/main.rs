@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod clinic;
+mod gallery;
+mod images;
 mod import;
 mod load;
 mod retry;

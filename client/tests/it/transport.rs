@@ -68,6 +68,9 @@ impl Network {
             .add_service(v1::record_service_server::RecordServiceServer::new(clinic.clone()))
             .add_service(v1::consent_service_server::ConsentServiceServer::new(clinic.clone()))
             .add_service(v1::agenda_service_server::AgendaServiceServer::new(clinic.clone()))
+            .add_service(
+                v1::image_service_server::ImageServiceServer::new(clinic.clone()).max_decoding_message_size(4 << 20),
+            )
             .add_service(v1::change_service_server::ChangeServiceServer::new(clinic.clone()));
         tokio::spawn(router.serve_with_incoming(tokio_stream::wrappers::ReceiverStream::new(rx)));
         address

@@ -171,14 +171,16 @@ fn issues(issues: &[Issue], teller: &Teller) {
 
 fn counts(report: &ImportReport) -> String {
     format!(
-        "   {} pacientes, {} profissionais, {} salas, {} unidades, {} registros ({} consentimentos), {} agendamentos",
+        "   {} pacientes, {} profissionais, {} salas, {} unidades, {} registros ({} consentimentos), {} agendamentos, \
+         {} imagens",
         grouped(report.patients.accepted()),
         grouped(report.practitioners.accepted()),
         grouped(report.locations.accepted()),
         grouped(report.organizations.accepted()),
         grouped(report.records.accepted()),
         grouped(report.consents.accepted()),
-        grouped(report.appointments.accepted())
+        grouped(report.appointments.accepted()),
+        grouped(report.images.accepted())
     )
 }
 

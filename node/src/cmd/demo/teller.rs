@@ -84,6 +84,7 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Patients => "pacientes",
         Phase::Records => "registros",
         Phase::Appointments => "agendamentos",
+        Phase::Images => "imagens",
     }
 }
 
