@@ -125,6 +125,9 @@ pub(crate) enum Command {
     /// Consents
     #[command(subcommand)]
     Consent(cmd::consent::ConsentCommand),
+    /// Clinical images
+    #[command(subcommand)]
+    Image(cmd::image::ImageCommand),
     /// Units
     #[command(subcommand)]
     Unit(cmd::directory::UnitCommand),

@@ -112,6 +112,27 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// A file to be made.
+    #[error("cannot write {}", path.display())]
+    WriteFile {
+        /// Which, or its directory; `-` is the standard output.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Sent whole, and not durable on two sites within the time.
+    #[error("the image is not safe on two sites yet")]
+    NotSafeYet {
+        /// What it waits for.
+        why: String,
+    },
+    /// What was read is not what was sent once, or a copy cannot be proven.
+    #[error("an image or a copy of it is damaged")]
+    ImageDamaged {
+        /// What does not fit.
+        why: String,
+    },
     /// Not even one endpoint answers.
     #[error("no endpoint can be reached")]
     Connect {
@@ -248,9 +269,14 @@ impl Failure {
             Self::Unknown { .. } => Exit::Unknown,
             Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
             Self::Conflict { .. } => Exit::Partial,
-            Self::DigestsDiffer { .. } | Self::TrailBroken { .. } | Self::ReadBackDiffers { .. } => Exit::Integrity,
+            Self::DigestsDiffer { .. }
+            | Self::TrailBroken { .. }
+            | Self::ReadBackDiffers { .. }
+            | Self::ImageDamaged { .. } => Exit::Integrity,
+            Self::NotSafeYet { .. } => Exit::GoalNotMet,
             Self::OutputClosed => Exit::Done,
             Self::ReadFile { .. }
+            | Self::WriteFile { .. }
             | Self::BadAnswer { .. }
             | Self::Compacted { .. }
             | Self::Authority { .. }
@@ -295,6 +321,9 @@ impl Failure {
             Self::OutputClosed | Self::Output(_) => 9030,
             Self::Work { .. } => 9031,
             Self::Interrupted => 9032,
+            Self::WriteFile { .. } => 9034,
+            Self::NotSafeYet { .. } => 9035,
+            Self::ImageDamaged { .. } => 9036,
         }
     }
 }
@@ -309,6 +338,11 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// What writing to the standard output ended with.
+    pub(crate) fn of_output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
+    }
+
     /// What a write ended with that may be applied until `not_after_ms`.
     pub(crate) fn of_write(error: Error, not_after_ms: i64) -> Self {
         let why = |answer: &Answer| match &answer.help {

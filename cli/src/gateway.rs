@@ -102,6 +102,10 @@ lists! {
     records(patient: Id, newest_first: bool):
         list_records(ListRecordsRequest { patient_id: patient.to_wire(), newest_first: newest_first })
         -> RecordHead in records;
+    /// A patient's images, without what is sealed.
+    images(patient: Id, newest_first: bool):
+        list_images(ListImagesRequest { patient_id: patient.to_wire(), newest_first: newest_first })
+        -> Image in images;
     /// A patient's consents, without documents.
     consents(patient: Id): list_consents(ListConsentsRequest { patient_id: patient.to_wire() }) -> Consent in consents;
 }
@@ -191,6 +195,19 @@ impl Gateway {
         let request = v1::GetConsentRequest { read: Some(self.read), consent_id: id.to_wire() };
         let answer = self.cluster.get_consent(request).await?;
         Ok((answer.as_of, present(answer.consent)?))
+    }
+
+    /// An image, without its bytes; audited.
+    pub(crate) async fn image(&self, id: Id) -> Result<(Option<AsOf>, v1::Image), Failure> {
+        let request = v1::GetImageRequest { read: Some(self.read), image_id: id.to_wire() };
+        let answer = self.cluster.get_image(request).await?;
+        Ok((answer.as_of, present(answer.image)?))
+    }
+
+    /// An image read on a node, and proof of each copy; audited.
+    pub(crate) async fn verify_image(&self, id: Id) -> Result<v1::VerifyImageResponse, Failure> {
+        let request = v1::VerifyImageRequest { read: Some(self.read), image_id: id.to_wire() };
+        Ok(self.cluster.verify_image(request).await?)
     }
 
     /// One page of the audit trail.

@@ -75,6 +75,11 @@ fn reports_are_as_in_their_files() {
     check("agenda-list.txt", &every_format(cmd::agenda::samples::list));
     check("patient-get.txt", &every_format(cmd::patient::samples::get));
     check("patient-find.txt", &every_format(|_| cmd::patient::samples::find()));
+    check("image-list.txt", &every_format(cmd::image::samples::list));
+    check("image-show.txt", &every_format(cmd::image::samples::show));
+    check("image-put.txt", &every_format(cmd::image::samples::put));
+    check("image-get.txt", &every_format(cmd::image::samples::get));
+    check("image-verify.txt", &every_format(cmd::image::samples::verify));
     check("record-list.txt", &every_format(cmd::record::samples::list));
     check("record-get.txt", &every_format(cmd::record::samples::get));
     check("consent-list.txt", &every_format(cmd::consent::samples::list));
@@ -85,6 +90,7 @@ fn reports_are_as_in_their_files() {
     check("pki-list.txt", &every_format(cmd::pki::samples::list));
     check("import.txt", &every_format(cmd::import::samples::some_refused));
     check("bench.txt", &every_format(cmd::bench::samples::write));
+    check("bench-image.txt", &every_format(cmd::bench::samples::image_put));
     check("explain.txt", &every_format(cmd::explain::samples::slot_taken));
     check("watch.txt", &cmd::watch::samples::lines());
 }
@@ -92,7 +98,14 @@ fn reports_are_as_in_their_files() {
 /// No report lets a control character through, in no format: they come from patients' names and servers' messages.
 #[test]
 fn no_report_moves_the_cursor() {
-    for report in [cmd::patient::samples::get, cmd::record::samples::get, cmd::status::samples::attention] {
+    for report in [
+        cmd::patient::samples::get,
+        cmd::record::samples::get,
+        cmd::status::samples::attention,
+        cmd::image::samples::list,
+        cmd::image::samples::show,
+        cmd::image::samples::put,
+    ] {
         let text = every_format(report);
         let bad = text.chars().find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || *c == '\u{202e}');
         assert_eq!(bad, None);
@@ -106,6 +119,8 @@ fn json_is_the_same_in_every_language() {
         cmd::status::samples::attention as fn(Lang) -> Report,
         cmd::agenda::samples::list,
         cmd::record::samples::get,
+        cmd::image::samples::put,
+        cmd::image::samples::verify,
         cmd::explain::samples::slot_taken,
     ] {
         for format in [Format::Json, Format::Jsonl] {

@@ -39,6 +39,13 @@ pub(crate) fn value(flag: String) -> Result<String, Failure> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// A text from the standard input, of at most `bytes_max` bytes, without the line break at its end.
+pub(crate) fn text(bytes_max: u64) -> Result<String, Failure> {
+    let fail = |what: &str| Failure::BadValue { field: "-", why: what.to_owned() };
+    let text = String::from_utf8(file(Path::new("-"), bytes_max)?).map_err(|_| fail("it is not UTF-8"))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// Asks on the terminal; only an explicit yes is one.
 pub(crate) fn ask(question: &str) -> Result<bool, Failure> {
     let fail = |source| Failure::ReadFile { path: PathBuf::from("-"), source };

@@ -1,4 +1,4 @@
-//! `plantao bench write|book|read|read-local`: load from the client library, and how long it took.
+//! `plantao bench write|book|read|read-local|image-put|image-get`: load from the client library, and how long it took.
 
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -21,6 +21,8 @@ pub(crate) enum KindArg {
     Book,
     Read,
     ReadLocal,
+    ImagePut,
+    ImageGet,
 }
 
 impl From<KindArg> for BenchKind {
@@ -30,6 +32,8 @@ impl From<KindArg> for BenchKind {
             KindArg::Book => Self::Book,
             KindArg::Read => Self::Read,
             KindArg::ReadLocal => Self::ReadLocal,
+            KindArg::ImagePut => Self::ImagePut,
+            KindArg::ImageGet => Self::ImageGet,
         }
     }
 }
@@ -52,6 +56,10 @@ pub(crate) struct BenchArgs {
     /// Size of a record's document, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=49_152))]
     value_bytes: u32,
+    /// Size of each image, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 4_000_000,
+        value_parser = clap::value_parser!(u32).range(140..=2_147_483_648))]
+    bytes: u32,
 }
 
 /// Runs it.
@@ -62,6 +70,7 @@ pub(crate) async fn run(args: BenchArgs, session: &Session) -> Result<Exit, Fail
         duration: Duration::from_secs(args.seconds),
         warmup: Duration::from_secs(args.warmup),
         value_bytes: size(args.value_bytes),
+        image_bytes: size(args.bytes),
         ..BenchOptions::new(args.kind.into())
     };
     let cluster = session.cluster_with(|endpoints| options.connections_per_endpoint(endpoints))?;
@@ -90,6 +99,9 @@ fn view(lang: Lang, report: &BenchReport) -> Report {
         (Word::Errors, bad(report.errors)),
         (Word::UnknownOutcomes, bad(report.unknown)),
     ];
+    if let Some(rate) = report.mb_per_second {
+        fields.insert(2, (Word::MegabytesPerSecond, format!("{rate:.1}").into()));
+    }
     if let Some(error) = &report.first_error {
         fields.push((Word::Reason, error.as_str().into()));
     }
@@ -106,11 +118,24 @@ pub(crate) mod samples {
     //! A fixed run for golden files.
     use super::*;
 
+    pub(crate) fn image_put(lang: Lang) -> Report {
+        let mut report = report();
+        report.kind = BenchKind::ImagePut;
+        (report.image_bytes, report.mb_per_second) = (Some(4_000_000), Some(96.25));
+        view(lang, &report)
+    }
+
     pub(crate) fn write(lang: Lang) -> Report {
-        let report = BenchReport {
+        view(lang, &report())
+    }
+
+    fn report() -> BenchReport {
+        BenchReport {
             kind: BenchKind::Write,
             clients: 64,
             value_bytes: 256,
+            image_bytes: None,
+            mb_per_second: None,
             seconds: 10.0,
             ops: 61_500,
             ops_per_second: 6_150.0,
@@ -122,7 +147,6 @@ pub(crate) mod samples {
             unknown: 1,
             retried: 2,
             first_error: Some("no node could answer\u{1b}".into()),
-        };
-        view(lang, &report)
+        }
     }
 }

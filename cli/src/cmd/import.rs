@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use plantao_client::import::{
     ConflictReport, ImportError, ImportReport, Importer, Issue, Progress, ReadBackReport, Tally, read_back,
-    submit_conflicting,
+    read_back_images, submit_conflicting,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ struct Done {
     import: ImportReport,
     /// By endpoint.
     read_back: Vec<(String, ReadBackReport)>,
+    /// The same of images, where there are any.
+    images_read_back: Vec<(String, ReadBackReport)>,
     conflicting: Option<ConflictReport>,
 }
 
@@ -48,12 +50,12 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let on_progress = |progress: Progress| {
         let file = progress.phase.file();
-        bar.set_prefix(file.strip_suffix(".ndjson").unwrap_or(file));
+        bar.set_prefix(file.split('.').next().unwrap_or(file));
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
     let import = Box::pin(Importer::new(cluster).run(&args.directory, &on_progress)).await.map_err(not_begun)?;
-    let mut done = Done { import, read_back: Vec::new(), conflicting: None };
+    let mut done = Done { import, read_back: Vec::new(), images_read_back: Vec::new(), conflicting: None };
     if let Some(file) = &args.conflicting {
         let report = Box::pin(submit_conflicting(cluster, file)).await;
         let report = report.map_err(|source| Failure::ReadFile { path: file.clone(), source })?;
@@ -64,7 +66,12 @@ pub(crate) async fn run(args: ImportArgs, session: &Session) -> Result<Exit, Fai
         for address in addresses {
             let Some(one) = cluster.only(&address) else { continue };
             let report = Box::pin(read_back(&one, &args.directory, gateway.read(), &on_progress)).await;
-            done.read_back.push((address, report.map_err(not_begun)?));
+            done.read_back.push((address.clone(), report.map_err(not_begun)?));
+            let report = Box::pin(read_back_images(&one, &args.directory, gateway.read(), &on_progress)).await;
+            let report = report.map_err(not_begun)?;
+            if report.expected + report.skipped + report.failed > 0 {
+                done.images_read_back.push((address, report));
+            }
         }
     }
     bar.finish_and_clear();
@@ -81,7 +88,7 @@ fn not_begun(error: ImportError) -> Failure {
 }
 
 fn tell(done: &Done, session: &Session) {
-    let read_back = done.read_back.iter().flat_map(|(_, report)| &report.issues);
+    let read_back = done.all_read_back().flat_map(|(_, report)| &report.issues);
     let conflicting = done.conflicting.iter().flat_map(|report| &report.issues);
     for issue in done.import.issues.iter().chain(read_back).chain(conflicting).take(ISSUES_SHOWN) {
         session.out.note(&issue_text(issue));
@@ -92,6 +99,9 @@ fn tell(done: &Done, session: &Session) {
         session.out.note(&Say::NothingChanged);
     } else {
         session.out.note(&Say::ImportDone { issues: done.import.issue_count });
+    }
+    for (endpoint, report) in done.images_read_back.iter().filter(|(_, report)| report.holds()) {
+        session.out.note(&Say::ImagesReadBack { endpoint: endpoint.clone(), images: report.identical });
     }
     for (endpoint, report) in done.read_back.iter().filter(|(_, report)| report.holds()) {
         session.out.note(&Say::ReadBack { endpoint: endpoint.clone(), records: report.identical });
@@ -108,16 +118,20 @@ fn issue_text(issue: &Issue) -> Say {
 }
 
 impl Done {
+    fn all_read_back(&self) -> impl Iterator<Item = &(String, ReadBackReport)> {
+        self.read_back.iter().chain(&self.images_read_back)
+    }
+
     fn end(&self) -> Result<Exit, Failure> {
         let differing: u64 =
-            self.read_back.iter().map(|(_, report)| report.different.saturating_add(report.missing)).sum();
+            self.all_read_back().map(|(_, report)| report.different.saturating_add(report.missing)).sum();
         if differing > 0 {
             return Err(Failure::ReadBackDiffers { count: differing });
         }
         if self.conflicting.as_ref().is_some_and(|report| !report.holds()) {
             return Ok(Exit::GoalNotMet);
         }
-        let all_read = self.read_back.iter().all(|(_, report)| report.holds());
+        let all_read = self.all_read_back().all(|(_, report)| report.holds());
         Ok(if self.import.is_clean() && all_read { Exit::Done } else { Exit::Partial })
     }
 }
@@ -132,6 +146,7 @@ fn view(lang: Lang, done: &Done) -> Report {
         (Word::Record, &import.records),
         (Word::Consent, &import.consents),
         (Word::Appointment, &import.appointments),
+        (Word::Image, &import.images),
     ];
     let count =
         |number: u64, tone: Tone| Cell { text: number.to_string(), tone: if number == 0 { Tone::Plain } else { tone } };
@@ -145,13 +160,15 @@ fn view(lang: Lang, done: &Done) -> Report {
             count(tally.failed, Tone::Bad),
         ]
     };
-    let read_back: Vec<Value> =
-        done.read_back.iter().map(|(endpoint, report)| json!({"endpoint": endpoint, "report": report})).collect();
+    let told = |(endpoint, report): &(String, ReadBackReport)| json!({"endpoint": endpoint, "report": report});
+    let read_back: Vec<Value> = done.read_back.iter().map(told).collect();
+    let images_read_back: Vec<Value> = done.images_read_back.iter().map(told).collect();
     Report {
         kind: "import",
         head: Map::from_iter([
             ("nothing_changed".to_owned(), import.nothing_changed().into()),
             ("read_back".to_owned(), read_back.into()),
+            ("images_read_back".to_owned(), images_read_back.into()),
             ("conflicting".to_owned(), json!(done.conflicting)),
         ]),
         items: Items::One("import", json!(import)),
@@ -194,7 +211,7 @@ pub(crate) mod samples {
             elapsed_ms: 12_345,
             ..ImportReport::default()
         };
-        Done { import, read_back: Vec::new(), conflicting: None }
+        Done { import, read_back: Vec::new(), images_read_back: Vec::new(), conflicting: None }
     }
 
     pub(crate) fn some_refused(lang: Lang) -> Report {
@@ -211,6 +228,9 @@ pub(crate) mod samples {
         let with = |report| Done { read_back: vec![("127.0.0.1:7101".into(), report)], ..clean() };
         assert_eq!(with(read(0)).end().unwrap(), Exit::Done);
         assert_eq!(with(read(1)).end().unwrap_err().exit(), Exit::Integrity);
+        let images = |report| Done { images_read_back: vec![("127.0.0.1:7101".into(), report)], ..with(read(0)) };
+        assert_eq!(images(read(0)).end().unwrap(), Exit::Done);
+        assert_eq!(images(read(1)).end().unwrap_err().exit(), Exit::Integrity);
         let accepted = ConflictReport { submitted: 1, accepted: 1, ..ConflictReport::default() };
         assert_eq!(Done { conflicting: Some(accepted), ..clean() }.end().unwrap(), Exit::GoalNotMet);
     }

@@ -10,6 +10,7 @@ pub(crate) mod context;
 pub(crate) mod digest;
 pub(crate) mod directory;
 pub(crate) mod explain;
+pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod patient;
 pub(crate) mod pki;
@@ -40,6 +41,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Agenda(command) => agenda::run(command, session).await,
         Command::Record(command) => record::run(command, session).await,
         Command::Consent(command) => consent::run(command, session).await,
+        Command::Image(command) => image::run(command, session).await,
         Command::Unit(command) => directory::units(command, session).await,
         Command::Practitioner(command) => directory::practitioners(command, session).await,
         Command::Room(command) => directory::rooms(command, session).await,

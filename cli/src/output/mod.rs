@@ -135,6 +135,11 @@ impl Out {
         })
     }
 
+    /// As [`Self::raw`], for work that has errors of its own; not flushed.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        io::stdout().lock().write_all(bytes)
+    }
+
     /// A sentence for people, on the standard error.
     pub(crate) fn note(&self, say: &Say) {
         if !self.quiet {

@@ -629,6 +629,36 @@ pub(crate) static CODES: &[Code] = &[
         ("a linha de comando não foi entendida", "veja a ajuda do comando: --help"),
         ("the command line was not understood", "see the help of the command: --help"),
     ),
+    ours(
+        9034,
+        Exit::Failed,
+        ("não é possível gravar", "veja o destino e o disco; --force substitui um arquivo que já existe"),
+        ("cannot write", "check the destination and the disk; --force replaces a file that is there"),
+    ),
+    ours(
+        9035,
+        Exit::GoalNotMet,
+        (
+            "a imagem foi enviada, mas ainda não está em dois locais",
+            "repita o comando: continua de onde parou; plantao status mostra que local falta",
+        ),
+        (
+            "the image is sent, and not on two sites yet",
+            "repeat the command: it goes on where it is; plantao status shows which site is missing",
+        ),
+    ),
+    ours(
+        9036,
+        Exit::Integrity,
+        (
+            "uma imagem, ou uma cópia dela, está danificada",
+            "leia de outro nó, com --endpoint; o reparo busca uma cópia boa sozinho: plantao image verify",
+        ),
+        (
+            "an image, or a copy of it, is damaged",
+            "read it from another node, with --endpoint; repair fetches a good copy by itself: plantao image verify",
+        ),
+    ),
 ];
 
 #[cfg(test)]

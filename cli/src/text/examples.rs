@@ -21,6 +21,7 @@ use Exit::{Interrupted, Refused, Unknown, Usage};
 
 const LOCAL: &[Exit] = &[Done, Failed, Usage];
 const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect];
+const IMAGE: &[Exit] = &[Done, Failed, Usage, Partial, NoLeader, NotFound, Denied, Integrity, Connect];
 const WRITE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
 
 /// All of them.
@@ -59,7 +60,7 @@ pub(crate) static EXAMPLES: &[Examples] = &[
     of(
         "bench",
         "plantao bench write --clients 64 --seconds 10 --value-bytes 256",
-        "plantao bench read-local --clients 16 --seconds 5 -o json",
+        "plantao bench image-put --clients 8 --bytes 4000000 --seconds 10 -o json",
         &[Done, Failed, Usage, Partial, Connect],
     ),
     of("patient", "plantao patient list", "plantao patient find --name maria", READ),
@@ -135,6 +136,42 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao agenda no-show consulta-17 --seen-version 1",
         "plantao agenda no-show consulta-17 --seen-version 1 -q",
         WRITE,
+    ),
+    of(
+        "image",
+        "plantao image list --patient 875ac127",
+        "plantao image put ./fotos --patient 875ac127 --consent f4aea53d",
+        IMAGE,
+    ),
+    of(
+        "image put",
+        "plantao image put ./fotos --patient 875ac127 --consent f4aea53d --kind before",
+        "plantao image put exame.dcm --patient 875ac127 --consent f4aea53d --kind exam --visit consulta-17 -o json",
+        &[Done, Failed, Usage, Partial, NoLeader, Refused, NotFound, Denied, GoalNotMet, Busy, Connect, Unknown],
+    ),
+    of(
+        "image get",
+        "plantao image get 5b1c8a52-7d0e-4c55-9a0c-0c2161c61913 --out ./fotos",
+        "plantao image get 5b1c8a52-7d0e-4c55-9a0c-0c2161c61913 --out - --range 0-1023",
+        IMAGE,
+    ),
+    of(
+        "image list",
+        "plantao image list --patient 875ac127 --newest-first",
+        "plantao image list --patient 875ac127 -o jsonl",
+        READ,
+    ),
+    of(
+        "image show",
+        "plantao image show 5b1c8a52-7d0e-4c55-9a0c-0c2161c61913",
+        "plantao image show 5b1c8a52-7d0e-4c55-9a0c-0c2161c61913 -o json",
+        READ,
+    ),
+    of(
+        "image verify",
+        "plantao image verify 5b1c8a52-7d0e-4c55-9a0c-0c2161c61913",
+        "plantao image verify 5b1c8a52-7d0e-4c55-9a0c-0c2161c61913 --endpoint 10.0.0.2:7101 -o json",
+        IMAGE,
     ),
     of("record", "plantao record list --patient 875ac127", "plantao record get exame-9 --raw", READ),
     of(

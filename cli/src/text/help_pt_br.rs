@@ -262,4 +262,64 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("UNIT", "UNIDADE"),
     ("WHEN", "QUANDO"),
     ("ZONE", "FUSO"),
+    ("Clinical images", "Imagens clínicas"),
+    (
+        "Store images; ends when each is durable on two sites",
+        "Guarda imagens; termina quando cada uma está gravada em dois locais",
+    ),
+    (
+        "Read images into files named by their ids; audited",
+        "Lê imagens para arquivos com o nome do id; fica na auditoria",
+    ),
+    ("List a patient's images", "Lista as imagens de um paciente"),
+    (
+        "Show what is known of an image, with name and remarks; audited",
+        "Mostra o que se sabe de uma imagem, com nome e observações; fica na auditoria",
+    ),
+    (
+        "Read an image on a node and ask each node for proof of its copy; audited",
+        "Lê uma imagem em um nó e pede a cada nó a prova da sua cópia; fica na auditoria",
+    ),
+    ("The image: id or label", "A imagem: id ou rótulo"),
+    ("The images: ids or labels", "As imagens: ids ou rótulos"),
+    ("Files, and directories with all that is in them", "Arquivos, e diretórios com tudo o que há neles"),
+    (
+        "Consent that covers clinical images: id, label or beginning of an id",
+        "Consentimento para imagens clínicas: id, rótulo ou começo de um id",
+    ),
+    ("Unit (default: that of the consent)", "Unidade (padrão: a do consentimento)"),
+    (
+        "Kind, such as before, after or exam: letters and digits",
+        "Tipo, como before, after ou exam: letras e algarismos",
+    ),
+    ("Appointment at which it was taken", "Agendamento em que foi tirada"),
+    (
+        "When it was taken (default: when the file was last changed)",
+        "Quando foi tirada (padrão: última mudança do arquivo)",
+    ),
+    (
+        "Remarks to keep sealed with the images; - is the standard input",
+        "Observações guardadas seladas com as imagens; - é a entrada padrão",
+    ),
+    ("Keep the names of the files, sealed", "Guarda os nomes dos arquivos, selados"),
+    ("Images at once", "Imagens ao mesmo tempo"),
+    (
+        "Longest wait without progress, also for the second site, in seconds",
+        "Espera máxima sem progresso, também pelo segundo local, em segundos",
+    ),
+    (
+        "Directory for the files; - writes the bytes of one image to the standard output",
+        "Diretório dos arquivos; - escreve os bytes de uma imagem na saída padrão",
+    ),
+    ("The small JPEG instead of the original", "O JPEG pequeno em vez do original"),
+    (
+        "Only these bytes, both ends included, from 0: 0-1023, or 1024- up to the end",
+        "Só estes bytes, com os dois extremos, a partir de 0: 0-1023, ou 1024- até o fim",
+    ),
+    ("Replace files that are there", "Substitui arquivos que já existem"),
+    ("FILE|DIR", "ARQUIVO|DIR"),
+    ("IMAGE", "IMAGEM"),
+    ("FIRST-LAST", "PRIMEIRO-ÚLTIMO"),
+    ("TEXT", "TEXTO"),
+    ("Size of each image, in bytes", "Tamanho de cada imagem, em bytes"),
 ];

@@ -147,6 +147,33 @@ pub(crate) enum Word {
     Research,
     Sharing,
     Treatment,
+    // Images.
+    AwaitsOffSite,
+    AwaitsSite,
+    Chunks,
+    Copies,
+    Damaged,
+    File,
+    Image,
+    ImageAtRisk,
+    ImageCommitted,
+    ImageProtected,
+    ImageReplicated,
+    MediaType,
+    MegabytesPerSecond,
+    NotAsked,
+    NotStored,
+    OffSite,
+    Placed,
+    Proven,
+    Receipt,
+    Remarks,
+    Sha256,
+    Sites,
+    Size,
+    Stored,
+    Taken,
+    Visit,
     // Outcomes.
     AlreadySo,
     Confirmed,
@@ -192,6 +219,11 @@ pub(crate) enum Say {
     AddFlag { flag: &'static str },
     HowToCheck { request_id: String, not_after: String, over: bool },
     HeldBy { holder: String },
+    ImagesPut { images: u64, unchanged: u64, rate: u64 },
+    ImagesReadBack { endpoint: String, images: u64 },
+    NoImage { path: String },
+    ImageWhole,
+    ImageNotWhole,
 }
 
 /// Two nodes that are up, and a link between them that is not.
@@ -294,7 +326,7 @@ impl Lang {
                 what = format!("{what}: {field}");
                 why = Some(clause.clone());
             }
-            Failure::ReadFile { path, source } => {
+            Failure::ReadFile { path, source } | Failure::WriteFile { path, source } => {
                 what = format!("{what}: {}", path.display());
                 why = Some(source.to_string());
             }
@@ -325,6 +357,8 @@ impl Lang {
             | Failure::Invalid { why: clause }
             | Failure::BadAnswer { why: clause }
             | Failure::Authority { why: clause }
+            | Failure::NotSafeYet { why: clause }
+            | Failure::ImageDamaged { why: clause }
             | Failure::Work { why: clause } => why = Some(clause.clone()),
             Failure::Output(source) => why = Some(source.to_string()),
             Failure::Declined | Failure::NoLeader | Failure::OutputClosed | Failure::Interrupted => {}
