@@ -5,7 +5,7 @@ use plantao_domain::audit::{Action, Module, Object};
 use plantao_domain::images::{
     ChunkEpoch, Copies, Holders, ImageStatus, LEASE_MS_MAX, UPLOAD_MS_MAX, gc_epoch, may_unlink, read_block,
 };
-use plantao_domain::rows::{self, Amount, ExpectedChunks, ImageCursor, PartOf, UploadState};
+use plantao_domain::rows::{self, Amount, ExpectedChunks, ImageCursor, PartOf, PlacedChunks, UploadState};
 use plantao_domain::view::Order;
 use plantao_domain::*;
 
@@ -183,6 +183,39 @@ fn the_weakest_part_decides() {
     let by_partition: Vec<_> = (0..=255).flat_map(|n| all(ExpectedChunks::of_partition(NodeId(2), n), 7)).collect();
     assert_eq!(by_partition, whole);
     assert!(all(ExpectedChunks::of_node(NodeId(4)), 100).is_empty());
+}
+
+/// Two images of one patient share a chunk and are placed differently: the chunk is named once, for both places, however
+/// the pages fall.
+#[test]
+fn a_chunk_that_two_images_share_is_expected_wherever_either_is_placed() {
+    let mut world = imaging();
+    let chunks = [two_chunks(1, 2), two_chunks(1, 3)];
+    for (n, chunks) in (1..).zip(&chunks) {
+        done(&mut world, open_upload(n, n, 1));
+        done(&mut world, put_part(n, chunks.clone()));
+    }
+    done(&mut world, Command::RePlace { upload: upload(2), placement: vec![NodeId(1), NodeId(3)] });
+    let placed = |world: &World, rows_max| {
+        let (mut scan, mut found) = (PlacedChunks::all(), Vec::new());
+        while let Some(page) = scan.next_page(&world.rows, rows_max).unwrap() {
+            found.extend(page);
+        }
+        found
+    };
+    assert!(placed(&world, 9).is_empty(), "nothing is committed");
+    for (n, chunks) in (1..).zip(&chunks) {
+        done(&mut world, put_receipts(&[receipt(n, chunks, 1, 1, 0), receipt(n, chunks, 3, 3, 0)]));
+        done(&mut world, commit_upload(n));
+    }
+    let whole = placed(&world, 100);
+    for rows_max in 1..5 {
+        assert_eq!(placed(&world, rows_max), whole);
+    }
+    let nodes: Vec<Vec<u64>> = whole.iter().map(|chunk| chunk.nodes.iter().map(|node| node.0).collect()).collect();
+    assert_eq!(nodes.len(), 3, "the shared chunk once");
+    assert_eq!(nodes.iter().filter(|nodes| **nodes == [1, 2, 3]).count(), 2);
+    assert_eq!(nodes.iter().filter(|nodes| **nodes == [1, 3]).count(), 1);
 }
 
 #[test]

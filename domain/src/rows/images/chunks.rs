@@ -6,7 +6,8 @@ use crate::rows::{KeyRange, PAGE_ROWS_MAX, decode, key, prefix, prefix_of, read,
 use crate::time::ClusterTime;
 use crate::view::{Order, View, ViewFault};
 use minicbor::{Decode, Encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Parts, chunks and bytes. A chunk that two parts name counts twice.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Encode, Decode)]
@@ -272,38 +273,49 @@ pub fn expected(
 /// Uploads whose placement a scan remembers at most: about 4 MiB.
 const PLACEMENTS_MAX: usize = 65_536;
 
-/// The chunks that a node should hold, each once, in order of their ids, in pages: what the node's own list is compared
-/// with. Computed from the rows of chunks, one row per chunk and part, and kept nowhere (decision 0009). State that
-/// changes between two pages shows in later pages only.
-#[derive(Clone, Debug)]
-pub struct ExpectedChunks {
-    node: NodeId,
-    range: KeyRange,
-    done: bool,
-    last: Option<ChunkId>,
-    placed: BTreeMap<UploadId, bool>,
+/// A chunk that committed images name, and where it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlacedChunk {
+    /// The chunk.
+    pub id: ChunkId,
+    /// Bytes of its file.
+    pub stored_bytes: u32,
+    /// The nodes that some image places it on, in ascending order.
+    pub nodes: Arc<[NodeId]>,
 }
 
-impl ExpectedChunks {
+/// The chunks of committed images, each once, in order of their ids, with the nodes that should hold them, in pages.
+/// Computed from the rows of chunks, one row per chunk and part, and kept nowhere (decision 0009). State that changes
+/// between two pages shows in later pages only.
+#[derive(Clone, Debug)]
+pub struct PlacedChunks {
+    range: KeyRange,
+    done: bool,
+    /// The last chunk of a page, which the next page may have more rows of.
+    last: Option<PlacedChunk>,
+    placed: BTreeMap<UploadId, Arc<[NodeId]>>,
+}
+
+impl PlacedChunks {
     /// All of them.
-    pub fn of_node(node: NodeId) -> Self {
-        Self::within(node, KeyRange::with_start(key(prefix::CHUNK, &[])))
+    pub fn all() -> Self {
+        Self::within(KeyRange::with_start(key(prefix::CHUNK, &[])))
     }
 
     /// Those whose id begins with this byte.
-    pub fn of_partition(node: NodeId, first_byte: u8) -> Self {
-        Self::within(node, KeyRange::with_start(key(prefix::CHUNK, &[&[first_byte]])))
+    pub fn of_partition(first_byte: u8) -> Self {
+        Self::within(KeyRange::with_start(key(prefix::CHUNK, &[&[first_byte]])))
     }
 
-    fn within(node: NodeId, range: KeyRange) -> Self {
-        Self { node, range, done: false, last: None, placed: BTreeMap::new() }
+    fn within(range: KeyRange) -> Self {
+        Self { range, done: false, last: None, placed: BTreeMap::new() }
     }
 
-    /// The next chunks and the bytes of their files, from at most `rows_max` rows (and [`PAGE_ROWS_MAX`]); a page may
-    /// be empty before the end. `None` at the end.
-    pub fn next_page(&mut self, view: &dyn View, rows_max: usize) -> Result<Option<Vec<(ChunkId, u32)>>, ViewFault> {
+    /// The next chunks, from at most `rows_max` rows (and [`PAGE_ROWS_MAX`]); a page may be empty before the end.
+    /// `None` at the end.
+    pub fn next_page(&mut self, view: &dyn View, rows_max: usize) -> Result<Option<Vec<PlacedChunk>>, ViewFault> {
         if self.done {
-            return Ok(None);
+            return Ok(self.last.take().map(|last| vec![last]));
         }
         let limit = rows_max.clamp(1, PAGE_ROWS_MAX);
         let found = view.range(&self.range.from, &self.range.to, Order::Ascending, limit)?;
@@ -312,11 +324,22 @@ impl ExpectedChunks {
         for (key, value) in &found {
             let fault = || ViewFault::Row { prefix: prefix_of(key) };
             let chunk = key.get(1..).and_then(<[u8]>::first_chunk::<32>).ok_or_else(fault)?;
-            let chunk = ChunkId::from_bytes(*chunk);
-            if self.last != Some(chunk) && self.is_placed(view, PartOf::at_end(key)?.upload)? {
-                let row: ChunkRow = decode(key, value)?;
-                page.push((chunk, row.stored_bytes));
-                self.last = Some(chunk);
+            let id = ChunkId::from_bytes(*chunk);
+            let nodes = self.placement(view, PartOf::at_end(key)?.upload)?;
+            if nodes.is_empty() {
+                continue;
+            }
+            match &mut self.last {
+                Some(last) if last.id == id => {
+                    if last.nodes != nodes {
+                        let both: BTreeSet<NodeId> = last.nodes.iter().chain(nodes.iter()).copied().collect();
+                        last.nodes = both.into_iter().collect();
+                    }
+                }
+                last => {
+                    let row: ChunkRow = decode(key, value)?;
+                    page.extend(last.replace(PlacedChunk { id, stored_bytes: row.stored_bytes, nodes }));
+                }
             }
         }
         if let Some((key, _)) = found.last() {
@@ -325,17 +348,45 @@ impl ExpectedChunks {
         Ok(Some(page))
     }
 
-    fn is_placed(&mut self, view: &dyn View, id: UploadId) -> Result<bool, ViewFault> {
+    /// Where an upload is to be; nowhere while it is no image.
+    fn placement(&mut self, view: &dyn View, id: UploadId) -> Result<Arc<[NodeId]>, ViewFault> {
         if let Some(known) = self.placed.get(&id) {
-            return Ok(*known);
+            return Ok(Arc::clone(known));
         }
         let row = upload(view, id)?.ok_or(ViewFault::Row { prefix: prefix::CHUNK })?;
-        let placed = matches!(row.state, UploadState::Committed(_)) && row.placement.contains(&self.node);
+        let nodes = if matches!(row.state, UploadState::Committed(_)) { row.placement } else { Vec::new() };
+        let nodes: Arc<[NodeId]> = nodes.into();
         if self.placed.len() >= PLACEMENTS_MAX {
             self.placed.clear();
         }
-        self.placed.insert(id, placed);
-        Ok(placed)
+        self.placed.insert(id, Arc::clone(&nodes));
+        Ok(nodes)
+    }
+}
+
+/// The chunks that one node should hold: what the node's own list is compared with.
+#[derive(Clone, Debug)]
+pub struct ExpectedChunks {
+    node: NodeId,
+    placed: PlacedChunks,
+}
+
+impl ExpectedChunks {
+    /// All of them.
+    pub fn of_node(node: NodeId) -> Self {
+        Self { node, placed: PlacedChunks::all() }
+    }
+
+    /// Those whose id begins with this byte.
+    pub fn of_partition(node: NodeId, first_byte: u8) -> Self {
+        Self { node, placed: PlacedChunks::of_partition(first_byte) }
+    }
+
+    /// The next chunks and the bytes of their files; see [`PlacedChunks::next_page`].
+    pub fn next_page(&mut self, view: &dyn View, rows_max: usize) -> Result<Option<Vec<(ChunkId, u32)>>, ViewFault> {
+        let page = self.placed.next_page(view, rows_max)?;
+        let mine = |chunk: &PlacedChunk| chunk.nodes.contains(&self.node);
+        Ok(page.map(|page| page.iter().filter(|chunk| mine(chunk)).map(|c| (c.id, c.stored_bytes)).collect()))
     }
 }
 
