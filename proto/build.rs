@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 13] = [
     "plantao/admin/v1/cluster.proto",
+    "plantao/admin/v1/proof.proto",
     "plantao/peer/v1/chunks.proto",
+    "plantao/peer/v1/evidence.proto",
     "plantao/peer/v1/peer.proto",
     "plantao/public/v1/agenda.proto",
     "plantao/public/v1/audit.proto",

@@ -8,7 +8,7 @@
 //! Ports are bound before anything slow, so that a wrong address is told at once; certificates come before them, because a
 //! port without an identity is of no use. Whatever fails on the way ends the start with what, why and what to do.
 
-use crate::admin::{About, AdminServices};
+use crate::admin::{About, AdminServices, ProofServices};
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
 use crate::clock::{SharedClock, SystemClock};
@@ -30,6 +30,8 @@ use crate::images::{ChunkPeers, Images, LocalChunks, Parts as ImageParts, regist
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
 use crate::journal::{Journal, Options as JournalOptions};
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
+use crate::proof::evidence::convert::PeerEvidenceService;
+use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
 use crate::storage::checkpoint::Owner;
 use crate::storage::fs::DataDir;
 use crate::storage::identity::{IdentityError, NodeIdentity};
@@ -46,7 +48,9 @@ use plantao_client::identity::Identity;
 use plantao_client::transport::{CredentialsPaths, TlsVersions};
 use plantao_domain::{JournalId, NodeId, rows};
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
+use plantao_proto::admin::v1::proof_service_server::ProofServiceServer;
 use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
+use plantao_proto::peer::v1::evidence_service_server::EvidenceServiceServer;
 use plantao_proto::peer::v1::forward_service_server::ForwardServiceServer;
 use plantao_proto::peer::v1::join_service_server::JoinServiceServer;
 use plantao_proto::peer::v1::raft_service_server::RaftServiceServer;
@@ -332,6 +336,7 @@ pub struct App {
     core: Core,
     gateway: Gateway,
     images: Images,
+    evidence: OwnEvidence,
     addresses: Addresses,
     stopping: CancellationToken,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
@@ -386,11 +391,19 @@ impl App {
             zone: config.zone.clone(),
             entropy: core.entropy.clone(),
         });
+        let evidence = OwnEvidence::new(
+            Arc::clone(&core.state),
+            config.data_dir.clone(),
+            &config.medium,
+            config.simulated_media,
+            started,
+        );
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut app = Self {
             core,
             gateway,
             images,
+            evidence,
             addresses,
             stopping: CancellationToken::new(),
             servers: JoinSet::new(),
@@ -438,6 +451,15 @@ impl App {
                 }
             }
         }
+    }
+
+    fn prover(&self) -> Prover {
+        let (us, consensus, channels) =
+            (self.core.affiliation(), self.core.consensus.clone(), self.core.channels.clone());
+        let (chunks, peers) = (self.images.chunks().clone(), self.images.peers().clone());
+        let witnesses = Witnesses::new(chunks, peers, self.core.clock.clone());
+        let evidence = EvidencePeers::new(self.evidence.clone(), us, consensus, channels);
+        Prover::new(Arc::clone(&self.core.state), Arc::new(witnesses), evidence)
     }
 
     fn layer(&self, plane: Plane) -> PlaneLayer {
@@ -489,7 +511,8 @@ impl App {
             started,
             certificate: self.core.tls.status(),
         };
-        let services = AdminServices::new(self.gateway.clone(), about, self.core.entropy.clone());
+        let services = AdminServices::new(self.gateway.clone(), about.clone(), self.core.entropy.clone());
+        let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
             .build_v1()
@@ -497,7 +520,8 @@ impl App {
         let router = server(&ServerLimits::for_plane(Plane::Admin), self.layer(Plane::Admin))
             .layer(RequestMeter::new(Plane::Admin.as_str()))
             .add_service(reflection)
-            .add_service(ClusterServiceServer::new(services));
+            .add_service(ClusterServiceServer::new(services))
+            .add_service(ProofServiceServer::new(proofs));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
         Ok(())
@@ -510,6 +534,7 @@ impl App {
         let clock = self.core.clock.clone();
         let chunks =
             PeerChunkService::new(gate.clone(), self.images.chunks().clone(), self.core.consensus.clone(), clock);
+        let evidence = PeerEvidenceService::new(gate.clone(), self.evidence.clone());
         let join = JoinServer::new(
             gate.clone(),
             self.gateway.clone(),
@@ -522,6 +547,7 @@ impl App {
             .add_service(RaftServiceServer::new(raft).max_decoding_message_size(limit))
             .add_service(ForwardServiceServer::new(forward))
             .add_service(ChunkServiceServer::new(chunks).max_decoding_message_size(limit))
+            .add_service(EvidenceServiceServer::new(evidence))
             .add_service(JoinServiceServer::new(join));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));

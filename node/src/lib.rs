@@ -19,6 +19,7 @@ pub mod join;
 pub mod journal;
 pub mod local_network;
 pub mod peer;
+pub mod proof;
 pub mod storage;
 pub mod telemetry;
 pub mod transport;

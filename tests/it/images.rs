@@ -20,7 +20,7 @@ use tonic::{Code, Request, Status};
 const MIB: usize = CHUNK_BYTES as usize;
 
 /// Something that begins as DICOM does and differs for each `seed`.
-fn dicom(seed: u8, bytes: usize) -> Bytes {
+pub(crate) fn dicom(seed: u8, bytes: usize) -> Bytes {
     let mut image: Vec<u8> = (0..bytes).map(|at| (at * 31 / 7 + at / 4096 + usize::from(seed)) as u8).collect();
     image[..132].fill(0);
     image[128..132].copy_from_slice(b"DICM");
@@ -74,7 +74,7 @@ pub(crate) async fn consent(world: &World, patient: Id) -> Id {
     consent
 }
 
-fn image(world: &World, patient: Id, consent_id: Id, media_type: MediaType) -> NewImage {
+pub(crate) fn image(world: &World, patient: Id, consent_id: Id, media_type: MediaType) -> NewImage {
     NewImage {
         upload_id: id(),
         image_id: id(),
@@ -90,7 +90,7 @@ fn image(world: &World, patient: Id, consent_id: Id, media_type: MediaType) -> N
     }
 }
 
-async fn put(cluster: &Cluster, image: &NewImage, bytes: &Bytes) -> Result<wire::ImageCommitted, PutError> {
+pub(crate) async fn put(cluster: &Cluster, image: &NewImage, bytes: &Bytes) -> Result<wire::ImageCommitted, PutError> {
     cluster.put_image(image, Arc::new(bytes.clone()), |_| {}).await
 }
 
@@ -391,7 +391,7 @@ pub(crate) async fn whoever_reads_an_image_is_in_the_trail(world: &World) {
 }
 
 /// The chunk files of a node.
-fn chunk_files(world: &World, node: &str) -> Vec<PathBuf> {
+pub(crate) fn chunk_files(world: &World, node: &str) -> Vec<PathBuf> {
     let root = world.network.node(node).data_dir().join("chunks");
     let mut files = Vec::new();
     for partition in fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()) {

@@ -12,6 +12,7 @@ mod contracts;
 mod faults;
 mod images;
 mod links;
+mod proof;
 mod raw;
 mod requests;
 mod secrecy;
@@ -56,8 +57,19 @@ async fn a_network_keeps_images() {
     images::whoever_reads_an_image_is_in_the_trail(&world).await;
     images::a_bad_copy_is_found_by_its_reader_and_healed(&world).await;
     images::many_uploads_at_once_end_well(&world).await;
+    proof::copies_on_one_disk_are_not_three(&world).await;
     images::an_acknowledged_image_survives_the_node_that_took_it(&mut world).await;
     images::an_upload_goes_on_where_it_was_cut_through_any_node(&mut world).await;
+    world.network.digests_agree().await;
+    trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_proves_its_copies() {
+    let mut world = World::start(&["chunks.simulated_media=true"]).await;
+    proof::what_holds_is_proven_by_every_node(&mut world).await;
+    proof::a_file_that_is_gone_is_found_and_named(&mut world).await;
+    proof::a_node_that_is_silent_counts_for_nothing(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
 }

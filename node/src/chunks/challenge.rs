@@ -11,7 +11,7 @@ use super::directory::ChunkDirectory;
 use super::error::GetError;
 use super::store::ChunkStore;
 use plantao_domain::ChunkId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Chunks of one challenge: what a disk of 100 MB/s reads within a second; more are asked in several.
 pub const CHALLENGE_CHUNKS_MAX: usize = 64;
@@ -75,22 +75,39 @@ fn possession(directory: &ChunkDirectory, nonce: &[u8; 32], id: ChunkId) -> Poss
     }
 }
 
-/// Which `count` of `population` things to ask for: distinct, ascending, and not to be foreseen without `seed`, which
-/// must be fresh. All of them if there are no more.
-pub fn sample(seed: &[u8; 32], population: u64, count: usize) -> Vec<u64> {
-    if population <= count as u64 {
-        return (0..population).collect();
+/// A few of many chunks, chosen while all of them pass by once: distinct, and not to be foreseen without `seed`, which must
+/// be fresh. Two samples of one seed over one set are the same, so that holders of the same chunks are asked the same.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    seed: [u8; 32],
+    count: usize,
+    /// The chunks with the smallest keyed digests.
+    chosen: BTreeMap<[u8; 32], ChunkId>,
+}
+
+impl Sample {
+    /// For at most `count` chunks.
+    pub fn new(seed: [u8; 32], count: usize) -> Self {
+        Self { seed, count, chosen: BTreeMap::new() }
     }
-    let mut random = blake3::Hasher::new_keyed(seed).finalize_xof();
-    let mut chosen = BTreeSet::new();
-    while chosen.len() < count {
-        let mut bytes = [0; 16];
-        random.fill(&mut bytes);
-        // 128 random bits: the bias of the remainder is below one in 2^64.
-        let at = u128::from_le_bytes(bytes) % u128::from(population);
-        chosen.insert(u64::try_from(at).unwrap_or_default());
+
+    /// A chunk passes by.
+    pub fn offer(&mut self, id: ChunkId) {
+        let rank = *blake3::keyed_hash(&self.seed, id.as_bytes()).as_bytes();
+        let full = self.chosen.len() >= self.count;
+        if full && self.chosen.last_key_value().is_none_or(|(last, _)| rank >= *last) {
+            return;
+        }
+        self.chosen.insert(rank, id);
+        if self.chosen.len() > self.count {
+            self.chosen.pop_last();
+        }
     }
-    chosen.into_iter().collect()
+
+    /// The chosen ones, in order of their ids; all that passed by if there were no more.
+    pub fn take(self) -> BTreeSet<ChunkId> {
+        self.chosen.into_values().collect()
+    }
 }
 
 #[cfg(test)]
@@ -137,18 +154,25 @@ mod tests {
     /// The promise behind the number 460, over many seeds: of 20,000 chunks 200 are lost.
     #[test]
     fn a_sample_is_distinct_and_finds_a_loss_of_one_percent() {
-        let mut found = 0;
-        for seed in 0..500_u16 {
+        let ids: Vec<ChunkId> = (0..20_000_u32).map(|n| chunk_id(&n.to_be_bytes())).collect();
+        let lost: BTreeSet<ChunkId> = ids[7_000..7_200].iter().copied().collect();
+        let chosen = |seed: u16, ids: &mut dyn Iterator<Item = &ChunkId>| {
             let mut key = [0; 32];
             key[..2].copy_from_slice(&seed.to_le_bytes());
-            let chosen = sample(&key, 20_000, SAMPLE_CHUNKS);
-            assert_eq!(chosen.len(), SAMPLE_CHUNKS);
-            assert!(chosen.windows(2).all(|pair| pair[0] < pair[1]) && chosen.iter().all(|at| *at < 20_000));
-            // Lost in one stretch, as when a directory is gone: the choice must be spread.
-            found += u32::from(chosen.iter().any(|at| (7_000..7_200).contains(at)));
+            let mut sample = Sample::new(key, SAMPLE_CHUNKS);
+            ids.for_each(|id| sample.offer(*id));
+            sample.take()
+        };
+        let mut found = 0;
+        for seed in 0..100 {
+            let forth = chosen(seed, &mut ids.iter());
+            assert_eq!(forth.len(), SAMPLE_CHUNKS);
+            assert_eq!(chosen(seed, &mut ids.iter().rev()), forth, "the order does not matter");
+            found += u32::from(!forth.is_disjoint(&lost));
         }
-        assert!(found >= 485, "found in {found} of 500");
-        assert_eq!(sample(&[0; 32], 3, 5), [0, 1, 2]);
-        assert!(sample(&[0; 32], 0, 5).is_empty());
+        assert!(found >= 95, "found in {found} of 100");
+        assert_ne!(chosen(1, &mut ids.iter()), chosen(2, &mut ids.iter()));
+        assert_eq!(chosen(0, &mut ids[..3].iter()), ids[..3].iter().copied().collect());
+        assert!(chosen(0, &mut [].iter()).is_empty());
     }
 }

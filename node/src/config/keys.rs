@@ -63,6 +63,11 @@ pub(super) const KEYS: &[Key] = &[
     default("chunks.scrub_rate", "\"4 MiB\"", "Bytes a second that are read again to find rot."),
     default("chunks.scrub_interval", "\"30d\"", "A copy is checked again after so long."),
     default(
+        "chunks.simulated_media",
+        "false",
+        "For trials on one machine: this node's disk counts as one of its own, and each proof says that it is simulated.",
+    ),
+    default(
         "links.bulk",
         "\"else unlimited\"",
         "Caps of images by link and hour, as \"cofre = 07:00-20:00 1 Mbit/s, else unlimited; * = else 20 Mbit/s\".",

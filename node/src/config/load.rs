@@ -330,6 +330,7 @@ impl Reader {
         let scrub_bytes_per_second = self.bytes("chunks.scrub_rate", 1 << 10, 1 << 34);
         let scrub_interval =
             self.duration("chunks.scrub_interval", Duration::from_secs(1), Duration::from_secs(366 * 86_400));
+        let simulated_media = self.boolean("chunks.simulated_media");
         let link_caps = self.caps("links.bulk");
         let zone = self.take("links.zone", "the name of a time zone, as \"America/Sao_Paulo\"", |value| match value {
             Value::Text(text) => Zone::parse(text).ok(),
@@ -381,6 +382,7 @@ impl Reader {
                 chunk_workers: usize::try_from(chunk_workers?).ok()?,
                 scrub_bytes_per_second: scrub_bytes_per_second?,
                 scrub_interval: scrub_interval?,
+                simulated_media: simulated_media?,
                 link_caps: link_caps?,
                 zone: zone?,
                 timers: timers?,

@@ -85,6 +85,8 @@ pub struct Config {
     pub scrub_bytes_per_second: u64,
     /// A copy is checked again after so long.
     pub scrub_interval: Duration,
+    /// Whether the disk below counts as one of its own although other nodes use it too; proofs say so.
+    pub simulated_media: bool,
     /// What bulk may take of each link, by the hour.
     pub link_caps: LinkCaps,
     /// Whose hours those are.
