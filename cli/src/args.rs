@@ -107,6 +107,11 @@ pub(crate) enum Command {
     Switchover(cmd::switchover::SwitchoverArgs),
     /// Compare the copies of all nodes
     Digest(cmd::digest::DigestArgs),
+    /// Show where copies lie
+    Copies(cmd::copies::CopiesArgs),
+    /// Prove what the law and good practice ask for
+    #[command(subcommand)]
+    Compliance(cmd::compliance::ComplianceCommand),
     /// Follow changes as they happen
     Watch(cmd::watch::WatchArgs),
     /// Import a directory of FHIR R4 files (NDJSON)

@@ -72,6 +72,9 @@ fn reports_are_as_in_their_files() {
     check("status-no-quorum.txt", &every_format(cmd::status::samples::no_quorum));
     check("digest-equal.txt", &every_format(|_| cmd::digest::samples::equal()));
     check("digest-differ.txt", &every_format(|_| cmd::digest::samples::differ()));
+    check("compliance-321-holds.txt", &every_format(cmd::compliance::samples::holds));
+    check("compliance-321-does-not-hold.txt", &every_format(cmd::compliance::samples::does_not_hold));
+    check("copies.txt", &every_format(cmd::copies::samples::list));
     check("agenda-list.txt", &every_format(cmd::agenda::samples::list));
     check("patient-get.txt", &every_format(cmd::patient::samples::get));
     check("patient-find.txt", &every_format(|_| cmd::patient::samples::find()));

@@ -5,8 +5,10 @@ pub(crate) mod agenda;
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod completion;
+pub(crate) mod compliance;
 pub(crate) mod consent;
 pub(crate) mod context;
+pub(crate) mod copies;
 pub(crate) mod digest;
 pub(crate) mod directory;
 pub(crate) mod explain;
@@ -34,6 +36,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Status(args) => status::run(args, session).await,
         Command::Switchover(args) => switchover::run(args, session).await,
         Command::Digest(args) => digest::run(args, session).await,
+        Command::Copies(args) => copies::run(args, session).await,
+        Command::Compliance(command) => compliance::run(command, session).await,
         Command::Watch(args) => watch::run(args, session).await,
         Command::Import(args) => import::run(args, session).await,
         Command::Bench(args) => bench::run(args, session).await,

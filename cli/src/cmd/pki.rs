@@ -9,7 +9,7 @@ use crate::text::{Lang, Say, Word};
 use crate::when::{self, Zone};
 use clap::{Args, Subcommand};
 use plantao_client::identity::{Identity, Kind, Scope, Slug};
-use plantao_client::pki::{Authority, Issued, IssuedRecord, RenewWhen, Renewal, Request};
+use plantao_client::pki::{Authority, Issued, IssuedRecord, RenewWhen, Renewal, ReportKey, Request};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::path::PathBuf;
@@ -45,6 +45,12 @@ pub(crate) enum PkiCommand {
         /// Even when it is not due
         #[arg(long)]
         now: bool,
+    },
+    /// Make a key that signs reports, and the file by which others verify them
+    ReportKey {
+        /// File of the key; the public half is written beside it as FILE.pub
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// List issued certificates
     List {
@@ -134,6 +140,21 @@ pub(crate) fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failur
                     session.out.note(&Say::NotDue { due });
                 }
             }
+        }
+        PkiCommand::ReportKey { file } => {
+            let (_, public) = ReportKey::create(&file).map_err(|error| refused(&error))?;
+            session.out.report(&Report {
+                kind: "report_key",
+                head: Map::new(),
+                items: Items::One("report_key", json!({"key": file, "public": public})),
+                table: Table::pairs(
+                    session.out.lang,
+                    vec![
+                        (Word::Key, file.display().to_string().into()),
+                        (Word::PublicKey, public.display().to_string().into()),
+                    ],
+                ),
+            })?;
         }
         PkiCommand::List { dir } => {
             let authority = Authority::open(&dir).map_err(|error| refused(&error))?;

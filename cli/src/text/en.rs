@@ -1,6 +1,7 @@
 //! English.
 
 use super::{Say, Word};
+use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
 pub(super) const fn word(word: Word) -> &'static str {
@@ -150,6 +151,19 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Whole => "whole",
         Word::Written => "written",
         Word::Yes => "yes",
+        Word::Checked => "checked",
+        Word::Disk => "disk",
+        Word::DoesNotHold => "does not hold",
+        Word::Holds => "holds",
+        Word::HoldsSimulated => "holds (simulated media)",
+        Word::Missing => "missing",
+        Word::NoStore => "no directory",
+        Word::Nodes => "nodes",
+        Word::Proved => "proved",
+        Word::PublicKey => "public key",
+        Word::Refuted => "refuted",
+        Word::SameState => "same state",
+        Word::ThreeTwoOne => "3-2-1",
     }
 }
 
@@ -225,6 +239,44 @@ pub(super) fn say(say: &Say) -> String {
         }
         Say::Watching { from } => format!("Watching from index {from}; Ctrl-C ends."),
         Say::MorePatients => "There are more: narrow the search.".to_owned(),
+        Say::ReportWritten { file, signed: true } => {
+            format!(
+                "Report: {file}, signature: {file}.sig → openssl pkeyutl -verify -pubin -rawin -inkey KEY.pub -in {file} -sigfile {file}.sig"
+            )
+        }
+        Say::ReportWritten { file, signed: false } => format!("Report: {file}"),
+        Say::ProofObjects { images: true, objects: 0, .. } => "Images: none.".to_owned(),
+        Say::ProofObjects { images, objects, copies, media, off_site, short } => {
+            let kind = if *images { "Images" } else { "Agenda, records, audit (rows)" };
+            let short = if *short == 0 { String::new() } else { format!("; {short} without enough copies") };
+            format!("{kind}: {objects}; each at least {copies} copies, {media} media, {off_site} off-site{short}.")
+        }
+        Say::ProofFinding { kind, node, image, count } => {
+            let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
+            let image = image.as_ref().map(|image| format!(" (image {image})")).unwrap_or_default();
+            match kind {
+                FindingKind::Lost => {
+                    format!("■ {node}: a copy is gone{times}{image} → it is repaired by itself; look again in a minute")
+                }
+                FindingKind::Awaited => {
+                    format!("▲ {node}: a copy is on its way{times}{image} → plantao status shows the backlog")
+                }
+                FindingKind::Refuted => {
+                    format!(
+                        "■ {node}: could not prove a chunk that it claims{times}{image} → look at its disk; its copies do not count"
+                    )
+                }
+                FindingKind::Overdue => format!("▲ {node}: a check is overdue → raise chunks.scrub_rate there"),
+                FindingKind::Silent => format!("■ {node}: does not answer → look at that computer and its link"),
+                FindingKind::NoStore => {
+                    format!("■ {node}: has no chunk directory that counts → look at its log and its disk")
+                }
+                FindingKind::State | FindingKind::Unspecified => {
+                    format!("■ {node}: its records could not be compared, or differ → plantao digest")
+                }
+            }
+        }
+        Say::MoreFindings { count } => format!("… and {count} more → -o json"),
         Say::SeeStatus => "look at the network: plantao status".to_owned(),
         Say::NotSet { setting } => format!("{setting} is not set"),
         Say::AddFlag { flag } => format!("add {flag}"),

@@ -46,6 +46,24 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         &[Done, Failed, Usage, Partial, Integrity, GoalNotMet, Connect],
     ),
     of(
+        "copies",
+        "plantao copies --patient 0190d1c4-7c1e-7b3a-9f00-000000000001",
+        "plantao copies --module images -o json",
+        &[Done, Failed, Usage, NotFound, GoalNotMet, Connect],
+    ),
+    of(
+        "compliance",
+        "plantao compliance 321",
+        "plantao compliance 321 -o json",
+        &[Done, Failed, Usage, GoalNotMet, Connect],
+    ),
+    of(
+        "compliance 321",
+        "plantao compliance 321",
+        "plantao compliance 321 --report prova.json --sign relatorio.key",
+        &[Done, Failed, Usage, GoalNotMet, Connect],
+    ),
+    of(
         "watch",
         "plantao watch --unit centro --module agenda",
         "plantao watch --from 1200 -o jsonl",
@@ -266,6 +284,12 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "pki renew",
         "plantao pki renew --dir ./autoridade --out ./centro node-1",
         "plantao pki renew --dir ./autoridade --out ./balcao balcao-1 --now",
+        LOCAL,
+    ),
+    of(
+        "pki report-key",
+        "plantao pki report-key relatorio.key",
+        "plantao pki report-key /media/chave/relatorio.key -o json",
         LOCAL,
     ),
     of("pki list", "plantao pki list --dir ./autoridade", "plantao pki list --dir ./autoridade -o json", LOCAL),

@@ -2,6 +2,38 @@
 
 /// English, Portuguese.
 pub(super) static HELP: &[(&str, &str)] = &[
+    (
+        "Agenda, patients, records, consents and audit, which are replicated together",
+        "Agenda, pacientes, registros, consentimentos e auditoria, replicados juntos",
+    ),
+    (
+        "File of the key; the public half is written beside it as FILE.pub",
+        "Arquivo da chave; a parte pública fica ao lado, como FILE.pub",
+    ),
+    ("Images, one by one", "Imagens, uma a uma"),
+    (
+        "Make a key that signs reports, and the file by which others verify them",
+        "Cria uma chave que assina relatórios, e o arquivo com que outros os conferem",
+    ),
+    ("Of everything of this kind", "De tudo deste tipo"),
+    ("Of this image", "Desta imagem"),
+    ("Of this patient's images", "Das imagens deste paciente"),
+    ("Oldest check that counts, in days", "Verificação mais antiga que conta, em dias"),
+    (
+        "Prove that three verified copies on two media exist, one of them off-site",
+        "Prova que há três cópias verificadas em duas mídias, uma delas fora",
+    ),
+    ("Prove what the law and good practice ask for", "Prova o que a lei e a boa prática pedem"),
+    (
+        "Random chunks that each holder must prove to have (460 find a loss of 1 % with 99 %)",
+        "Blocos sorteados que cada nó precisa provar que tem (460 acham uma perda de 1 % com 99 %)",
+    ),
+    ("Show where copies lie", "Mostra onde estão as cópias"),
+    (
+        "Sign the report with this key (see pki report-key); the signature is written to the report's file and .sig",
+        "Assina o relatório com esta chave (veja pki report-key); a assinatura vai para o arquivo do relatório com .sig",
+    ),
+    ("Write the report as JSON to this file", "Grava o relatório como JSON neste arquivo"),
     ("A node that is to join, by its name", "Um nó que vai entrar, pelo nome"),
     ("A node, by its number", "Um nó, pelo número"),
     (

@@ -10,6 +10,7 @@ mod pt_br;
 
 use crate::failure::Failure;
 use plantao_client::error::Refusal;
+use plantao_proto::admin::v1::FindingKind;
 use plantao_proto::public::v1::ResourceKind;
 
 /// A language of tables and messages.
@@ -123,6 +124,20 @@ pub(crate) enum Word {
     Whole,
     Written,
     Yes,
+    // Copies and proofs.
+    Checked,
+    Disk,
+    DoesNotHold,
+    Holds,
+    HoldsSimulated,
+    Missing,
+    NoStore,
+    Nodes,
+    Proved,
+    PublicKey,
+    Refuted,
+    SameState,
+    ThreeTwoOne,
     // Roles and states of nodes.
     RoleCandidate,
     RoleLeader,
@@ -214,6 +229,10 @@ pub(crate) enum Say {
     ReadBack { endpoint: String, records: u64 },
     Watching { from: u64 },
     MorePatients,
+    ReportWritten { file: String, signed: bool },
+    ProofObjects { images: bool, objects: u64, copies: u32, media: u32, off_site: u32, short: u64 },
+    ProofFinding { kind: FindingKind, node: String, image: Option<String>, count: u64 },
+    MoreFindings { count: u64 },
     SeeStatus,
     NotSet { setting: &'static str },
     AddFlag { flag: &'static str },

@@ -1,6 +1,7 @@
 //! Portuguese of Brazil.
 
 use super::{Say, Word};
+use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
 pub(super) const fn word(word: Word) -> &'static str {
@@ -150,6 +151,19 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Whole => "íntegra",
         Word::Written => "gravado",
         Word::Yes => "sim",
+        Word::Checked => "verificada há",
+        Word::Disk => "disco",
+        Word::DoesNotHold => "não cumprida",
+        Word::Holds => "cumprida",
+        Word::HoldsSimulated => "cumprida (mídias simuladas)",
+        Word::Missing => "faltam",
+        Word::NoStore => "sem diretório",
+        Word::Nodes => "nós",
+        Word::Proved => "provados",
+        Word::PublicKey => "chave pública",
+        Word::Refuted => "não provou",
+        Word::SameState => "dados iguais",
+        Word::ThreeTwoOne => "3-2-1",
     }
 }
 
@@ -227,6 +241,44 @@ pub(super) fn say(say: &Say) -> String {
         }
         Say::Watching { from } => format!("Acompanhando desde o índice {from}; Ctrl-C encerra."),
         Say::MorePatients => "Há mais: refine a busca.".to_owned(),
+        Say::ReportWritten { file, signed: true } => {
+            format!(
+                "Relatório: {file}, assinatura: {file}.sig → openssl pkeyutl -verify -pubin -rawin -inkey CHAVE.pub -in {file} -sigfile {file}.sig"
+            )
+        }
+        Say::ReportWritten { file, signed: false } => format!("Relatório: {file}"),
+        Say::ProofObjects { images: true, objects: 0, .. } => "Imagens: nenhuma.".to_owned(),
+        Say::ProofObjects { images, objects, copies, media, off_site, short } => {
+            let kind = if *images { "Imagens" } else { "Agenda, registros, auditoria (linhas)" };
+            let short = if *short == 0 { String::new() } else { format!("; {short} sem cópias suficientes") };
+            format!("{kind}: {objects}; cada uma com ao menos {copies} cópias, {media} mídias, {off_site} fora{short}.")
+        }
+        Say::ProofFinding { kind, node, image, count } => {
+            let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
+            let image = image.as_ref().map(|image| format!(" (imagem {image})")).unwrap_or_default();
+            match kind {
+                FindingKind::Lost => {
+                    format!(
+                        "■ {node}: uma cópia sumiu{times}{image} → o reparo é automático; veja de novo em um minuto"
+                    )
+                }
+                FindingKind::Awaited => {
+                    format!("▲ {node}: uma cópia está a caminho{times}{image} → plantao status mostra a fila")
+                }
+                FindingKind::Refuted => {
+                    format!(
+                        "■ {node}: não provou ter um bloco que declara{times}{image} → veja o disco; suas cópias não contam"
+                    )
+                }
+                FindingKind::Overdue => format!("▲ {node}: verificação atrasada → aumente chunks.scrub_rate nesse nó"),
+                FindingKind::Silent => format!("■ {node}: não responde → veja esse computador e o link"),
+                FindingKind::NoStore => format!("■ {node}: sem diretório de imagens que conte → veja o log e o disco"),
+                FindingKind::State | FindingKind::Unspecified => {
+                    format!("■ {node}: os dados não puderam ser comparados, ou diferem → plantao digest")
+                }
+            }
+        }
+        Say::MoreFindings { count } => format!("… e mais {count} → -o json"),
         Say::SeeStatus => "veja a rede: plantao status".to_owned(),
         Say::NotSet { setting } => format!("falta {setting}"),
         Say::AddFlag { flag } => format!("acrescente {flag}"),

@@ -84,6 +84,18 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// A key that others could have copied.
+    #[error("{} can be read by others: chmod 600, and better make a new one", path.display())]
+    KeyReadable {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Not a key that signs reports.
+    #[error("{} is no Ed25519 key in PEM", path.display())]
+    ReportKey {
+        /// Which.
+        path: PathBuf,
+    },
     /// The leaf to renew is not in the index.
     #[error("the certificate was not issued by this authority")]
     NotIssuedHere,

@@ -18,9 +18,11 @@
 mod error;
 mod files;
 mod index;
+mod signing;
 
 pub use error::Error;
 pub use index::IssuedRecord;
+pub use signing::ReportKey;
 
 use crate::identity::{Identity, Slug};
 use crate::transport::{Fingerprint, Leaf, unix_seconds};

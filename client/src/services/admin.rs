@@ -4,13 +4,20 @@ use crate::connect::{AdminNode, Cluster};
 use crate::error::{Answer, Error};
 use plantao_proto::admin::v1;
 use plantao_proto::admin::v1::cluster_service_client::ClusterServiceClient;
+use plantao_proto::admin::v1::proof_service_client::ProofServiceClient;
 use std::future::Future;
 use std::time::Duration;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 /// A transfer waits for a voter to catch up and for an election: longer than one ordinary try.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Comparing states and reading random chunks from a slow disk take a while; progress comes more often than that.
+const PROOF_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Holders are asked for many images at once.
+const COPIES_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why leadership was not handed over.
 #[derive(Debug, thiserror::Error)]
@@ -64,26 +71,59 @@ impl AdminNode {
         .await
     }
 
-    async fn call<M, T, F, Fut>(&self, message: M, timeout: Duration, call: F) -> Result<T, Error>
+    async fn call<M, T, F, Fut>(&self, message: M, patience: Duration, call: F) -> Result<T, Error>
     where
         F: FnOnce(ClusterServiceClient<Channel>, Request<M>) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let mut request = Request::new(message);
-        request.set_timeout(timeout);
+        request.set_timeout(patience);
         let calling = call(ClusterServiceClient::new(self.channel()), request);
-        let status = match tokio::time::timeout(timeout + Duration::from_millis(100), calling).await {
+        let status = match timeout(patience + Duration::from_millis(100), calling).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) => status,
             Err(_) => Status::deadline_exceeded("no answer in time"),
         };
-        let answer = Box::new(Answer::from_status(&status, self.address()));
-        Err(match status.code() {
+        Err(self.error(&status))
+    }
+
+    fn error(&self, status: &Status) -> Error {
+        let answer = Box::new(Answer::from_status(status, self.address()));
+        match status.code() {
             Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Error::Invalid(answer),
             Code::Unauthenticated | Code::PermissionDenied => Error::Denied(answer),
             Code::NotFound => Error::NotFound(answer),
             _ => Error::Unavailable(answer),
-        })
+        }
+    }
+
+    /// Asks this node for a proof of 3-2-1; `told` hears how far it is. It may take as long as it likes, as long as it goes
+    /// on telling.
+    pub async fn prove(
+        &self,
+        request: v1::ProveRequest,
+        mut told: impl FnMut(v1::ProofProgress),
+    ) -> Result<v1::Proof, Error> {
+        let mut client = ProofServiceClient::new(self.channel());
+        let silent = || self.error(&Status::deadline_exceeded("the node fell silent"));
+        let opened = timeout(PROOF_SILENCE_MAX, client.prove(request)).await.map_err(|_| silent())?;
+        let mut parts = opened.map_err(|status| self.error(&status))?.into_inner();
+        loop {
+            let part = timeout(PROOF_SILENCE_MAX, parts.message()).await.map_err(|_| silent())?;
+            match part.map_err(|status| self.error(&status))?.and_then(|response| response.part) {
+                Some(v1::prove_response::Part::Progress(progress)) => told(progress),
+                Some(v1::prove_response::Part::Proof(proof)) => return Ok(proof),
+                None => return Err(self.error(&Status::unavailable("the node ended without a proof"))),
+            }
+        }
+    }
+
+    /// The copies of some objects, as this node hears of them.
+    pub async fn list_copies(&self, request: v1::ListCopiesRequest) -> Result<v1::ListCopiesResponse, Error> {
+        let mut client = ProofServiceClient::new(self.channel());
+        let answer = timeout(COPIES_TIMEOUT, client.list_copies(request)).await;
+        let answer = answer.map_err(|_| self.error(&Status::deadline_exceeded("no answer in time")))?;
+        answer.map(Response::into_inner).map_err(|status| self.error(&status))
     }
 }
 
