@@ -366,6 +366,39 @@ pub(crate) async fn a_consent_that_is_revoked_closes_the_image(world: &World) {
     reads_back(world, new.image_id, &bytes, &["jardins"]).await;
 }
 
+pub(crate) async fn only_whoever_may_sees_an_image(world: &World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let bytes = dicom(6, 5_000);
+    let new = image(world, patient, agreed, MediaType::Dicom);
+    let committed = put(&world.through("centro"), &new, &bytes).await.unwrap().image.unwrap();
+    assert!(committed.name.is_empty() && !committed.sha256.is_empty(), "an acknowledgement is no read: {committed:?}");
+    let begun = image(world, patient, agreed, MediaType::Dicom);
+    begin(world, &begun, 5_000).await.unwrap();
+    // Of another unit, of another role.
+    for who in
+        ["jardins/clinician/doutora", "centro/reception/recepcao", "rede/auditor/auditora", "centro/finance/caixa"]
+    {
+        let other = world.network.client(who, &["centro"]);
+        let refused = get(&other, read_request(new.image_id)).await;
+        assert!(matches!(&refused, Err(ReadError::Call(error)) if error.code() == Some(1001)), "{who}: {refused:?}");
+        let shown = wire::GetImageRequest { read: None, image_id: new.image_id.to_wire() };
+        assert_eq!(code(other.get_image(shown).await), 1001, "{who}");
+        let listed = wire::ListImagesRequest { patient_id: patient.to_wire(), ..Default::default() };
+        assert_eq!(code(other.list_images(listed).await), 1001, "{who}");
+        let verified = wire::VerifyImageRequest { read: None, image_id: new.image_id.to_wire() };
+        assert_eq!(code(other.verify_image(verified).await), 1001, "{who}");
+        assert_eq!(code(other.upload_status(begun.upload_id).await), 1001, "{who}");
+        assert_eq!(code(other.abandon_upload(begun.upload_id).await), 1001, "{who}");
+        let sent = put(&other, &image(world, patient, agreed, MediaType::Dicom), &bytes).await;
+        assert!(matches!(&sent, Err(PutError::Call(error)) if error.code() == Some(1001)), "{who}: {sent:?}");
+    }
+    let doctor = world.network.client("centro/clinician/doutor", &["jardins"]);
+    let (_, found) = get(&doctor, read_request(new.image_id)).await.unwrap();
+    assert!(found == bytes);
+    doctor.abandon_upload(begun.upload_id).await.unwrap();
+}
+
 pub(crate) async fn whoever_reads_an_image_is_in_the_trail(world: &World) {
     let patient = world.patients[0];
     let agreed = consent(world, patient).await;

@@ -54,6 +54,7 @@ async fn a_network_keeps_images() {
     images::a_screen_gets_a_small_picture(&world).await;
     images::what_is_no_image_is_refused(&world).await;
     images::a_consent_that_is_revoked_closes_the_image(&world).await;
+    images::only_whoever_may_sees_an_image(&world).await;
     images::whoever_reads_an_image_is_in_the_trail(&world).await;
     images::a_bad_copy_is_found_by_its_reader_and_healed(&world).await;
     images::many_uploads_at_once_end_well(&world).await;

@@ -100,7 +100,7 @@ pub enum Finished {
         id: ImageId,
         /// Its row, as applied here.
         row: Box<ImageRow>,
-        /// What describes it.
+        /// Of what describes it the digest only: this is no read.
         content: ImageContent,
         /// What this reflects.
         reading: Reading,
@@ -427,8 +427,8 @@ impl Images {
         if sha256.is_some_and(|said| said.as_slice() != found.sha256) {
             return Err(Error::OtherDigest);
         }
-        let mut content = gateway.open_image(&key, row.patient, id, &row.content)?;
-        content.sha256 = found.sha256;
+        // The digest was just said; name and remarks are for whoever reads them, which is noted.
+        let content = ImageContent { sha256: found.sha256, ..ImageContent::default() };
         let progress = gateway.consensus().progress();
         let reading = Reading {
             index: progress.index,
