@@ -10,6 +10,7 @@
 
 use crate::admin::{About, AdminServices, ProofServices};
 use crate::api::{ImageServices, PublicServices};
+use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, TimerProfile};
@@ -26,7 +27,8 @@ use crate::crypto::{
 };
 use crate::entropy::{SharedEntropy, SystemEntropy, random};
 use crate::gateway::{Gateway, Parts as GatewayParts, submit_reads};
-use crate::images::{ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
+use crate::images::keeping::{self, FINDINGS_MAX, Keeper, KeepingOptions};
+use crate::images::{BulkLinks, ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
 use crate::journal::{Journal, Options as JournalOptions};
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
@@ -66,6 +68,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -337,6 +340,7 @@ pub struct App {
     gateway: Gateway,
     images: Images,
     evidence: OwnEvidence,
+    keeper: Keeper,
     addresses: Addresses,
     stopping: CancellationToken,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
@@ -382,13 +386,13 @@ impl App {
             requests_max: config.requests_max,
         });
         gateway.install_keys().context("the keys of the network cannot be read from the state")?;
+        let links =
+            BulkLinks::new(config.link_caps.clone(), config.zone.clone(), clock.clone(), core.consensus.clone());
         let images = Images::new(ImageParts {
             gateway: gateway.clone(),
             identity: core.tls.identity(),
             chunks: LocalChunks::new(core.identity.node, open_chunks(config, &core).await, Arc::clone(&core.state)),
-            peers: ChunkPeers::new(core.affiliation(), core.consensus.clone(), core.channels.clone()),
-            link_caps: config.link_caps.clone(),
-            zone: config.zone.clone(),
+            peers: ChunkPeers::new(core.affiliation(), core.consensus.clone(), core.channels.clone(), links),
             entropy: core.entropy.clone(),
         });
         let evidence = OwnEvidence::new(
@@ -398,12 +402,20 @@ impl App {
             config.simulated_media,
             started,
         );
+        let keeper = Keeper::new(
+            gateway.clone(),
+            core.tls.identity(),
+            images.chunks().clone(),
+            images.peers().clone(),
+            keeping_options(config),
+        );
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut app = Self {
             core,
             gateway,
             images,
             evidence,
+            keeper,
             addresses,
             stopping: CancellationToken::new(),
             servers: JoinSet::new(),
@@ -511,7 +523,8 @@ impl App {
             started,
             certificate: self.core.tls.status(),
         };
-        let services = AdminServices::new(self.gateway.clone(), about.clone(), self.core.entropy.clone());
+        let services =
+            AdminServices::new(self.gateway.clone(), about.clone(), self.core.entropy.clone(), self.keeper.clone());
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
@@ -532,8 +545,14 @@ impl App {
         let raft = PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
         let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
         let clock = self.core.clock.clone();
-        let chunks =
-            PeerChunkService::new(gate.clone(), self.images.chunks().clone(), self.core.consensus.clone(), clock);
+        let links = self.images.peers().links().clone();
+        let chunks = PeerChunkService::new(
+            gate.clone(),
+            self.images.chunks().clone(),
+            self.core.consensus.clone(),
+            clock,
+            links,
+        );
         let evidence = PeerEvidenceService::new(gate.clone(), self.evidence.clone());
         let join = JoinServer::new(
             gate.clone(),
@@ -560,6 +579,7 @@ impl App {
         let register = register_store(self.gateway.clone(), identity, chunks, config.medium.clone());
         supervised(&mut self.tasks, "register_store", register);
         supervised(&mut self.tasks, "images", self.images.clone().tend());
+        self.keep_images();
         let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), config.clock_skew_max);
         supervised(&mut self.tasks, "leader", leader.run());
         supervised(&mut self.tasks, "clock", async move {
@@ -592,6 +612,17 @@ impl App {
         Ok(())
     }
 
+    /// Copies are repaired, read again and cleaned up after for as long as the node runs.
+    fn keep_images(&mut self) {
+        let (findings, found) = mpsc::channel(FINDINGS_MAX);
+        let keeper = &self.keeper;
+        supervised(&mut self.tasks, "copies_metrics", metrics::watch_copies(keeper.clone()));
+        supervised(&mut self.tasks, "repair", keeping::repair(keeper.clone(), found));
+        supervised(&mut self.tasks, "scrub", keeping::scrub(keeper.clone(), findings, self.stopping.clone()));
+        supervised(&mut self.tasks, "collect", keeping::collect(keeper.clone()));
+        supervised(&mut self.tasks, "end_uploads", keeping::end_uploads(keeper.clone()));
+    }
+
     /// Stops in order: not ready, no new requests, lead handed over, Raft, state flushed.
     pub async fn stop(mut self) {
         self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
@@ -606,6 +637,15 @@ impl App {
         self.tasks.shutdown().await;
         self.core.stop().await;
         info!("node stopped");
+    }
+}
+
+fn keeping_options(config: &Config) -> KeepingOptions {
+    KeepingOptions {
+        scrub: ScrubOptions { bytes_per_second: config.scrub_bytes_per_second, interval: config.scrub_interval },
+        compare_interval: config.compare_interval,
+        delete_after: config.delete_after,
+        orphan_after: config.orphan_after,
     }
 }
 

@@ -109,7 +109,7 @@ async fn get(cluster: &Cluster, request: wire::ReadImageRequest) -> Result<(wire
     Ok((header, all))
 }
 
-async fn reads_back(world: &World, image_id: Id, bytes: &Bytes, from: &[&str]) {
+pub(crate) async fn reads_back(world: &World, image_id: Id, bytes: &Bytes, from: &[&str]) {
     for node in from {
         let (header, found) = get(&world.through(node), read_request(image_id)).await.unwrap();
         assert!(found == *bytes, "{node} gives other bytes");
@@ -122,13 +122,13 @@ async fn shown(cluster: &Cluster, image_id: Id) -> wire::Image {
     cluster.get_image(request).await.unwrap().image.unwrap()
 }
 
-fn client(world: &World, node: &str) -> ImageServiceClient<Channel> {
+pub(crate) fn client(world: &World, node: &str) -> ImageServiceClient<Channel> {
     let (certificate, key) = world.network.credentials(SOFTWARE);
     ImageServiceClient::new(raw::with_files(&world.network, &certificate, &key, &world.network.node(node).public()))
 }
 
 /// Sends these chunks in one call, as they are.
-async fn send(
+pub(crate) async fn send(
     client: &mut ImageServiceClient<Channel>,
     upload: Id,
     chunks: Vec<(u32, Bytes)>,
@@ -141,12 +141,12 @@ async fn send(
     Ok(client.upload(Request::new(stream::iter(messages))).await?.into_inner().upload.unwrap())
 }
 
-fn chunks(bytes: &Bytes) -> Vec<(u32, Bytes)> {
+pub(crate) fn chunks(bytes: &Bytes) -> Vec<(u32, Bytes)> {
     let starts = (0..bytes.len()).step_by(MIB);
     (0..).zip(starts.map(|start| bytes.slice(start..bytes.len().min(start + MIB)))).collect()
 }
 
-async fn begin(world: &World, new: &NewImage, bytes: u64) -> Result<wire::Upload, plantao_client::Error> {
+pub(crate) async fn begin(world: &World, new: &NewImage, bytes: u64) -> Result<wire::Upload, plantao_client::Error> {
     world.through("centro").begin_upload(begin_request(new, bytes)).await
 }
 

@@ -10,6 +10,7 @@ mod bad_input;
 mod configuration;
 mod contracts;
 mod faults;
+mod image_keeping;
 mod images;
 mod links;
 mod proof;
@@ -85,6 +86,17 @@ async fn a_network_in_trouble_keeps_images() {
     images::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_keep_themselves() {
+    let mut world = World::start(&image_keeping::SETTINGS).await;
+    image_keeping::a_bit_that_flips_in_ten_files_is_found_and_healed(&world).await;
+    image_keeping::a_file_that_somebody_removed_comes_back(&world).await;
+    image_keeping::a_directory_that_is_lost_while_its_node_runs_is_filled_again(&world).await;
+    image_keeping::a_node_that_was_away_and_lost_its_disk_catches_up(&mut world).await;
+    image_keeping::what_no_image_names_is_deleted_and_nothing_else(&world).await;
+    world.network.digests_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

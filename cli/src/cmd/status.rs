@@ -17,11 +17,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::ids;
 use crate::session::Session;
-use crate::text::{CutLink, Say};
+use crate::text::{CopiesOfNode, CutLink, Say};
 use crate::when;
 use clap::Args;
 use plantao_client::{AdminNode, Cluster};
-use plantao_proto::admin::v1::{GetStatusResponse, Link, Member, NodeRole};
+use plantao_proto::admin::v1::{GetStatusResponse, ImageCopies, Link, Member, NodeCopies, NodeRole};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -115,6 +115,9 @@ pub(crate) struct Status {
     nodes: Vec<Node>,
     /// By both ends' numbers.
     links: BTreeMap<(u64, u64), Link>,
+    /// What the answers say of images, and of the copies on each node.
+    images: Option<ImageCopies>,
+    copies: BTreeMap<u64, NodeCopies>,
     /// Endpoints of nobody that the membership names, with why they are silent.
     strangers: Vec<(String, String)>,
     voters: usize,
@@ -194,6 +197,8 @@ impl Status {
             alive: nodes.iter().filter(is_voter).filter(|node| node.alive).count(),
             nodes,
             links: links(&answers),
+            images: source.images.clone(),
+            copies: copies(&answers),
             strangers: silent,
         })
     }
@@ -212,6 +217,23 @@ impl Status {
     /// Entries that a node lacks.
     pub(crate) fn lag(&self, node_id: u64) -> Option<u64> {
         self.nodes.iter().find(|node| node.member.node_id == node_id)?.lag
+    }
+
+    /// The copies on each node, once there are images.
+    fn copies_told(&self) -> impl Iterator<Item = Say> + '_ {
+        let some = self.copies.values().any(|copies| copies.expected_chunks > 0);
+        self.copies.values().filter(move |_| some).map(|copies| {
+            Say::Copies(CopiesOfNode {
+                node: self.node(copies.node_id).map_or_else(|| copies.node_id.to_string(), Node::name),
+                medium: copies.medium.clone(),
+                received: copies.received_chunks,
+                expected: copies.expected_chunks,
+                missing_bytes: copies.backlog_bytes,
+                missing_ms: copies.backlog_ms,
+                checked_ms: copies.held.map(|held| held.oldest_check_age_ms),
+                bad: copies.held.map(|held| held.bad_total),
+            })
+        })
     }
 
     /// What needs attention, the worst first; `moment` writes an instant.
@@ -306,6 +328,19 @@ fn links(answers: &[&GetStatusResponse]) -> BTreeMap<(u64, u64), Link> {
         known.cut = cut && !known.reachable;
     }
     links
+}
+
+/// What all answers say about copies of images: a node knows its own best.
+fn copies(answers: &[&GetStatusResponse]) -> BTreeMap<u64, NodeCopies> {
+    let mut copies = BTreeMap::new();
+    for answer in answers {
+        for told in answer.images.iter().flat_map(|images| &images.nodes) {
+            if told.node_id == answer.node_id || !copies.contains_key(&told.node_id) {
+                copies.insert(told.node_id, told.clone());
+            }
+        }
+    }
+    copies
 }
 
 /// Whether a role counts for the quorum.

@@ -410,6 +410,39 @@ pub(crate) static CODES: &[Code] = &[
         ("conteúdo selado não abre", "leia de outro nó e rode plantaod verify neste"),
         ("sealed content does not open", "read it from another node, and run plantaod verify on this one"),
     ),
+    theirs(
+        3101,
+        (
+            "cópias ruins de imagens foram achadas neste nó; ele as busca de novo",
+            "procure erros de disco no journal do sistema; troque o disco que continua assim",
+        ),
+        (
+            "bad copies of images were found on this node; it fetches them again",
+            "look for disk errors in the system's journal; replace a disk that goes on like this",
+        ),
+    ),
+    theirs(
+        3102,
+        (
+            "nenhum nó tem cópia boa de partes de imagens que deviam estar aqui",
+            "traga de volta os nós ausentes, com seus discos: plantao status",
+        ),
+        (
+            "no node could give parts of images that should be here",
+            "bring back the nodes that are away, with their disks: plantao status",
+        ),
+    ),
+    theirs(
+        3103,
+        (
+            "o diretório de imagens deste nó não pode ser usado; ele não guarda imagens",
+            "veja o motivo no log do nó, corrija e inicie o nó de novo",
+        ),
+        (
+            "the chunk directory of this node cannot be used: it keeps no images",
+            "look at the node's log for the reason, mend it and start the node again",
+        ),
+    ),
     ours(
         9001,
         Exit::Usage,

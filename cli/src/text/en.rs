@@ -178,6 +178,25 @@ pub(super) fn say(say: &Say) -> String {
             };
             format!("Situation: {} · quorum {alive}/{voters}, {spare}", word(*state))
         }
+        Say::Copies(copies) => {
+            let mut text = format!(
+                "images on {} ({}): {} of {} chunks",
+                copies.node, copies.medium, copies.received, copies.expected
+            );
+            text += " · ";
+            text += &match copies.missing() {
+                _ if copies.received >= copies.expected => "complete".to_owned(),
+                (amount, Some(time)) => format!("lacks {amount}, about {time}"),
+                (amount, None) => format!("lacks {amount}, nobody can tell for how long"),
+            };
+            if let Some(age) = copies.checked_ms {
+                text += &format!(" · oldest check {} ago", super::span(age));
+            }
+            if let Some(bad) = copies.bad.filter(|bad| *bad > 0) {
+                text += &format!(" · {} bad copies since its start", bad);
+            }
+            text
+        }
         Say::NodeSilent { node, why } if why.is_empty() => {
             format!("■ {node}: does not answer → look at that computer and its link: systemctl status plantaod")
         }

@@ -194,6 +194,50 @@ pub(crate) enum Word {
     Confirmed,
 }
 
+/// The copies of images on one node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CopiesOfNode {
+    pub(crate) node: String,
+    pub(crate) medium: String,
+    /// Chunks that are there, of those that should be.
+    pub(crate) received: u64,
+    pub(crate) expected: u64,
+    /// Bytes that it still lacks, and how long they take, where that is known.
+    pub(crate) missing_bytes: u64,
+    pub(crate) missing_ms: Option<u64>,
+    /// Since the oldest check of a copy.
+    pub(crate) checked_ms: Option<u64>,
+    /// Bad copies found since its start.
+    pub(crate) bad: Option<u64>,
+}
+
+impl CopiesOfNode {
+    /// What is missing: an amount, and a time.
+    fn missing(&self) -> (String, Option<String>) {
+        (amount(self.missing_bytes), self.missing_ms.map(span))
+    }
+}
+
+/// Bytes in the largest decimal unit that leaves a whole number above nine, or kilobytes.
+fn amount(bytes: u64) -> String {
+    match bytes {
+        0..10_000_000 => format!("{} kB", bytes.div_ceil(1_000)),
+        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{} GB", bytes / 1_000_000_000),
+    }
+}
+
+/// A time in the largest unit that leaves more than one.
+fn span(milliseconds: u64) -> String {
+    let seconds = milliseconds.div_ceil(1_000);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// A sentence for people, with its values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Say {
@@ -203,6 +247,7 @@ pub(crate) enum Say {
     NodeBehind { node: String, entries: u64 },
     LinkCut(CutLink),
     NodeSealed { node: String },
+    Copies(CopiesOfNode),
     CertificateEnds { node: String, days: i64 },
     NoLeader,
     ServerWarning { node: String, code: u32, message: String, help: String },

@@ -178,6 +178,25 @@ pub(super) fn say(say: &Say) -> String {
             };
             format!("Situação: {} · quórum {alive}/{voters}, {spare}", word(*state))
         }
+        Say::Copies(copies) => {
+            let mut text = format!(
+                "imagens em {} ({}): {} de {} pedaços",
+                copies.node, copies.medium, copies.received, copies.expected
+            );
+            text += " · ";
+            text += &match copies.missing() {
+                _ if copies.received >= copies.expected => "completo".to_owned(),
+                (amount, Some(time)) => format!("faltam {amount}, cerca de {time}"),
+                (amount, None) => format!("faltam {amount}, sem previsão"),
+            };
+            if let Some(age) = copies.checked_ms {
+                text += &format!(" · verificação mais antiga há {}", super::span(age));
+            }
+            if let Some(bad) = copies.bad.filter(|bad| *bad > 0) {
+                text += &format!(" · {} cópias ruins desde o início", bad);
+            }
+            text
+        }
         Say::NodeSilent { node, why } if why.is_empty() => {
             format!("■ {node}: não responde → veja o computador e o enlace: systemctl status plantaod")
         }

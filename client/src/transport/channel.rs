@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
@@ -107,6 +107,9 @@ pub struct ChannelOptions {
     pub stream_window_bytes: u32,
     /// HTTP/2 window of the connection, in bytes.
     pub connection_window_bytes: u32,
+    /// How much the system may hold to be sent; `None`: as much as it finds good. A small one keeps what is sent later
+    /// on other connections of a slow link from waiting behind it.
+    pub send_buffer_bytes: Option<u32>,
 }
 
 impl Default for ChannelOptions {
@@ -118,6 +121,7 @@ impl Default for ChannelOptions {
             request_timeout: None,
             stream_window_bytes: 1 << 20,
             connection_window_bytes: 4 << 20,
+            send_buffer_bytes: None,
         }
     }
 }
@@ -177,6 +181,7 @@ pub fn channel(tls: &ClientTls, target: &Target, options: &ChannelOptions) -> Re
         address: authority.as_str().into(),
         expected: target.expected,
         timeout: options.connect_timeout,
+        send_buffer_bytes: options.send_buffer_bytes,
     }))
 }
 
@@ -186,13 +191,30 @@ struct Connector {
     address: Arc<str>,
     expected: ExpectedServer,
     timeout: Duration,
+    send_buffer_bytes: Option<u32>,
 }
 
 impl Connector {
+    /// The first address of the name that answers, as [`TcpStream::connect`] does.
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let Some(bytes) = self.send_buffer_bytes else { return TcpStream::connect(&*self.address).await };
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in tokio::net::lookup_host(&*self.address).await? {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // Before connecting: the system makes its windows by it.
+            socket.set_send_buffer_size(bytes)?;
+            match socket.connect(address).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
     async fn connect(self) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
         let configuration = self.tls.configuration(self.expected).map_err(ConnectError::Configuration)?;
         let connecting = async {
-            let tcp = TcpStream::connect(&*self.address).await.map_err(ConnectError::Tcp)?;
+            let tcp = self.dial().await.map_err(ConnectError::Tcp)?;
             tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
             // Only a placeholder, never sent nor compared: the verifier goes by the identity.
             let name = ServerName::from(tcp.peer_addr().map_err(ConnectError::Tcp)?.ip());

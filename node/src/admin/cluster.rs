@@ -5,6 +5,7 @@ use crate::api::convert::status as status_of;
 use crate::consensus::{self, Link, Role, TransferError};
 use crate::entropy::SharedEntropy;
 use crate::gateway::Gateway;
+use crate::images::keeping::{ImagesReport, Keeper};
 use crate::storage::identity::NodeIdentity;
 use crate::transport::{ReloadStatus, peer_identity};
 use plantao_proto::admin::v1;
@@ -41,12 +42,13 @@ pub struct AdminServices {
     gateway: Gateway,
     about: About,
     entropy: SharedEntropy,
+    keeper: Keeper,
 }
 
 impl AdminServices {
-    /// On a gateway.
-    pub fn new(gateway: Gateway, about: About, entropy: SharedEntropy) -> Self {
-        Self { gateway, about, entropy }
+    /// On a gateway; `keeper` knows of the images' copies.
+    pub fn new(gateway: Gateway, about: About, entropy: SharedEntropy, keeper: Keeper) -> Self {
+        Self { gateway, about, entropy, keeper }
     }
 
     fn certificate_not_after(&self) -> i64 {
@@ -58,7 +60,7 @@ impl AdminServices {
         self.gateway.consensus().links().links(&voters, Instant::now())
     }
 
-    fn warnings(&self, status: &consensus::Status, links: &[Link]) -> Vec<v1::Warning> {
+    fn warnings(&self, status: &consensus::Status, links: &[Link], images: &ImagesReport) -> Vec<v1::Warning> {
         let mut warnings = Vec::new();
         let mut warn = |code, message: String, help: &str| {
             warnings.push(v1::Warning { code, message, help: help.to_string() });
@@ -75,6 +77,30 @@ impl AdminServices {
                 2001,
                 "this node is sealed: it serves no content".to_string(),
                 "give it the root slot's key and start it again",
+            );
+        }
+        if !images.has_directory {
+            warn(
+                3103,
+                "the chunk directory of this node cannot be used: it keeps no images".to_string(),
+                "look at this node's log for the reason, mend it and start the node again",
+            );
+        }
+        let bad = self.keeper.own_directory().map_or(0, |directory| directory.bad);
+        if self.keeper.figures().bad_lately() {
+            warn(
+                3101,
+                format!(
+                    "this node found bad copies of images within a day ({bad} since it started); they are fetched again"
+                ),
+                "look for disk errors in the system's journal; replace a disk that goes on like this",
+            );
+        }
+        if images.without_source > 0 {
+            warn(
+                3102,
+                format!("no node could give {} chunks of images that should be here", images.without_source),
+                "bring back the nodes that are away, with their disks: `plantao status` shows which",
             );
         }
         let certificate = self.about.certificate.borrow();
@@ -135,6 +161,7 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         let voter = status.members.iter().any(|member| member.id == me && member.voter);
         let contact = self.gateway.consensus().leader_contact();
         let now_ms = self.gateway.clock().now().millis();
+        let images = self.keeper.report().await.map_err(|error| status_of(&error))?;
         Ok(Response::new(v1::GetStatusResponse {
             cluster_id: self.about.node.cluster.as_bytes().to_vec().into(),
             cluster_name: self.about.node.cluster_name.clone(),
@@ -158,8 +185,9 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
             uptime_ms: u64::try_from(self.about.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             leader_contact_ms: contact.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             journal_backlog: self.gateway.journal().backlog().borrow().waiting(),
-            warnings: self.warnings(&status, &links),
+            warnings: self.warnings(&status, &links, &images),
             links: links.iter().map(|link| convert::link(link, now_ms)).collect(),
+            images: Some(convert::images(&images)),
         }))
     }
 

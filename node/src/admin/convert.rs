@@ -3,10 +3,12 @@
 use crate::consensus::{Link, MemberStatus};
 use crate::entropy::{Entropy, random};
 use crate::gateway::Written;
+use crate::images::keeping::ImagesReport;
 use crate::join::convert::token_digest;
 use plantao_domain::cluster::NodeDescription;
 use plantao_domain::{ClusterTime, Command, Outcome, Rejection};
 use plantao_proto::admin::v1 as admin;
+use std::time::Duration;
 use tonic::Status;
 
 const TOKEN_LIFETIME_MS_DEFAULT: i64 = 3_600_000;
@@ -71,6 +73,36 @@ pub(crate) fn member(member: &MemberStatus, described: Option<&NodeDescription>,
         keyed: member.member.keyed,
         matched_index: member.matched.unwrap_or(0),
         last_contact_ms: member.silent_for.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// The copies of images.
+pub(crate) fn images(report: &ImagesReport) -> admin::ImageCopies {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let nodes = report.nodes.iter().map(|copies| admin::NodeCopies {
+        node_id: copies.node.0,
+        medium: copies.medium.clone(),
+        expected_chunks: copies.expected.chunks,
+        expected_bytes: copies.expected.bytes,
+        received_chunks: copies.received.chunks,
+        received_bytes: copies.received.bytes,
+        backlog_parts: copies.backlog.amount.parts,
+        backlog_chunks: copies.backlog.amount.chunks,
+        backlog_bytes: copies.backlog.amount.bytes,
+        backlog_ms: copies.backlog.time.map(millis),
+        held: copies.directory.map(|held| admin::CopiesHeld {
+            chunks: held.chunks,
+            bytes: held.bytes,
+            oldest_check_age_ms: millis(held.oldest_check_age),
+            bad_total: held.bad,
+        }),
+    });
+    admin::ImageCopies {
+        images: report.head.images,
+        image_bytes: report.head.image_bytes,
+        open_uploads: report.head.open_uploads.into(),
+        tombstones: report.head.tombstones,
+        nodes: nodes.collect(),
     }
 }
 

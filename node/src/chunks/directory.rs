@@ -20,7 +20,7 @@ use crate::crypto::chunk_seal::{CHUNK_BYTES_MAX, chunk_id};
 use crate::entropy::SharedEntropy;
 use crate::storage::fs::write_durably;
 use crate::storage::lock::DirectoryLock;
-use plantao_domain::{ChunkId, StoreIncarnation};
+use plantao_domain::{ChunkId, ClusterTime, StoreIncarnation};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -447,6 +447,41 @@ impl ChunkDirectory {
         self.held.page(after, limit)
     }
 
+    /// Looks at the names of one partition, reads no chunk, and forgets copies whose name is gone: somebody removed the
+    /// file, or its directory lost it. They are missing here from then on. How many there were.
+    ///
+    /// # Errors
+    /// The names cannot be listed, which says nothing about the copies.
+    pub fn forget_vanished(&self, partition: u8) -> io::Result<usize> {
+        // Before the names: a copy that is put meanwhile is in neither list, and one that is in this list has its name.
+        let listed = self.held.ids_of(partition);
+        if listed.is_empty() {
+            return Ok(0);
+        }
+        let path = self.layout.partition(partition);
+        let mut there = std::collections::HashSet::with_capacity(listed.len());
+        for entry in fs::read_dir(path)? {
+            there.extend(entry?.file_name().into_string());
+        }
+        let mut vanished = 0;
+        for id in listed.iter().filter(|id| !there.contains(&id.to_string())) {
+            let _lock = self.lock(id);
+            // Set aside and put anew since the names were read.
+            if fs::symlink_metadata(self.layout.chunk(id)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                self.held.forget(id);
+                vanished += 1;
+            }
+        }
+        Ok(vanished)
+    }
+
+    /// When the copy of chunk `id` was written, by its file; `None` where there is none or the system does not say.
+    pub fn written_at(&self, id: &ChunkId) -> Option<ClusterTime> {
+        let modified = fs::symlink_metadata(self.layout.chunk(id)).ok()?.modified().ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(ClusterTime::saturating_from_millis(i64::try_from(since.as_millis()).ok()?))
+    }
+
     /// What is held of the chunks whose ids begin with `partition`.
     pub fn partition(&self, partition: u8) -> HeldSummary {
         self.held.summary(partition)
@@ -467,6 +502,11 @@ impl ChunkDirectory {
             poisoned: self.poisoned.load(Ordering::SeqCst),
             held: self.held.total(),
         }
+    }
+
+    /// Bad copies that were found since the start.
+    pub fn bad_count(&self) -> u64 {
+        self.counters.bad.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
     }
 
     /// The partition that was not checked for longest, if its oldest check is at least `age` ago, and its copies of

@@ -520,3 +520,24 @@ fn a_start_with_many_chunks_is_quick() {
     println!("start with 5,000 chunks: {took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+/// Somebody removed files by hand: nothing reads them for weeks, and the list must not promise them until then.
+#[test]
+fn a_copy_whose_name_is_gone_is_forgotten_without_reading() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = testing::open(home.path());
+    let ids: Vec<ChunkId> = (0..40_u8)
+        .map(|byte| {
+            let bytes = vec![byte; 500];
+            directory.put(chunk_id(&bytes), &bytes).unwrap().id
+        })
+        .collect();
+    fs::remove_file(testing::path_of(home.path(), &ids[3])).unwrap();
+    fs::remove_file(testing::path_of(home.path(), &ids[9])).unwrap();
+    let vanished: usize = (0..=u8::MAX).map(|partition| directory.forget_vanished(partition).unwrap()).sum();
+    assert_eq!(vanished, 2);
+    assert!(directory.held(&ids[3]).is_none() && directory.held(&ids[4]).is_some());
+    assert_eq!(directory.figures().held.count, 38);
+    assert!(directory.written_at(&ids[4]).unwrap() > ClusterTime::from_millis(1_700_000_000_000).unwrap());
+    assert_eq!(directory.written_at(&ids[3]), None);
+}

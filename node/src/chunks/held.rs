@@ -199,6 +199,11 @@ impl Held {
         page
     }
 
+    /// All copies of a partition.
+    pub(super) fn ids_of(&self, number: u8) -> Vec<ChunkId> {
+        self.partition(number).entries.iter().map(|entry| entry.id).collect()
+    }
+
     pub(super) fn summary(&self, number: u8) -> HeldSummary {
         self.partition(number).summary()
     }

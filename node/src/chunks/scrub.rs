@@ -81,7 +81,7 @@ impl Scrub {
                 self.save();
                 let Some((partition, due)) = self.directory.most_overdue(self.interval) else {
                     self.partition = None;
-                    return Step::Wait(IDLE_WAIT);
+                    return Step::Wait(IDLE_WAIT.min(self.interval));
                 };
                 (self.partition, self.due) = (Some(partition), due.into());
                 continue;

@@ -68,6 +68,13 @@ pub(super) const KEYS: &[Key] = &[
         "For trials on one machine: this node's disk counts as one of its own, and each proof says that it is simulated.",
     ),
     default(
+        "chunks.compare_interval",
+        "\"10min\"",
+        "How often what should be here is compared with the names in the directory; reads no chunk.",
+    ),
+    default("chunks.delete_after", "\"3d\"", "From the decision that a chunk is left over until its file is deleted."),
+    default("chunks.orphan_after", "\"8d\"", "Age at which a chunk that no image names counts as left over."),
+    default(
         "links.bulk",
         "\"else unlimited\"",
         "Caps of images by link and hour, as \"cofre = 07:00-20:00 1 Mbit/s, else unlimited; * = else 20 Mbit/s\".",

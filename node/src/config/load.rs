@@ -331,6 +331,12 @@ impl Reader {
         let scrub_interval =
             self.duration("chunks.scrub_interval", Duration::from_secs(1), Duration::from_secs(366 * 86_400));
         let simulated_media = self.boolean("chunks.simulated_media");
+        let compare_interval =
+            self.duration("chunks.compare_interval", Duration::from_secs(1), Duration::from_secs(7 * 86_400));
+        let delete_after =
+            self.duration("chunks.delete_after", Duration::from_secs(1), Duration::from_secs(366 * 86_400));
+        let orphan_after =
+            self.duration("chunks.orphan_after", Duration::from_secs(1), Duration::from_secs(366 * 86_400));
         let link_caps = self.caps("links.bulk");
         let zone = self.take("links.zone", "the name of a time zone, as \"America/Sao_Paulo\"", |value| match value {
             Value::Text(text) => Zone::parse(text).ok(),
@@ -383,6 +389,9 @@ impl Reader {
                 scrub_bytes_per_second: scrub_bytes_per_second?,
                 scrub_interval: scrub_interval?,
                 simulated_media: simulated_media?,
+                compare_interval: compare_interval?,
+                delete_after: delete_after?,
+                orphan_after: orphan_after?,
                 link_caps: link_caps?,
                 zone: zone?,
                 timers: timers?,

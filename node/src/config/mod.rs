@@ -87,6 +87,12 @@ pub struct Config {
     pub scrub_interval: Duration,
     /// Whether the disk below counts as one of its own although other nodes use it too; proofs say so.
     pub simulated_media: bool,
+    /// How often what should be here is compared with what is here.
+    pub compare_interval: Duration,
+    /// From a tombstone until its chunk is unlinked.
+    pub delete_after: Duration,
+    /// Age at which a chunk that nothing names counts as left over.
+    pub orphan_after: Duration,
     /// What bulk may take of each link, by the hour.
     pub link_caps: LinkCaps,
     /// Whose hours those are.

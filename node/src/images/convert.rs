@@ -197,8 +197,8 @@ pub(super) fn put(response: wire::PutChunkResponse) -> Result<Result<ChunkReceip
     }
 }
 
-pub(super) fn get_request(header: PeerHeader, id: &ChunkId) -> wire::GetChunkRequest {
-    wire::GetChunkRequest { header: Some(header), chunk_id: wire_id(id) }
+pub(super) fn get_request(header: PeerHeader, id: &ChunkId, can_wait: bool) -> wire::GetChunkRequest {
+    wire::GetChunkRequest { header: Some(header), chunk_id: wire_id(id), can_wait }
 }
 
 pub(crate) fn wire_get(result: Result<Option<Bytes>, GetError>) -> wire::GetChunkResponse {

@@ -26,6 +26,8 @@ pub(super) struct Site {
     pub(super) name: String,
     pub(super) is_off_site: bool,
     pub(super) is_local: bool,
+    /// Behind a link that is capped: it fetches its copies by itself, unless somebody waits for them.
+    pub(super) is_thin: bool,
 }
 
 struct Target {
@@ -182,7 +184,10 @@ impl Copies {
     }
 
     /// Nobody waits for the acknowledgement any more: every node gets its copy.
+    /// Those behind a thin link fetch what they still lack by themselves: they know which image is the newest.
     pub(super) fn feed_all(&mut self) {
+        let places = self.entries.len();
+        self.targets.retain(|_, target| !target.site.is_thin || target.held.len() == places);
         self.off_site_too = true;
     }
 
@@ -342,7 +347,8 @@ mod tests {
     const VAULT: NodeId = NodeId(3);
 
     fn copies() -> Copies {
-        let site = |name: &str, is_off_site, is_local| Site { name: name.to_owned(), is_off_site, is_local };
+        let site =
+            |name: &str, is_off_site, is_local| Site { name: name.to_owned(), is_off_site, is_local, is_thin: false };
         let sites = BTreeMap::from([
             (UNIT, site("centro", false, true)),
             (OTHER, site("jardins", false, false)),

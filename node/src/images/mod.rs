@@ -13,6 +13,8 @@
 pub mod convert;
 mod copies;
 mod error;
+pub mod keeping;
+pub mod links;
 pub mod local;
 pub mod notes;
 pub mod peers;
@@ -24,6 +26,7 @@ mod upload;
 mod verify;
 
 pub use error::{Class, Error};
+pub use links::{BulkLinks, BulkPass};
 pub use local::{ChunkReceipt, KeepError, LocalChunks};
 pub use notes::{Note, Notes};
 pub use peers::{ChunkPeers, PeerError};
@@ -32,11 +35,8 @@ pub use registration::register_store;
 pub use upload::{Begin, CALL_TIME_MAX, Finished, Taking, UploadView};
 pub use verify::{CopyReport, Verified};
 
-use crate::chunks::bucket::TokenBucket;
-use crate::chunks::calendar::LinkCaps;
 use crate::chunks::content_type::ContentType;
 use crate::chunks::thumbnail::Thumbnailer;
-use crate::chunks::zone::Zone;
 use crate::entropy::SharedEntropy;
 use crate::gateway::Gateway;
 use crate::telemetry::metrics;
@@ -59,8 +59,6 @@ const READERS_MAX: usize = 16;
 /// An upload that nobody comes back for is forgotten here; its intent and its chunks stay.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// What a link that is capped may take at once.
-const BURST_BYTES: u64 = 1 << 20;
 
 /// What it is made of.
 pub struct Parts {
@@ -72,10 +70,6 @@ pub struct Parts {
     pub chunks: LocalChunks,
     /// Those of others.
     pub peers: ChunkPeers,
-    /// What bulk may take of each link.
-    pub link_caps: LinkCaps,
-    /// Whose hours those are.
-    pub zone: Zone,
     /// Random bytes.
     pub entropy: SharedEntropy,
 }
@@ -86,7 +80,6 @@ struct Inner {
     intakes: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     thumbnailer: Thumbnailer,
-    paces: Mutex<BTreeMap<NodeId, TokenBucket>>,
 }
 
 /// Cheap to clone.
@@ -102,7 +95,6 @@ impl Images {
             intakes: Arc::new(Semaphore::new(INTAKES_MAX)),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             thumbnailer: Thumbnailer::default(),
-            paces: Mutex::default(),
         }))
     }
 
@@ -189,32 +181,6 @@ impl Images {
             };
             metrics::images(uploads, figures.as_ref());
             sleep(SWEEP_EVERY).await;
-        }
-    }
-
-    /// Waits until the link to a node may take so many bytes that nobody waits for.
-    async fn pace(&self, node: NodeId, bytes: usize) {
-        let Parts { gateway, link_caps, zone, .. } = &self.0.parts;
-        let name = gateway.consensus().member(node.0).map(|member| member.name).unwrap_or_default();
-        loop {
-            let cap = link_caps.of(&name).cap(zone.minute(gateway.clock().now()));
-            let rate = cap.bytes_per_second();
-            let now = std::time::Instant::now();
-            let wait = {
-                let mut paces = self.0.paces.lock().unwrap_or_else(PoisonError::into_inner);
-                let bucket = paces.entry(node).or_insert_with(|| TokenBucket::new(rate, BURST_BYTES, now));
-                bucket.set_rate(rate, now);
-                let wait = bucket.wait(now);
-                if wait.is_none() {
-                    bucket.spend(bytes as u64);
-                }
-                wait
-            };
-            match wait {
-                None => return,
-                // A cap may change meanwhile.
-                Some(wait) => sleep(wait.min(Duration::from_secs(1))).await,
-            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! means for an image is the caller's business.
 
 use super::convert::{self, HAVE_MAX, HeldReport, LIST_MAX, ListedChunk, Malformed, Refusal};
+use super::links::BulkLinks;
 use super::local::ChunkReceipt;
 use super::notes::Note;
 use crate::chunks::challenge::{CHALLENGE_CHUNKS_MAX, Possession};
@@ -27,6 +28,8 @@ const UNDER_WAY_MAX: usize = 8;
 /// For a chunk on its way: eight of them share a line of 1 Mbit/s for 70 s. A peer that is gone is noticed by the
 /// connection's keep-alive long before.
 const CHUNK_TIME_MAX: Duration = Duration::from_secs(120);
+/// For one that waits for its turn over there, too: a chunk alone takes 131 s at 64 kbit/s.
+const LATER_TIME_MAX: Duration = Duration::from_secs(300);
 /// For a question that reads no chunk.
 const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
 /// For one that reads up to [`CHALLENGE_CHUNKS_MAX`] chunks from a disk.
@@ -85,12 +88,18 @@ pub struct ChunkPeers {
     channels: PeerChannels,
     /// By node, for puts and for gets; at most two for each member.
     permits: Permits,
+    links: BulkLinks,
 }
 
 impl ChunkPeers {
-    /// Calls made by `us`.
-    pub fn new(us: Affiliation, consensus: Consensus, channels: PeerChannels) -> Self {
-        Self { us, consensus, channels, permits: Arc::default() }
+    /// Calls made by `us`. `links` says over which links little may be under way.
+    pub fn new(us: Affiliation, consensus: Consensus, channels: PeerChannels, links: BulkLinks) -> Self {
+        Self { us, consensus, channels, permits: Arc::default(), links }
+    }
+
+    /// What chunks may take of each link: whoever moves one asks there first.
+    pub fn links(&self) -> &BulkLinks {
+        &self.links
     }
 
     /// This node.
@@ -117,7 +126,8 @@ impl ChunkPeers {
     fn client(&self, node: NodeId) -> Result<(convert::Client, convert::PeerHeader), PeerError> {
         let unreachable = PeerError::Unreachable { node };
         let member = self.consensus.member(node.0).ok_or_else(|| unreachable.clone())?;
-        let channel = self.channels.channel(node.0, &member.peer_address, Lane::Bulk).map_err(|_| unreachable)?;
+        let lane = if self.links.is_thin(node) { Lane::Thin } else { Lane::Bulk };
+        let channel = self.channels.channel(node.0, &member.peer_address, lane).map_err(|_| unreachable)?;
         let client = convert::Client::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -144,15 +154,28 @@ impl ChunkPeers {
         kept.map_err(|refusal| PeerError::Refused { node, refusal })
     }
 
-    /// A chunk of a node, verified. Cancel safe.
+    /// A chunk of a node, verified, for somebody who waits for it. Cancel safe.
     ///
     /// # Errors
     /// See [`PeerError`].
     pub async fn get(&self, node: NodeId, id: ChunkId) -> Result<Bytes, PeerError> {
         let _permit = self.permit(node, false).await;
+        self.fetch(node, id, false, CHUNK_TIME_MAX).await
+    }
+
+    /// The same for nobody who waits: the other node keeps to what its link to this one may be used for, which takes
+    /// time. Ask [`super::BulkLinks::pass`] of this node before.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn get_later(&self, node: NodeId, id: ChunkId) -> Result<Bytes, PeerError> {
+        self.fetch(node, id, true, LATER_TIME_MAX).await
+    }
+
+    async fn fetch(&self, node: NodeId, id: ChunkId, can_wait: bool, patience: Duration) -> Result<Bytes, PeerError> {
         let (mut client, header) = self.client(node)?;
-        let request = convert::get_request(header, &id);
-        let answer = call(node, CHUNK_TIME_MAX, request, |request| async move { client.get_chunk(request).await });
+        let request = convert::get_request(header, &id, can_wait);
+        let answer = call(node, patience, request, |request| async move { client.get_chunk(request).await });
         let given = convert::get(answer.await?).map_err(|source| PeerError::Malformed { node, source })?;
         let sealed = given.map_err(|refusal| PeerError::Refused { node, refusal })?;
         if chunk_id(&sealed) == id { Ok(sealed) } else { Err(PeerError::OtherBytes { node, id }) }

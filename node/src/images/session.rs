@@ -15,6 +15,7 @@ use super::local::KeepError;
 use super::peers::PeerError;
 use crate::chunks::PutError;
 use crate::chunks::ingest::{Cutter, Declared, IngestError, Whole};
+use crate::chunks::lanes::Lane;
 use crate::crypto::chunk_seal::CHUNK_PLAINTEXT_BYTES_MAX;
 use crate::crypto::{DataKey, SealedChunk, seal_chunk};
 use bytes::Bytes;
@@ -427,10 +428,9 @@ async fn send(session: &Arc<Session>, images: &Images, node: NodeId, is_local: b
             Err(KeepError::State(_)) => Sent::Failed(place, None),
         };
     }
-    if session.is_committed() {
-        // Nobody waits for it any more: it keeps to what the link may be used for.
-        images.pace(node, bytes.len()).await;
-    }
+    // After the commit nobody waits for it any more: it keeps to what the link may be used for.
+    let lane = if session.is_committed() { Lane::Fresh } else { Lane::Awaited };
+    let _pass = images.peers().links().pass(node, bytes.len() as u64, lane, images.gateway().clock().now()).await;
     match images.peers().put(node, id, bytes, of).await {
         Ok(receipt) => Sent::Kept(place, receipt),
         Err(error) => {

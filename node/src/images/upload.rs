@@ -469,7 +469,13 @@ impl Images {
         let holders = Holders::read(&**self.gateway().state())?;
         let site = |node: &NodeId| {
             let holder = holders.0.get(node)?;
-            let site = Site { name: holder.site.clone(), is_off_site: holder.off_site, is_local: *node == self.node() };
+            let is_local = *node == self.node();
+            let site = Site {
+                name: holder.site.clone(),
+                is_off_site: holder.off_site,
+                is_local,
+                is_thin: !is_local && self.peers().links().is_thin(*node),
+            };
             Some((*node, site))
         };
         Ok(placement.iter().filter_map(site).collect())

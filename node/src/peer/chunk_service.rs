@@ -6,8 +6,8 @@ use crate::chunks::challenge::{self, CHALLENGE_CHUNKS_MAX};
 use crate::chunks::{HeldSummary, disk_identity};
 use crate::clock::SharedClock;
 use crate::consensus::Consensus;
-use crate::images::LocalChunks;
 use crate::images::convert::{self, HAVE_MAX, Held, Malformed, Refusal};
+use crate::images::{BulkLinks, LocalChunks};
 use plantao_proto::peer::v1 as wire;
 use plantao_proto::peer::v1::chunk_service_server::ChunkService;
 use std::sync::Arc;
@@ -24,13 +24,14 @@ pub struct PeerChunkService {
     chunks: LocalChunks,
     consensus: Consensus,
     clock: SharedClock,
+    links: BulkLinks,
     under_way: Arc<Semaphore>,
 }
 
 impl PeerChunkService {
     /// On the chunks of this node.
-    pub fn new(gate: Gate, chunks: LocalChunks, consensus: Consensus, clock: SharedClock) -> Self {
-        Self { gate, chunks, consensus, clock, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
+    pub fn new(gate: Gate, chunks: LocalChunks, consensus: Consensus, clock: SharedClock, links: BulkLinks) -> Self {
+        Self { gate, chunks, consensus, clock, links, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
     }
 }
 
@@ -54,12 +55,13 @@ impl ChunkService for PeerChunkService {
     ) -> Result<Response<wire::PutChunkResponse>, Status> {
         let caller = Caller::of(&request)?;
         let wire::PutChunkRequest { header, chunk_id, sealed, upload_id, sequence } = request.into_inner();
-        self.gate.admit(caller, header.as_ref())?;
+        let from = self.gate.admit(caller, header.as_ref())?;
         let id = convert::chunk_id(&chunk_id).map_err(malformed)?;
         let of = convert::optional_upload(&upload_id, sequence).map_err(malformed)?;
         let Ok(_permit) = self.under_way.try_acquire() else {
             return Ok(Response::new(convert::wire_put(Err(Refusal::Busy))));
         };
+        self.links.count(from, sealed.len() as u64);
         let kept = self.chunks.put(id, sealed, of).await;
         Ok(Response::new(convert::wire_put(kept.map_err(|error| convert::put_refusal(&error)))))
     }
@@ -69,9 +71,12 @@ impl ChunkService for PeerChunkService {
         request: Request<wire::GetChunkRequest>,
     ) -> Result<Response<wire::GetChunkResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let wire::GetChunkRequest { header, chunk_id } = request.into_inner();
-        self.gate.admit(caller, header.as_ref())?;
+        let wire::GetChunkRequest { header, chunk_id, can_wait } = request.into_inner();
+        let from = self.gate.admit(caller, header.as_ref())?;
         let id = convert::chunk_id(&chunk_id).map_err(malformed)?;
+        let held = self.chunks.store().and_then(|store| store.directory().held(&id));
+        let bytes = held.map_or(0, |held| u64::from(held.bytes));
+        let _pass = self.links.serve(from, bytes, can_wait).await.ok_or_else(busy)?;
         let _permit = self.under_way.try_acquire().map_err(|_| busy())?;
         Ok(Response::new(convert::wire_get(self.chunks.get(id).await)))
     }

@@ -3,6 +3,7 @@
 use crate::chunks::Figures;
 use crate::consensus::{Role, Status};
 use crate::gateway::Gateway;
+use crate::images::keeping::{ImagesReport, Keeper};
 use crate::transport::ReloadStatus;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -50,6 +51,21 @@ names! {
     IMAGES_COMMITTED = "plantao_images_committed_total", counter, Count, "Images committed through this node.";
     CHUNKS_HEALED = "plantao_chunks_healed_total", counter, Count, "Copies of this disk that a read replaced.";
     CHUNKS_HEDGED = "plantao_chunks_hedged_total", counter, Count, "Reads of a chunk that asked a further node.";
+    COPIES_EXPECTED_BYTES = "plantao_image_copies_expected_bytes", gauge, Bytes,
+        "Bytes of chunks that committed images place on this node.";
+    COPIES_BACKLOG = "plantao_image_copies_backlog_chunks", gauge, Count,
+        "Chunks that this node should hold and has no receipt for.";
+    COPIES_BACKLOG_BYTES = "plantao_image_copies_backlog_bytes", gauge, Bytes, "Bytes of these chunks.";
+    COPIES_BACKLOG_SECONDS = "plantao_image_copies_backlog_seconds", gauge, Seconds,
+        "How long the backlog takes over this node's links; NaN while nobody can tell.";
+    COPIES_OLDEST_CHECK = "plantao_image_copies_oldest_check_seconds", gauge, Seconds,
+        "Since the oldest check of a copy on this node.";
+    COPIES_FETCHED = "plantao_image_copies_fetched_total", counter, Count, "Chunks fetched from other nodes.";
+    COPIES_FETCHED_BYTES = "plantao_image_copies_fetched_bytes_total", counter, Bytes, "Bytes of these chunks.";
+    COPIES_WITHOUT_SOURCE = "plantao_image_copies_without_source_chunks", gauge, Count,
+        "Chunks that this node should hold and that no node could give.";
+    COPIES_UNLINKED = "plantao_image_copies_unlinked_total", counter, Count, "Left-over chunks that were deleted.";
+    TOMBSTONES = "plantao_image_tombstones", gauge, Count, "Chunks that wait to be deleted on some node.";
     UPTIME = "plantao_uptime_seconds", gauge, Seconds, "Since this process started.";
 }
 
@@ -123,6 +139,32 @@ fn number(value: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)]
     {
         value as f64
+    }
+}
+
+/// Refreshes what is told of images, for as long as the node runs.
+pub async fn watch_copies(keeper: Keeper) {
+    let mut tick = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        tick.tick().await;
+        let (chunks, bytes) = keeper.figures().fetched();
+        counter!(COPIES_FETCHED).absolute(chunks);
+        counter!(COPIES_FETCHED_BYTES).absolute(bytes);
+        counter!(COPIES_UNLINKED).absolute(keeper.figures().unlinked());
+        gauge!(COPIES_WITHOUT_SOURCE).set(number(keeper.figures().without_source()));
+        if let Some(directory) = keeper.own_directory() {
+            gauge!(COPIES_OLDEST_CHECK).set(directory.oldest_check_age.as_secs_f64());
+        }
+        // A state that cannot be read stops the node elsewhere.
+        if let Ok(ImagesReport { head, nodes, .. }) = keeper.own_report() {
+            gauge!(TOMBSTONES).set(number(head.tombstones));
+            if let Some(own) = nodes.first() {
+                gauge!(COPIES_EXPECTED_BYTES).set(number(own.expected.bytes));
+                gauge!(COPIES_BACKLOG).set(number(own.backlog.amount.chunks));
+                gauge!(COPIES_BACKLOG_BYTES).set(number(own.backlog.amount.bytes));
+                gauge!(COPIES_BACKLOG_SECONDS).set(own.backlog.time.map_or(f64::NAN, |time| time.as_secs_f64()));
+            }
+        }
     }
 }
 

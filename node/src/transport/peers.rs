@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tonic::transport::Channel;
 
+/// Window and send buffer of a thin lane; the system doubles the latter for its own bookkeeping.
+const THIN_BYTES: u32 = 64 << 10;
+
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Lane {
@@ -22,11 +25,13 @@ pub enum Lane {
     Forward,
     /// Everything large that can wait.
     Bulk,
+    /// The same over a link that is capped: so little of it is under way that nothing waits long behind it.
+    Thin,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Self; 5] = [Self::Heartbeat, Self::Entries, Self::Snapshot, Self::Forward, Self::Bulk];
+    pub const ALL: [Self; 6] = [Self::Heartbeat, Self::Entries, Self::Snapshot, Self::Forward, Self::Bulk, Self::Thin];
 
     /// A link that dies silently is dropped and tried anew within the two keep-alive times; TCP alone would go on
     /// retransmitting, ever more rarely, after it has healed.
@@ -35,6 +40,8 @@ impl Lane {
             Self::Heartbeat => (1, 64 << 10, 256 << 10),
             Self::Entries | Self::Forward => (2, 1 << 20, 8 << 20),
             Self::Snapshot | Self::Bulk => (5, 2 << 20, 8 << 20),
+            // A ping waits behind what is under way.
+            Self::Thin => (20, THIN_BYTES, THIN_BYTES),
         };
         let time = Duration::from_secs(seconds);
         ChannelOptions {
@@ -44,6 +51,7 @@ impl Lane {
             request_timeout: None,
             stream_window_bytes,
             connection_window_bytes,
+            send_buffer_bytes: (self == Self::Thin).then_some(THIN_BYTES),
         }
     }
 }

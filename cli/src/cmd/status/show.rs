@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::output::{Cell, Column, Items, Report, Table, Tone};
 use crate::text::{Lang, Say, Word};
 use crate::when::{self, Zone};
-use plantao_proto::admin::v1::{GetStatusResponse, Link, NodeRole};
+use plantao_proto::admin::v1::{GetStatusResponse, Link, NodeCopies, NodeRole};
 use serde_json::{Map, Value, json};
 
 /// How a status is shown.
@@ -38,7 +38,9 @@ impl Status {
             view.label,
             view.zone.second(view.now_ms, view.lang),
         );
-        let footer = std::iter::once(&situation).chain(&warnings).map(|say| view.lang.say(say)).collect();
+        let copies: Vec<_> = self.copies_told().collect();
+        let said = std::iter::once(&situation).chain(&copies).chain(&warnings);
+        let footer = said.map(|say| view.lang.say(say)).collect();
         let table = Table {
             title: Some(title),
             footer,
@@ -83,6 +85,12 @@ impl Status {
             "voters": self.voters,
             "voters_alive": self.alive,
             "may_lose": self.spare(),
+            "images": self.images.as_ref().map(|images| json!({
+                "images": images.images,
+                "image_bytes": images.image_bytes,
+                "open_uploads": images.open_uploads,
+                "tombstones": images.tombstones,
+            })),
             "links": self.links.values().map(|link| self.link(link)).collect::<Vec<_>>(),
             "warnings": self.warnings(now_ms, &moment).iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
         });
@@ -131,6 +139,7 @@ impl Status {
                 "version": own.map(|own| own.version.clone()),
                 "uptime_ms": own.map(|own| own.uptime_ms),
                 "journal_backlog": own.map(|own| own.journal_backlog),
+                "image_copies": self.copies.get(&node.member.node_id).map(copies),
                 "peer_address": node.member.peer_address,
             })
         });
@@ -191,6 +200,25 @@ impl Node {
             self.member.peer_address.as_str().into(),
         ]
     }
+}
+
+fn copies(copies: &NodeCopies) -> Value {
+    let held = copies.held.as_ref();
+    json!({
+        "medium": copies.medium,
+        "expected_chunks": copies.expected_chunks,
+        "expected_bytes": copies.expected_bytes,
+        "received_chunks": copies.received_chunks,
+        "received_bytes": copies.received_bytes,
+        "backlog_parts": copies.backlog_parts,
+        "backlog_chunks": copies.backlog_chunks,
+        "backlog_bytes": copies.backlog_bytes,
+        "backlog_ms": copies.backlog_ms,
+        "held_chunks": held.map(|held| held.chunks),
+        "held_bytes": held.map(|held| held.bytes),
+        "oldest_check_age_ms": held.map(|held| held.oldest_check_age_ms),
+        "bad_total": held.map(|held| held.bad_total),
+    })
 }
 
 fn role_name(role: NodeRole) -> &'static str {
