@@ -620,6 +620,7 @@ impl App {
         supervised(&mut self.tasks, "repair", keeping::repair(keeper.clone(), found));
         supervised(&mut self.tasks, "scrub", keeping::scrub(keeper.clone(), findings, self.stopping.clone()));
         supervised(&mut self.tasks, "collect", keeping::collect(keeper.clone()));
+        supervised(&mut self.tasks, "place_anew", keeping::place_anew(keeper.clone()));
         supervised(&mut self.tasks, "end_uploads", keeping::end_uploads(keeper.clone()));
     }
 

@@ -79,6 +79,7 @@ async fn bring(world: &World, first: u8, count: u8) -> Vec<(Id, Bytes)> {
 }
 
 pub(crate) async fn a_bit_that_flips_in_ten_files_is_found_and_healed(world: &World) {
+    // The first may come before the last node counts: it gets its place there afterwards.
     bring(world, 100, 12).await;
     all_is_received(world, 18).await;
     let whole = files(world, "jardins");

@@ -7,6 +7,7 @@
 //!        ▲  scrub: every copy is read again on a budget; a bad one is set aside, told to repair
 //!        └─ collect: tombstones of the state, after days ─► unlink ─► FinishGc;  orphans ─► PutTombstones
 //! leader: ExpireIntents, DropPart                                              uploads
+//!         RePlace of images with fewer places than nodes could give            placing
 //! ```
 //! Each node looks after its own directory only and asks others for what it lacks; nobody pushes. Never here: which nodes an
 //! image is placed on, what a chunk file is (`chunks`), what counts as a receipt or allows an unlink (`domain::images`).
@@ -14,6 +15,7 @@
 pub mod backlog;
 mod bring;
 mod collect;
+mod placing;
 mod repair;
 mod report;
 mod scrubbing;
@@ -23,6 +25,7 @@ mod uploads;
 mod wanted;
 
 pub use collect::collect;
+pub use placing::place_anew;
 pub use repair::repair;
 pub use report::{DirectoryState, ImagesReport, NodeCopies};
 pub use scrubbing::scrub;

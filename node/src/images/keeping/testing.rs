@@ -8,8 +8,8 @@ use crate::entropy::SystemEntropy;
 use plantao_domain::cluster::NodeRow;
 use plantao_domain::images::{ChunkEntry, MediaType, part_digest};
 use plantao_domain::rows::{
-    self, Amount, ChunkRow, ExpectedRow, PartOf, PartRow, ReceiptRow, StoreOf, StoreRow, TombstoneRow, UploadRow,
-    UploadState,
+    self, Amount, ChunkRow, ExpectedRow, ImageRow, PartOf, PartRow, ReceiptRow, StoreOf, StoreRow, TombstoneRow,
+    UploadRow, UploadState,
 };
 use plantao_domain::*;
 use std::path::Path;
@@ -123,6 +123,28 @@ impl Rows {
         if let Some(incarnation) = received {
             self.receipt(of, US, incarnation);
         }
+    }
+
+    /// A committed image, placed on these nodes, without its parts.
+    pub(super) fn committed(&mut self, n: u8, placement: &[NodeId]) {
+        self.upload(upload(n), patient(n), UploadState::Committed(at(1)), placement);
+        let row = ImageRow {
+            upload: upload(n),
+            patient: patient(n),
+            unit: UnitId::default(),
+            visit: None,
+            consent: ConsentId::default(),
+            kind: "before".to_owned(),
+            media_type: MediaType::Jpeg,
+            bytes: 1,
+            taken_at: at(0),
+            committed_at: at(1),
+            sent_by: ActorId::default(),
+            thumbnail: false,
+            content: command::Sealed::default(),
+            found: None,
+        };
+        self.put(rows::image_key(ImageId::from_bytes([n; 16])), &row);
     }
 
     pub(super) fn receipt(&mut self, of: PartOf, node: NodeId, incarnation: StoreIncarnation) {
