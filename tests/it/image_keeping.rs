@@ -93,10 +93,14 @@ pub(crate) async fn a_bit_that_flips_in_ten_files_is_found_and_healed(world: &Wo
     holds(world, "jardins", &whole).await;
     let aside = fs::read_dir(world.network.node("jardins").data_dir().join("chunks/quarantine")).unwrap().count();
     assert!(aside >= 10, "{aside} were set aside");
-    let status = world.network.status("jardins").await.unwrap();
-    let held = of_node(world, status.images.as_ref().unwrap(), "jardins").held.unwrap();
+    let held = of_node(world, &copies(world, "jardins").await.unwrap(), "jardins").held.unwrap();
     assert!(held.bad_total >= before + 10, "{held:?}");
-    assert!(status.warnings.iter().any(|warning| warning.code == 3101), "{:?}", status.warnings);
+    until("a warning", || async {
+        let status = world.network.status("jardins").await.map_err(|error| error.to_string())?;
+        let is_told = status.warnings.iter().any(|warning| warning.code == 3101);
+        if is_told { Ok(()) } else { Err(format!("{:?}", status.warnings)) }
+    })
+    .await;
     assert!(world.network.log("jardins").contains("a bad copy was found and set aside"));
 }
 
