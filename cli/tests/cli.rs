@@ -77,7 +77,7 @@ fn network() -> TempDir {
 #[test]
 fn a_wrong_command_line_is_exit_2_and_says_nothing_on_the_standard_output() {
     let home = tempfile::tempdir().unwrap();
-    let wrong: [&[&str]; 11] = [
+    let wrong: [&[&str]; 15] = [
         &[],
         &["agenda"],
         &["frobnicate"],
@@ -87,6 +87,10 @@ fn a_wrong_command_line_is_exit_2_and_says_nothing_on_the_standard_output() {
         &["patient", "find"],
         &["bench", "write", "--clients", "0"],
         &["record", "get", "x", "--version", "-1"],
+        &["image", "put", "--patient", "p", "--consent", "c"],
+        &["image", "put", "x", "--patient", "p"],
+        &["image", "get", "x", "--range", "9-8"],
+        &["bench", "image-put", "--bytes", "139"],
         &["version", "-o", "yaml"],
         &["version", "--zone", "Brasil/Centro"],
     ];
@@ -200,7 +204,16 @@ fn a_confirmation_that_nobody_can_give_names_the_flag() {
 #[test]
 fn ids_and_times_are_checked_before_anything_is_sent() {
     let home = network();
-    let bad: [(&[&str], &str); 4] = [
+    std::fs::write(home.path().join("a.jpg"), b"\xff\xd8\xff").unwrap();
+    let put = ["--patient", "p", "--consent", "c"];
+    let absent = [&["image", "put", "absent"], put.as_slice()].concat();
+    let kind = [&["image", "put", "a.jpg", "--kind", "a b"], put.as_slice()].concat();
+    let two = [&["image", "put", "a.jpg", "a.jpg", "--id", "x"], put.as_slice()].concat();
+    let bad: [(&[&str], &str); 8] = [
+        (&absent, "PLT-9014"),
+        (&kind, "PLT-9012"),
+        (&two, "PLT-9012"),
+        (&["image", "get", "isto não é id"], "PLT-9007"),
         (&["record", "get", "isto não é id"], "PLT-9007"),
         (&["agenda", "list", "--unit", "centro", "--day", "2026-02-30"], "PLT-9010"),
         (&["agenda", "list", "--unit", "centro", "--from", "2026-11-24 10:00", "--to", "2026-11-24 09:00"], "PLT-9012"),

@@ -364,7 +364,8 @@ async fn get(args: GetArgs, session: &Session) -> Result<Exit, Failure> {
         };
         let written = cluster.read_image(request(*id), |piece| session.out.bytes(&piece)).await;
         return match written {
-            Ok(_) => Ok(Exit::Done),
+            // Flushes what is left.
+            Ok(_) => session.out.raw(b"").map(|()| Exit::Done),
             Err(ReadError::Sink(error)) => Err(Failure::of_output(error)),
             Err(error) => Err(get_failure(Path::new("-"), error)),
         };
