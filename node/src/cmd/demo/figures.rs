@@ -28,6 +28,8 @@ pub(super) struct Figures {
     pub(super) read_back: BTreeMap<String, ReadBackReport>,
     /// By node.
     pub(super) resident_bytes_after_import: BTreeMap<String, u64>,
+    /// `null` until that part was told.
+    pub(super) images: Option<ImageFigures>,
     pub(super) failover: Option<Failover>,
     /// Every other fault, in order.
     pub(super) faults: Vec<Fault>,
@@ -38,6 +40,46 @@ pub(super) struct Figures {
     pub(super) overlaps: OverlapReport,
     pub(super) claims: Vec<Claim>,
     pub(super) goals: Vec<Goal>,
+    pub(super) elapsed_ms: u64,
+}
+
+/// What was found about images.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ImageFigures {
+    /// By unit.
+    pub(super) read_back: BTreeMap<String, ReadBackReport>,
+    /// Images of the import that are there.
+    pub(super) stored: u64,
+    /// Of those, with a copy off-site.
+    pub(super) protected: u64,
+    pub(super) interrupted_upload: Option<InterruptedUpload>,
+    /// `null` when that was not shown.
+    pub(super) lost_directory: Option<Damage>,
+    pub(super) rot: Option<Damage>,
+}
+
+/// Chunk files of one node that were lost or changed.
+#[derive(Debug, Serialize)]
+pub(super) struct Damage {
+    pub(super) node: String,
+    pub(super) files: u64,
+    /// By proof, before anything was healed.
+    pub(super) found: u64,
+    pub(super) set_aside: u64,
+    /// Chunks that the node proved to have afterwards: all of them, when it is whole.
+    pub(super) healed: u64,
+    pub(super) healed_ms: u64,
+}
+
+/// An upload whose node was killed in its middle.
+#[derive(Debug, Serialize)]
+pub(super) struct InterruptedUpload {
+    pub(super) killed: String,
+    pub(super) bytes: u64,
+    /// Where it went on: so much was on other nodes.
+    pub(super) resumed_at_bytes: u64,
+    pub(super) sites: u32,
+    /// From its begin to its acknowledgement.
     pub(super) elapsed_ms: u64,
 }
 

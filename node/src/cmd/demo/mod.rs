@@ -1,11 +1,14 @@
 //! `plantaod demo`: a whole network on this computer, as processes of this program. Without `--once` it stays up until
 //! Ctrl-C and prints what to try ([`foreground`]); with it, it tells the whole story and ends ([`story`]).
 //!
-//! What is told goes to standard output in Portuguese, progress to standard error. Nothing here opens a node's files:
-//! the network is driven as an operator and asked as a program would ([`crate::local_network`]).
+//! What is told goes to standard output in Portuguese, progress to standard error. Only what a
+//! broken disk does to a node's files is done to them here ([`damage`]); otherwise the network is driven as an operator and
+//! asked as a program would ([`crate::local_network`]).
 
+mod damage;
 mod figures;
 mod foreground;
+mod images;
 mod story;
 mod teller;
 

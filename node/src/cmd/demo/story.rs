@@ -1,9 +1,9 @@
-//! `demo --once`: import, refused double bookings, a steady load, every node lost once, a blackout, and then the
+//! `demo --once`: import, refused double bookings, images, a steady load, every node lost once, a blackout, and then the
 //! question whether all that was promised held.
 
 use super::figures::{DigestFigures, Failover, Fault, Figures, LoadFigures, hexadecimal, millis};
 use super::teller::{Teller, grouped, mebibytes, seconds};
-use super::{DemoOptions, EXIT_NOT_HELD, clinic, name, open_or_create};
+use super::{DemoOptions, EXIT_NOT_HELD, clinic, images, name, open_or_create};
 use crate::local_network::checks::{look_for, overlaps};
 use crate::local_network::load::{Load, LoadOptions};
 use crate::local_network::{LocalNetwork, Timers};
@@ -52,6 +52,7 @@ pub(super) async fn tell(
     let cluster = network.connect(&ConnectOptions::default())?;
 
     Box::pin(import(network, &cluster, &files, &mut figures, teller)).await?;
+    Box::pin(images::tell(network, &cluster, &files, &mut figures, teller)).await?;
     Box::pin(faults(options, network, &cluster, &mut figures, teller)).await?;
 
     figures.conclude(begun.elapsed());
@@ -112,7 +113,8 @@ async fn import(
 
     teller.step("Segunda importação: nada pode mudar");
     let second = import_once(cluster, files, teller).await?;
-    let unchanged = [second.patients, second.records, second.appointments].iter().map(|tally| tally.unchanged).sum();
+    let unchanged =
+        [second.patients, second.records, second.appointments, second.images].iter().map(|tally| tally.unchanged).sum();
     teller.line(&format!(
         "   {}; {} já estavam iguais, em {}",
         if second.nothing_changed() { "nada mudou" } else { "ALGO MUDOU" },
@@ -159,7 +161,7 @@ async fn import_once(cluster: &Cluster, files: &Path, teller: &Teller) -> anyhow
 }
 
 /// Line and reason; never a line's content.
-fn issues(issues: &[Issue], teller: &Teller) {
+pub(super) fn issues(issues: &[Issue], teller: &Teller) {
     for issue in issues.iter().take(ISSUES_SHOWN) {
         let code = issue.code.map(|code| format!(" (PLT-{code:04})")).unwrap_or_default();
         teller.line(&format!("   {}:{}: {}{code}", issue.file, issue.line, issue.why));
