@@ -31,6 +31,8 @@ pub(super) struct Figures {
     /// `null` until that part was told.
     pub(super) images: Option<ImageFigures>,
     pub(super) failover: Option<Failover>,
+    /// `null` until that part was told.
+    pub(super) proof: Option<ProofFigures>,
     /// Every other fault, in order.
     pub(super) faults: Vec<Fault>,
     pub(super) load: LoadFigures,
@@ -81,6 +83,20 @@ pub(super) struct InterruptedUpload {
     pub(super) sites: u32,
     /// From its begin to its acknowledgement.
     pub(super) elapsed_ms: u64,
+}
+
+/// The proof of 3-2-1.
+#[derive(Debug, Serialize)]
+pub(super) struct ProofFigures {
+    pub(super) verdict: &'static str,
+    pub(super) findings: u64,
+    pub(super) images: u64,
+    /// Chunks at random, over all holders.
+    pub(super) challenged: u64,
+    pub(super) proved: u64,
+    pub(super) took_ms: u64,
+    /// Until no copy was on its way.
+    pub(super) waited_ms: u64,
 }
 
 /// The loss of the leader.

@@ -9,6 +9,7 @@ mod damage;
 mod figures;
 mod foreground;
 mod images;
+mod proof;
 mod story;
 mod teller;
 
@@ -96,6 +97,11 @@ async fn show(
     }
 }
 
+/// Three nodes of one computer can only play that they have a disk each.
+fn settings() -> Vec<String> {
+    vec!["chunks.simulated_media=true".to_owned()]
+}
+
 /// The network in `directory`, running: the one that is there, or a new one. Gives whether it is new.
 async fn open_or_create(
     options: &DemoOptions,
@@ -104,13 +110,13 @@ async fn open_or_create(
 ) -> anyhow::Result<bool> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     if LocalNetwork::exists(directory) {
-        let opened = network.insert(LocalNetwork::open(directory, program, Vec::new())?);
+        let opened = network.insert(LocalNetwork::open(directory, program, settings())?);
         opened.start_all().await?;
         opened.settle().await?;
         return Ok(false);
     }
     let cluster = CLUSTER.parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
-    let wanted = NetworkOptions::clinic(program, cluster, options.timers);
+    let wanted = NetworkOptions { settings: settings(), ..NetworkOptions::clinic(program, cluster, options.timers) };
     *network = Some(LocalNetwork::create(directory, &wanted).await?);
     Ok(true)
 }

@@ -3,7 +3,7 @@
 
 use super::figures::{DigestFigures, Failover, Fault, Figures, LoadFigures, hexadecimal, millis};
 use super::teller::{Teller, grouped, mebibytes, seconds};
-use super::{DemoOptions, EXIT_NOT_HELD, clinic, images, name, open_or_create};
+use super::{DemoOptions, EXIT_NOT_HELD, clinic, images, name, open_or_create, proof};
 use crate::local_network::checks::{look_for, overlaps};
 use crate::local_network::load::{Load, LoadOptions};
 use crate::local_network::{LocalNetwork, Timers};
@@ -54,6 +54,7 @@ pub(super) async fn tell(
     Box::pin(import(network, &cluster, &files, &mut figures, teller)).await?;
     Box::pin(images::tell(network, &cluster, &files, &mut figures, teller)).await?;
     Box::pin(faults(options, network, &cluster, &mut figures, teller)).await?;
+    proof::tell(network, &mut figures, teller).await?;
 
     figures.conclude(begun.elapsed());
     teller.step("Veredito");
