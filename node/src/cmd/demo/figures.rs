@@ -28,6 +28,8 @@ pub(super) struct Figures {
     pub(super) read_back: BTreeMap<String, ReadBackReport>,
     /// By node.
     pub(super) resident_bytes_after_import: BTreeMap<String, u64>,
+    /// By node.
+    pub(super) resident_bytes_after_images: BTreeMap<String, u64>,
     /// `null` until that part was told.
     pub(super) images: Option<ImageFigures>,
     pub(super) failover: Option<Failover>,

@@ -8,18 +8,22 @@ use crate::local_network::checks::{look_for, overlaps};
 use crate::local_network::load::{Load, LoadOptions};
 use crate::local_network::{LocalNetwork, Timers};
 use anyhow::Context;
-use plantao_client::import::{ImportReport, Importer, Issue, read_back, submit_conflicting};
+use plantao_client::import::{
+    ImportReport, Importer, Issue, OnProgress, Phase, Progress, read_back, submit_conflicting,
+};
 use plantao_client::services::LINEARIZABLE;
 use plantao_client::synthetic::CONFLICTING_FILE;
 use plantao_client::{Cluster, ConnectOptions};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Goals of the first release, on the clinic's real data.
 const IMPORT_MAX: Duration = Duration::from_secs(20);
 const RESIDENT_MAX: u64 = 150 << 20;
+const RESIDENT_WITH_IMAGES_MAX: u64 = 256 << 20;
 const START_MAX: Duration = Duration::from_secs(2);
 /// Promise 3: writes succeed again within this.
 const fn failover_max(timers: Timers) -> Duration {
@@ -77,7 +81,15 @@ async fn import(
     teller: &Teller,
 ) -> anyhow::Result<()> {
     teller.step("Importação");
-    let first = import_once(cluster, files, teller).await?;
+    let before_images = Mutex::new(None);
+    let on_progress = |progress: Progress| {
+        if progress.phase == Phase::Images {
+            let mut seen = before_images.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.get_or_insert_with(|| resident(network));
+        }
+        teller.progress("importação", progress);
+    };
+    let first = import_once(cluster, files, &on_progress, teller).await?;
     teller.line(&counts(&first));
     teller.line(&format!("   em {}", seconds(Duration::from_millis(first.elapsed_ms))));
     figures.claim("import_complete", first.is_clean(), format!("importação completa: {}", counts(&first).trim()));
@@ -88,15 +100,26 @@ async fn import(
         format!("importação em {} (meta 20 s)", seconds(Duration::from_millis(first.elapsed_ms))),
     );
     figures.import = Some(first);
-    for node in network.nodes() {
-        let bytes = node.resident_bytes().unwrap_or(u64::MAX);
-        figures.resident_bytes_after_import.insert(node.name().to_owned(), bytes);
-    }
-    let resident = figures.resident_bytes_after_import.values().copied().max().unwrap_or(u64::MAX);
-    let all = figures.resident_bytes_after_import.iter().map(|(node, bytes)| format!("{node} {}", mebibytes(*bytes)));
-    let all = all.collect::<Vec<_>>().join(", ");
-    teller.line(&format!("   memória residente: {all}"));
-    figures.goal("resident_bytes", resident, RESIDENT_MAX, format!("memória por nó: {all} (meta 150 MiB)"));
+    let with_images = resident(network);
+    let before_images = before_images.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let records = before_images.unwrap_or_else(|| with_images.clone());
+    let told = |resident: &Resident| {
+        let all = resident.iter().map(|(node, bytes)| format!("{node} {}", mebibytes(*bytes)));
+        (resident.values().copied().max().unwrap_or(u64::MAX), all.collect::<Vec<_>>().join(", "))
+    };
+    let (most, all) = told(&records);
+    teller.line(&format!("   memória residente, com os registros: {all}"));
+    figures.goal("resident_bytes", most, RESIDENT_MAX, format!("memória por nó, registros: {all} (meta 150 MiB)"));
+    let (most, all) = told(&with_images);
+    teller.line(&format!("   e depois das imagens: {all}"));
+    figures.goal(
+        "resident_bytes_with_images",
+        most,
+        RESIDENT_WITH_IMAGES_MAX,
+        format!("memória por nó, depois das imagens: {all} (meta 256 MiB)"),
+    );
+    figures.resident_bytes_after_import = records;
+    figures.resident_bytes_after_images = with_images;
 
     let conflicting = files.join(CONFLICTING_FILE);
     if tokio::fs::try_exists(&conflicting).await.unwrap_or(false) {
@@ -113,7 +136,8 @@ async fn import(
     }
 
     teller.step("Segunda importação: nada pode mudar");
-    let second = import_once(cluster, files, teller).await?;
+    let on_progress = |progress| teller.progress("importação", progress);
+    let second = import_once(cluster, files, &on_progress, teller).await?;
     let unchanged =
         [second.patients, second.records, second.appointments, second.images].iter().map(|tally| tally.unchanged).sum();
     teller.line(&format!(
@@ -151,9 +175,21 @@ async fn import(
     Ok(())
 }
 
-async fn import_once(cluster: &Cluster, files: &Path, teller: &Teller) -> anyhow::Result<ImportReport> {
-    let on_progress = |progress| teller.progress("importação", progress);
-    let report = Importer::new(cluster).run(files, &on_progress).await?;
+/// By node.
+type Resident = BTreeMap<String, u64>;
+
+fn resident(network: &LocalNetwork) -> Resident {
+    let nodes = network.nodes().iter();
+    nodes.map(|node| (node.name().to_owned(), node.resident_bytes().unwrap_or(u64::MAX))).collect()
+}
+
+async fn import_once(
+    cluster: &Cluster,
+    files: &Path,
+    on_progress: OnProgress<'_>,
+    teller: &Teller,
+) -> anyhow::Result<ImportReport> {
+    let report = Importer::new(cluster).run(files, on_progress).await?;
     issues(&report.issues, teller);
     if let Some(stopped) = &report.stopped {
         teller.line(&format!("   parou: {stopped}"));
