@@ -379,7 +379,7 @@ mod tests {
             ("spiffe://c/unit/a/reception", E::Shape),
             ("spiffe://c/unit/a/reception/x/y", E::Shape),
             ("spiffe://c/unit//reception/x", E::Unit(ParseSlugError::Empty)),
-            ("spiffe://c/unit/a/root/x", E::Kind),
+            ("spiffe://c/unit/a/owner/x", E::Kind),
             ("spiffe://c/unit/a/reception/", E::Name(ParseSlugError::Empty)),
             ("spiffe://c/unit/a/reception/../x", E::Shape),
             ("spiffe://c/unit/a/reception/é", E::Name(ParseSlugError::Character)),

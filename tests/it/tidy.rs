@@ -293,19 +293,14 @@ fn nothing_is_left_undone_in_the_code() {
     assert_none("a mark of work to be done names its issue", &found);
 }
 
-/// A path of one machine in `line`: it starts a word, unlike `a/root/b`.
+/// A path of one machine in `line`.
 fn machine_path(line: &str) -> Option<&'static str> {
-    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")].into_iter().find(|path| {
-        line.match_indices(path).any(|(at, _)| {
-            at == 0 || !(is_word(line.as_bytes()[at - 1]) || matches!(line.as_bytes()[at - 1], b'.' | b'-' | b'}'))
-        })
-    })
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")].into_iter().find(|path| line.contains(path))
 }
 
 #[test]
 fn no_file_names_a_path_of_one_machine() {
     assert!(machine_path(concat!("x = \"/wo", "rk/main\"")).is_some());
-    assert!(machine_path(concat!("spiffe://c/unit/a/ro", "ot/x")).is_none());
     let mut found = Vec::new();
     for (path, text) in texts() {
         for (number, line) in text.lines().enumerate() {
