@@ -113,13 +113,14 @@ pub(crate) async fn health_and_metrics_tell_what_they_should(world: &World) {
         let channel = crate::raw::with_files(&world.network, &certificate, &key, &node.public());
         let answer = crate::raw::call(channel, "/grpc.health.v1.Health/Check", Vec::new().into()).await.unwrap();
         assert_eq!(&answer[..], [8, 1], "{} does not say SERVING", node.name());
-        let text = String::from_utf8(crate::secrecy::metrics(&node.metrics())).unwrap();
-        let missing: Vec<&str> = plantao_node::telemetry::metrics::ALL
-            .iter()
-            .map(|(name, ..)| *name)
-            .filter(|name| !text.contains(&format!("\n{name}")))
-            .collect();
-        assert!(missing.is_empty(), "{} does not serve {missing:?}", node.name());
+        // The gauges of copies appear with a node's first look at what it should hold.
+        until("every described metric is served", || async {
+            let text = String::from_utf8(crate::secrecy::metrics(&node.metrics())).unwrap();
+            let names = plantao_node::telemetry::metrics::ALL.iter().map(|(name, ..)| *name);
+            let missing: Vec<&str> = names.filter(|name| !text.contains(&format!("\n{name}"))).collect();
+            if missing.is_empty() { Ok(()) } else { Err(format!("{} does not serve {missing:?}", node.name())) }
+        })
+        .await;
     }
 }
 
