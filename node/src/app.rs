@@ -546,13 +546,7 @@ impl App {
         let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
         let clock = self.core.clock.clone();
         let links = self.images.peers().links().clone();
-        let chunks = PeerChunkService::new(
-            gate.clone(),
-            self.images.chunks().clone(),
-            self.core.consensus.clone(),
-            clock,
-            links,
-        );
+        let chunks = PeerChunkService::new(gate.clone(), self.images.chunks().clone(), clock, links);
         let evidence = PeerEvidenceService::new(gate.clone(), self.evidence.clone());
         let join = JoinServer::new(
             gate.clone(),

@@ -4,10 +4,10 @@
 use super::local::{ChunkReceipt, KeepError};
 use super::notes::{NOTES_MAX, Note};
 use crate::chunks::challenge::Possession;
-use crate::chunks::{GetError, HeldChunk, HeldSummary, PARTITIONS, PutError, SetDigest};
+use crate::chunks::{GetError, HeldChunk, PARTITIONS, PutError, SetDigest};
 use crate::crypto::chunk_seal::CHUNK_BYTES_MAX;
 use bytes::Bytes;
-use plantao_domain::{ChunkId, ClusterTime, DiskId, StoreIncarnation, UploadId};
+use plantao_domain::{ChunkId, DiskId, StoreIncarnation, UploadId};
 use plantao_proto::peer::v1 as wire;
 use std::time::Duration;
 use tonic::transport::Channel;
@@ -117,8 +117,8 @@ fn wire_id(id: &ChunkId) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
 
-fn age(at: ClusterTime, now: ClusterTime) -> u64 {
-    u64::try_from(now.millis().saturating_sub(at.millis())).unwrap_or(0)
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn wire_receipt(receipt: ChunkReceipt) -> wire::ChunkReceipt {
@@ -303,29 +303,19 @@ pub(super) fn held_request(header: PeerHeader) -> wire::HeldRequest {
     wire::HeldRequest { header: Some(header) }
 }
 
-/// What the directory `incarnation` on `disk` holds.
-pub(crate) struct Held<'a> {
-    pub(crate) incarnation: StoreIncarnation,
-    pub(crate) disk: DiskId,
-    pub(crate) applied_index: u64,
-    pub(crate) partitions: &'a [HeldSummary],
-    pub(crate) bad: u64,
-    pub(crate) now: ClusterTime,
-}
-
-pub(crate) fn wire_held(held: &Held<'_>) -> wire::HeldResponse {
-    let partitions = held.partitions.iter().map(|partition| wire::held_response::Partition {
+pub(crate) fn wire_held(report: &HeldReport) -> wire::HeldResponse {
+    let partitions = report.partitions.iter().map(|partition| wire::held_response::Partition {
         count: partition.count,
         bytes: partition.bytes,
         digest: Bytes::copy_from_slice(&partition.digest.to_bytes()),
-        oldest_check_age_ms: partition.oldest_check.map_or(0, |at| age(at, held.now)),
+        oldest_check_age_ms: ms(partition.oldest_check_age),
     });
     wire::HeldResponse {
-        store_incarnation: Bytes::copy_from_slice(held.incarnation.as_bytes()),
-        disk_id: Bytes::copy_from_slice(held.disk.as_bytes()),
-        applied_index: held.applied_index,
+        store_incarnation: Bytes::copy_from_slice(report.incarnation.as_bytes()),
+        disk_id: Bytes::copy_from_slice(report.disk.as_bytes()),
+        applied_index: report.applied_index,
         partitions: partitions.collect(),
-        bad_total: held.bad,
+        bad_total: report.bad,
     }
 }
 
@@ -398,11 +388,11 @@ pub(crate) fn page(
     held
 }
 
-pub(crate) fn wire_list(chunks: &[HeldChunk], now: ClusterTime) -> wire::ListHeldResponse {
+pub(crate) fn wire_list(chunks: &[ListedChunk]) -> wire::ListHeldResponse {
     let chunks = chunks.iter().map(|held| wire::list_held_response::HeldChunk {
         id: wire_id(&held.id),
-        stored_bytes: held.bytes,
-        check_age_ms: age(held.checked_at, now),
+        stored_bytes: held.stored_bytes,
+        check_age_ms: ms(held.check_age),
     });
     wire::ListHeldResponse { chunks: chunks.collect() }
 }
@@ -501,24 +491,19 @@ mod tests {
         assert_eq!(challenged(3, wire_challenged(answers.clone())).unwrap(), answers);
         let all = [Note { sequence: 3, chunk: ChunkId::from_bytes([5; 32]), stored_bytes: 200 }];
         assert_eq!(notes(wire_notes(&all)).unwrap(), all);
-        let summary = HeldSummary {
+        let partition = HeldPartition {
             count: 2,
             bytes: 300,
             digest: SetDigest::from_bytes([6; 32]),
-            oldest_check: Some(ClusterTime::saturating_from_millis(1_000)),
+            oldest_check_age: Duration::from_millis(2_500),
         };
-        let told = Held {
+        let told = HeldReport {
             incarnation: receipt.incarnation,
             disk: DiskId::from_bytes([7; 32]),
             applied_index: 11,
-            partitions: &[summary; PARTITIONS],
+            partitions: vec![partition; PARTITIONS],
             bad: 1,
-            now: ClusterTime::saturating_from_millis(3_500),
         };
-        let report = held(wire_held(&told)).unwrap();
-        assert_eq!((report.disk, report.applied_index, report.bad), (told.disk, 11, 1));
-        let partition = report.partitions[255];
-        assert_eq!((partition.count, partition.bytes, partition.digest), (2, 300, summary.digest));
-        assert_eq!(partition.oldest_check_age, Duration::from_millis(2_500));
+        assert_eq!(held(wire_held(&told)).unwrap(), told);
     }
 }

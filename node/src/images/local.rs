@@ -6,12 +6,14 @@
 //! ```
 //! No other node is asked here, and no chunk is opened.
 
+use super::convert::{HeldPartition, HeldReport, ListedChunk, page};
 use super::notes::{Note, Notes};
-use crate::chunks::{ChunkStore, GetError, PutError};
+use crate::chunks::{ChunkStore, GetError, PutError, disk_identity};
 use crate::storage::state::StateStore;
 use bytes::Bytes;
-use plantao_domain::{ChunkId, NodeId, StoreIncarnation, UploadId, ViewFault, images, rows};
+use plantao_domain::{ChunkId, ClusterTime, NodeId, StoreIncarnation, UploadId, ViewFault, images, rows};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where and when a chunk became durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +132,48 @@ impl LocalChunks {
         Ok((good, ChunkReceipt { incarnation, gc_epoch }))
     }
 
+    /// What this node holds, with ages as of `now`; `None` where there is no directory that can be looked at.
+    pub async fn held(&self, now: ClusterTime) -> Option<HeldReport> {
+        let store = self.store()?.clone();
+        // Before the look: what was to be held by then was held.
+        let applied_index = self.0.state.meta().applied.map_or(0, |entry| entry.index);
+        let look = move || {
+            let directory = store.directory();
+            let partitions = (0..=u8::MAX).map(|number| {
+                let held = directory.partition(number);
+                let oldest_check_age = held.oldest_check.map_or(Duration::ZERO, |at| age(at, now));
+                HeldPartition { count: held.count, bytes: held.bytes, digest: held.digest, oldest_check_age }
+            });
+            Some(HeldReport {
+                incarnation: directory.incarnation(),
+                disk: disk_identity::disk_of(directory.path()).ok()?,
+                applied_index,
+                partitions: partitions.collect(),
+                bad: directory.bad_count(),
+            })
+        };
+        tokio::task::spawn_blocking(look).await.ok().flatten()
+    }
+
+    /// At most `limit` copies of one partition, or of all, in the order of their ids, after `after`, with ages as of `now`;
+    /// `None` where there is no directory.
+    pub fn list(
+        &self,
+        partition: Option<u8>,
+        after: Option<ChunkId>,
+        limit: usize,
+        now: ClusterTime,
+    ) -> Option<Vec<ListedChunk>> {
+        let directory = self.store()?.directory();
+        let held = page(partition, after, limit, |after, limit| directory.list(after, limit));
+        let listed = held.iter().map(|chunk| ListedChunk {
+            id: chunk.id,
+            stored_bytes: chunk.bytes,
+            check_age: age(chunk.checked_at, now),
+        });
+        Some(listed.collect())
+    }
+
     /// A chunk's bytes, verified; `None` where there is no good copy here.
     ///
     /// # Errors
@@ -142,4 +186,8 @@ impl LocalChunks {
             Err(error) => Err(error),
         }
     }
+}
+
+fn age(at: ClusterTime, now: ClusterTime) -> Duration {
+    Duration::from_millis(u64::try_from(now.millis().saturating_sub(at.millis())).unwrap_or(0))
 }

@@ -3,10 +3,8 @@
 
 use super::gate::{Caller, Gate};
 use crate::chunks::challenge::{self, CHALLENGE_CHUNKS_MAX};
-use crate::chunks::{HeldSummary, disk_identity};
 use crate::clock::SharedClock;
-use crate::consensus::Consensus;
-use crate::images::convert::{self, HAVE_MAX, Held, Malformed, Refusal};
+use crate::images::convert::{self, HAVE_MAX, Malformed, Refusal};
 use crate::images::{BulkLinks, LocalChunks};
 use plantao_proto::peer::v1 as wire;
 use plantao_proto::peer::v1::chunk_service_server::ChunkService;
@@ -22,7 +20,6 @@ const UNDER_WAY_MAX: usize = 64;
 pub struct PeerChunkService {
     gate: Gate,
     chunks: LocalChunks,
-    consensus: Consensus,
     clock: SharedClock,
     links: BulkLinks,
     under_way: Arc<Semaphore>,
@@ -30,8 +27,8 @@ pub struct PeerChunkService {
 
 impl PeerChunkService {
     /// On the chunks of this node.
-    pub fn new(gate: Gate, chunks: LocalChunks, consensus: Consensus, clock: SharedClock, links: BulkLinks) -> Self {
-        Self { gate, chunks, consensus, clock, links, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
+    pub fn new(gate: Gate, chunks: LocalChunks, clock: SharedClock, links: BulkLinks) -> Self {
+        Self { gate, chunks, clock, links, under_way: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
     }
 }
 
@@ -125,24 +122,8 @@ impl ChunkService for PeerChunkService {
     async fn held(&self, request: Request<wire::HeldRequest>) -> Result<Response<wire::HeldResponse>, Status> {
         let caller = Caller::of(&request)?;
         self.gate.admit(caller, request.get_ref().header.as_ref())?;
-        let store = self.chunks.store().ok_or_else(no_store)?.clone();
-        // Before the look: what was to be held by then was held.
-        let applied_index = self.consensus.progress().index;
-        let now = self.clock.now();
-        let look = move || {
-            let directory = store.directory();
-            let partitions: Vec<HeldSummary> = (0..=u8::MAX).map(|number| directory.partition(number)).collect();
-            let disk = disk_identity::disk_of(directory.path()).map_err(|_| no_store())?;
-            Ok::<_, Status>(convert::wire_held(&Held {
-                incarnation: directory.incarnation(),
-                disk,
-                applied_index,
-                partitions: &partitions,
-                bad: directory.figures().bad.iter().sum(),
-                now,
-            }))
-        };
-        tokio::task::spawn_blocking(look).await.map_err(|_| no_store())?.map(Response::new)
+        let report = self.chunks.held(self.clock.now()).await.ok_or_else(no_store)?;
+        Ok(Response::new(convert::wire_held(&report)))
     }
 
     async fn list_held(
@@ -153,9 +134,8 @@ impl ChunkService for PeerChunkService {
         let request = request.into_inner();
         self.gate.admit(caller, request.header.as_ref())?;
         let (partition, after, limit) = convert::list_question(&request).map_err(malformed)?;
-        let directory = self.chunks.store().ok_or_else(no_store)?.directory();
-        let held = convert::page(partition, after, limit, |after, limit| directory.list(after, limit));
-        Ok(Response::new(convert::wire_list(&held, self.clock.now())))
+        let listed = self.chunks.list(partition, after, limit, self.clock.now()).ok_or_else(no_store)?;
+        Ok(Response::new(convert::wire_list(&listed)))
     }
 
     async fn upload_notes(
