@@ -2,23 +2,17 @@
 //! (SIGKILL) again and again. The interruption is what a program sees: the longest time between two acknowledged writes
 //! around the kill. At the end every acknowledged write is looked for, and the copies are compared.
 
-use anyhow::{Context, bail};
+use crate::ground::{Ground, Standing, exit, median_and_worst, millis, say, until_signal, yes};
+use anyhow::Context;
 use plantao_client::ConnectOptions;
 use plantao_node::local_network::checks::{AcknowledgedReport, OverlapReport, look_for, overlaps};
 use plantao_node::local_network::load::{Load, LoadOptions};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 
-/// A promise did not hold.
-const EXIT_NOT_HELD: u8 = 10;
-/// Ended by a signal.
-const EXIT_INTERRUPTED: u8 = 130;
 /// Acknowledged writes between two faults: a second of the load.
 const FLOWING: usize = 200;
 
@@ -39,15 +33,8 @@ pub(crate) struct Failover {
     /// Raft timers.
     #[arg(long, value_enum, default_value_t = Timers::Wan)]
     timers: Timers,
-    /// A file for all figures.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// `plantaod`; default: the one beside this program.
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
-    /// Where the network lives and stays, absent or empty. Default: a temporary directory, removed at the end.
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
 }
 
 /// One kill.
@@ -80,35 +67,14 @@ struct Figures {
 
 /// Runs it.
 pub(crate) async fn run(arguments: &Failover) -> anyhow::Result<ExitCode> {
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => std::env::current_exe().context("cannot find this program's own file")?.with_file_name("plantaod"),
-    };
-    if !program.is_file() {
-        bail!("{} is not there: build it, or name it with --program", program.display());
-    }
-    let temporary = match &arguments.dir {
-        Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("plantao-chaos-").tempdir()?),
-    };
-    let directory = match (&arguments.dir, &temporary) {
-        (Some(directory), _) => directory.as_path(),
-        (None, Some(temporary)) => temporary.path(),
-        (None, None) => bail!("no directory"),
-    };
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        measured = Box::pin(measure(arguments, &program, directory)) => measured,
-        _ = interrupt.recv() => Ok(ExitCode::from(EXIT_INTERRUPTED)),
-        _ = terminate.recv() => Ok(ExitCode::from(EXIT_INTERRUPTED)),
-    }
+    let standing = arguments.ground.stand()?;
+    until_signal(measure(arguments, &standing)).await
 }
 
-async fn measure(arguments: &Failover, program: &Path, directory: &Path) -> anyhow::Result<ExitCode> {
+async fn measure(arguments: &Failover, standing: &Standing) -> anyhow::Result<ExitCode> {
     let cluster = "chaos".parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
-    let options = NetworkOptions::clinic(program.to_owned(), cluster, arguments.timers);
-    let mut network = LocalNetwork::create(directory, &options).await?;
+    let options = NetworkOptions::clinic(standing.program.clone(), cluster, arguments.timers);
+    let mut network = LocalNetwork::create(&standing.directory, &options).await?;
     let cluster = network.connect(&ConnectOptions::default())?;
     let load = Load::start(&cluster, &LoadOptions::default()).await?;
     say(&format!("{} times kill -9 of the leader, {} timers", arguments.times, arguments.timers.as_str()));
@@ -159,12 +125,9 @@ async fn measure(arguments: &Failover, program: &Path, directory: &Path) -> anyh
         overlaps,
     };
     conclude(&figures);
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_vec_pretty(&figures)?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    arguments.ground.write(&figures)?;
     network.stop_all().await?;
-    Ok(if figures.held { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_HELD) })
+    Ok(exit(figures.held))
 }
 
 /// The load flows, the leader dies, the load flows again, the dead one comes back and catches up.
@@ -187,7 +150,6 @@ async fn round(network: &mut LocalNetwork, load: &Load) -> anyhow::Result<Round>
 }
 
 fn conclude(figures: &Figures) {
-    let yes = |held: bool| if held { "ok" } else { "FAILED" };
     say(&format!(
         "median {} ms (at most {}: {}), worst {} ms",
         figures.median_ms,
@@ -214,35 +176,4 @@ fn conclude(figures: &Figures) {
         figures.overlaps.appointments,
         yes(figures.overlaps.holds())
     ));
-}
-
-/// Of an even number the mean of the two in the middle, rounded up; 0 of none.
-fn median_and_worst(values: impl Iterator<Item = u64>) -> (u64, u64) {
-    let mut values: Vec<u64> = values.collect();
-    values.sort_unstable();
-    let Some(worst) = values.last().copied() else { return (0, 0) };
-    let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-    (lower.saturating_add(upper).div_ceil(2), worst)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn say(line: &str) {
-    // A closed pipe ends nothing: the exit code and the file say the same.
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_and_the_worst_the_last() {
-        assert_eq!(median_and_worst([5, 1, 3].into_iter()), (3, 5));
-        assert_eq!(median_and_worst([4, 1, 3, 2].into_iter()), (3, 4));
-        assert_eq!(median_and_worst([].into_iter()), (0, 0));
-    }
 }

@@ -1,14 +1,20 @@
-//! `chaos`: faults against real processes, with figures.
+//! `chaos`: faults and thin lines against real processes, with figures.
 //!
 //! Networks are made and driven by `plantao_node::local_network`, as in the demonstration; what is measured is what a
 //! program sees through the client.
 
 mod failover;
+mod ground;
+mod large_image;
+mod many_chunks;
+mod operator;
+mod thin_line;
+mod wires;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Faults against real processes, with figures.
+/// Faults and thin lines against real processes, with figures.
 #[derive(Debug, Parser)]
 #[command(name = "chaos", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -19,25 +25,36 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
-Exit codes: 0 done, 1 failed, 2 usage, 10 a promise did not hold, 130 interrupted";
+  chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
+  chaos many-chunks --chunks 100000             status, proof and scrub of many chunks
+  chaos large-image --bytes 2GiB                memory of nodes while one large image passes
+Exit codes: 0 done, 1 failed, 2 usage, 3 cannot be measured here, 10 a promise did not hold, 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Kill -9 the leader under load, again and again: how long do writes fail?
     Failover(failover::Failover),
+    /// The off-site node behind a thin line, with images waiting for it: do bookings notice, and when do records get there?
+    ThinLine(thin_line::ThinLine),
+    /// Nodes that hold many chunks: how long do a status and a proof take, does the scrub keep to its budget?
+    ManyChunks(many_chunks::ManyChunks),
+    /// One large image in and out: how much memory do nodes take?
+    LargeImage(large_image::LargeImage),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Failover(arguments) = Arguments::parse().command;
-    match failover::run(&arguments).await {
-        Ok(code) => code,
-        Err(error) => report(&error),
-    }
+    let done = match Arguments::parse().command {
+        Command::Failover(arguments) => failover::run(&arguments).await,
+        Command::ThinLine(arguments) => thin_line::run(&arguments).await,
+        Command::ManyChunks(arguments) => many_chunks::run(&arguments).await,
+        Command::LargeImage(arguments) => large_image::run(&arguments).await,
+    };
+    done.unwrap_or_else(|error| report(&error))
 }
 
 #[expect(clippy::print_stderr, reason = "the last word of a command")]
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("chaos: {error:#}");
-    ExitCode::FAILURE
+    if error.is::<wires::Cannot>() { ExitCode::from(ground::EXIT_CANNOT) } else { ExitCode::FAILURE }
 }

@@ -28,7 +28,7 @@ use plantao_client::identity::{Identity, Kind, Scope, Slug};
 use plantao_client::pki::{self, Authority, SubjectName};
 use plantao_client::{Cluster, ConnectOptions};
 use plantao_proto::admin::v1 as admin;
-use process::Running;
+use process::{Program, Running};
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,8 @@ pub struct Node {
     id: u64,
     endpoints: Endpoints,
     files: NodeFiles,
+    /// Words before the program in each of its commands.
+    through: Vec<String>,
     running: Option<Running>,
 }
 
@@ -222,7 +224,7 @@ impl LocalNetwork {
     pub fn prepare(&mut self, spec: NodeSpec, endpoints: Endpoints) -> Result<usize, Error> {
         let files = NodeFiles::of(&self.directory, &spec.name);
         files.write(&spec, &endpoints, self.timers)?;
-        self.nodes.push(Node { spec, id: 0, endpoints, files, running: None });
+        self.nodes.push(Node { spec, id: 0, endpoints, files, through: Vec::new(), running: None });
         Ok(self.nodes.len() - 1)
     }
 
@@ -249,6 +251,7 @@ impl LocalNetwork {
             spec: node.spec,
             id: node.id,
             endpoints: node.endpoints,
+            through: Vec::new(),
             running: None,
         });
         let nodes = nodes.collect();
@@ -286,6 +289,13 @@ impl LocalNetwork {
         self.settings = settings;
     }
 
+    /// Words before the program in each command of a node from now on, as `ip netns exec NAME`. They have to become the
+    /// program, because signals go to the process that is started.
+    pub fn start_through(&mut self, at: usize, words: Vec<String>) -> Result<(), Error> {
+        self.node_mut(at)?.through = words;
+        Ok(())
+    }
+
     /// A context with an identity of [`Self::issue`], or one that every network has: `sistema`, `operador`,
     /// `auditor`. Only keyed nodes are in `endpoints`, because another takes no content; every node is in `admin_endpoints`.
     pub fn context(&self, identity: &str) -> Context {
@@ -321,7 +331,7 @@ impl LocalNetwork {
 
     /// Starts a node's process, and does not wait. One that runs is left alone.
     pub fn spawn(&mut self, at: usize) -> Result<(), Error> {
-        let (program, settings) = (self.program.clone(), self.settings.clone());
+        let (program, settings) = (self.program_of(at)?, self.settings.clone());
         let node = self.node_mut(at)?;
         // A process that ended by itself must not pass for one that runs.
         if !node.running.as_mut().is_some_and(Running::runs) {
@@ -493,6 +503,11 @@ impl LocalNetwork {
         self.nodes.get_mut(at).ok_or(Error::NoSuchNode)
     }
 
+    fn program_of(&self, at: usize) -> Result<Program, Error> {
+        let node = self.nodes.get(at).ok_or(Error::NoSuchNode)?;
+        Ok(Program { path: self.program.clone(), through: node.through.clone() })
+    }
+
     /// A cluster of which only the admin plane is used, of the nodes that `which` names.
     fn admins(&self, which: impl Fn(&Node) -> bool) -> Result<Cluster, Error> {
         let mut context = self.context("operador");
@@ -525,8 +540,9 @@ impl LocalNetwork {
         self.issue_node(0, Identity::Node { cluster: self.cluster.clone(), id: 1 }, "node")?;
         let (cluster, recovery) = (self.cluster.to_string(), text(&recovery)?.to_owned());
         let arguments = ["--cluster", &cluster, "--recovery-file", &recovery];
-        let node = self.nodes.first_mut().ok_or(Error::NoSuchNode)?;
-        process::run_once(&self.program, &node.spec.name, &node.files, "init", &arguments).await?;
+        let program = self.program_of(0)?;
+        let node = self.node_mut(0)?;
+        process::run_once(&program, &node.spec.name, &node.files, "init", &arguments).await?;
         node.id = 1;
         Ok(())
     }
@@ -547,6 +563,7 @@ impl LocalNetwork {
         let name: Slug = self.node_mut(at)?.spec.name.parse().map_err(|_| Error::NoSuchNode)?;
         self.issue_node(at, Identity::NewNode { cluster: self.cluster.clone(), name }, "new")?;
         let peer = self.nodes[0].endpoints.called_at.to_string();
+        let program = self.program_of(at)?;
         let node = &mut self.nodes[at];
         layout::write_private(&node.files.token, token.as_bytes())?;
         let new = |extension| node.files.tls.join(format!("new.{extension}"));
@@ -561,7 +578,7 @@ impl LocalNetwork {
             "--key",
             text(&key)?,
         ];
-        let said = process::run_once(&self.program, &node.spec.name, &node.files, "join", &arguments).await;
+        let said = process::run_once(&program, &node.spec.name, &node.files, "join", &arguments).await;
         // Spent or refused, the token has no further use.
         fs::remove_file(&node.files.token).map_err(Error::file("remove", &node.files.token))?;
         let said = said?;

@@ -20,7 +20,8 @@ pub(super) const BYTES_MIN: usize = STAMP + 8;
 /// Largest.
 pub(super) const BYTES_MAX: usize = IMAGE_BYTES_MAX as usize;
 
-pub(super) struct Gallery {
+/// Images that are made as they are stored, all of one patient.
+pub struct Gallery {
     unit: Id,
     patient: Id,
     consent: Id,
@@ -31,8 +32,13 @@ pub(super) struct Gallery {
 }
 
 impl Gallery {
-    /// With a consent of `patient`, and with images to read where `reads` says so.
-    pub(super) async fn prepare(
+    /// With a new consent of `patient`. Each image has `bytes`, from 140 to 2 GiB, which are held in memory once.
+    pub async fn prepare(cluster: &Cluster, unit: Id, patient: Id, bytes: usize) -> Result<Self, Error> {
+        Self::with_images(cluster, unit, patient, bytes, false).await
+    }
+
+    /// As [`Self::prepare`], and with images to read where `reads` says so.
+    pub(super) async fn with_images(
         cluster: &Cluster,
         unit: Id,
         patient: Id,
@@ -76,8 +82,13 @@ impl Gallery {
         Ok(gallery)
     }
 
-    /// Stores one that nobody has.
-    pub(super) async fn put(&self, cluster: &Cluster) -> Result<Id, Error> {
+    /// The consent that covers them.
+    pub fn consent(&self) -> Id {
+        self.consent
+    }
+
+    /// Stores one that nobody has, up to its acknowledgement; gives its id. Holds its bytes meanwhile.
+    pub async fn put(&self, cluster: &Cluster) -> Result<Id, Error> {
         let image_id = Id::random().map_err(Error::Randomness)?;
         let image = NewImage {
             upload_id: upload_id(image_id),

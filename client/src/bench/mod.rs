@@ -7,13 +7,14 @@
 mod gallery;
 mod histogram;
 
+pub use gallery::Gallery;
+
 use crate::connect::Cluster;
 use crate::error::Error;
 use crate::id::Id;
 use crate::services::{LINEARIZABLE, LOCAL};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use gallery::Gallery;
 use histogram::Histogram;
 use plantao_proto::public::v1;
 use serde::Serialize;
@@ -337,7 +338,7 @@ impl Stage {
             && let Some(patient) = stage.patients.first()
         {
             let reads = options.kind == BenchKind::ImageGet;
-            let preparing = Gallery::prepare(cluster, unit, *patient, options.image_bytes, reads);
+            let preparing = Gallery::with_images(cluster, unit, *patient, options.image_bytes, reads);
             stage.gallery = Some(Box::pin(preparing).await?);
         }
         Ok(stage)

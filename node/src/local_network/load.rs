@@ -2,8 +2,9 @@
 //! acknowledged one is remembered, so that it can be looked for afterwards ([`super::checks`]).
 //!
 //! ```text
-//! nth   0        1                    2       3       4 ...
-//!       book A   book B, same slot    record  record  book ...
+//! nth           0        1                    2        3        4 ...
+//! contended     book A   book B, same slot    record   record   book A ...
+//! ordinary      book     book                 book     record   book ...
 //! ```
 //! Of A and B, sent through different nodes at almost the same time, at most one may ever be acknowledged.
 
@@ -28,9 +29,20 @@ const WRITE_LIFETIME: Duration = Duration::from_secs(300);
 /// Most writes of one load; bounds what is remembered.
 const WRITES_MAX: u64 = 1_000_000;
 
-/// How much load.
+/// What is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// Pairs of bookings that want the same slot, and as many records: looks for what must never happen.
+    Contended,
+    /// Three bookings of free slots, then a record: an ordinary day, whose times can be compared.
+    Ordinary,
+}
+
+/// How much load, and of what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LoadOptions {
+    /// What.
+    pub work: Work,
     /// A write begins each time this has passed.
     pub every: Duration,
     /// Writes under way at once; when so many wait, none begins.
@@ -38,15 +50,16 @@ pub struct LoadOptions {
 }
 
 impl Default for LoadOptions {
-    /// A write every 5 ms, 512 at once: more than two seconds of an outage.
+    /// A contended write every 5 ms, 512 at once: more than two seconds of an outage.
     fn default() -> Self {
-        Self { every: Duration::from_millis(5), in_flight_max: 512 }
+        Self { work: Work::Contended, every: Duration::from_millis(5), in_flight_max: 512 }
     }
 }
 
 /// What the load works on: one unit of its own, so that no clinic's data is touched.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    work: Work,
     unit: Id,
     practitioners: Vec<Id>,
     rooms: Vec<Id>,
@@ -83,6 +96,10 @@ pub struct Acknowledged {
     pub object: Object,
     /// Number of the write.
     pub nth: u64,
+    /// Log index at which it was decided.
+    pub index: u64,
+    /// When it was sent first.
+    pub sent: Instant,
     /// When the answer came.
     pub at: Instant,
     /// How many tries it took.
@@ -139,6 +156,7 @@ impl Ledger {
 struct Shared {
     ledger: Mutex<Ledger>,
     stopping: AtomicBool,
+    resting: AtomicBool,
 }
 
 impl Shared {
@@ -165,7 +183,7 @@ impl Drop for Load {
 impl Load {
     /// Registers what it works on and begins to send, by turns through each endpoint of `cluster`.
     pub async fn start(cluster: &Cluster, options: &LoadOptions) -> Result<Self, Error> {
-        let stage = Box::pin(Stage::prepare(cluster)).await.map_err(Error::Call)?;
+        let stage = Box::pin(Stage::prepare(cluster, options.work)).await.map_err(Error::Call)?;
         let shared = Arc::new(Shared::default());
         let policy = RetryPolicy { write_lifetime: WRITE_LIFETIME, ..RetryPolicy::default() };
         let endpoints = cluster.addresses().len();
@@ -177,6 +195,11 @@ impl Load {
     /// What became of all writes so far.
     pub fn ledger(&self) -> Ledger {
         self.shared.with(|ledger| ledger.clone())
+    }
+
+    /// Begins no write while it rests; those under way go on.
+    pub fn rest(&self, resting: bool) {
+        self.shared.resting.store(resting, Ordering::Relaxed);
     }
 
     /// Waits until `count` writes were acknowledged after `since`.
@@ -208,7 +231,7 @@ async fn send(clusters: Vec<Cluster>, stage: Stage, shared: Arc<Shared>, options
     while nth < WRITES_MAX && !shared.stopping.load(Ordering::Relaxed) {
         ticks.tick().await;
         while under_way.try_join_next().is_some() {}
-        if under_way.len() >= options.in_flight_max {
+        if under_way.len() >= options.in_flight_max || shared.resting.load(Ordering::Relaxed) {
             continue;
         }
         let cluster = clusters[nth as usize % clusters.len()].clone();
@@ -224,15 +247,15 @@ async fn write(cluster: &Cluster, stage: &Stage, shared: &Shared, nth: u64) {
         shared.with(|ledger| ledger.failed += 1);
         return;
     };
-    let object = object(nth);
+    let (object, sent) = (stage.object(nth), Instant::now());
     let written = match object {
         Object::Booking => cluster.book(stage.booking(id, nth)).await,
         Object::Record => cluster.add_record(stage.record(id, nth)).await,
     };
     let at = Instant::now();
     shared.with(|ledger| match written {
-        Ok(Written { attempts, .. }) => {
-            ledger.acknowledged.push(Acknowledged { id, object, nth, at, attempts });
+        Ok(Written { attempts, index, .. }) => {
+            ledger.acknowledged.push(Acknowledged { id, object, nth, index, sent, at, attempts });
         }
         Err(plantao_client::Error::Refused(refusal)) if refusal.held.is_some() => ledger.refused += 1,
         // The client has tried under one request id for the whole life of the request.
@@ -244,10 +267,6 @@ async fn write(cluster: &Cluster, stage: &Stage, shared: &Shared, nth: u64) {
     });
 }
 
-fn object(nth: u64) -> Object {
-    if nth % 4 < 2 { Object::Booking } else { Object::Record }
-}
-
 /// The document of the `nth` write.
 pub(super) fn document(nth: u64) -> Bytes {
     let note = "Evolução de carga: ".to_owned() + &"sem intercorrências; ".repeat(8);
@@ -255,10 +274,11 @@ pub(super) fn document(nth: u64) -> Bytes {
 }
 
 impl Stage {
-    async fn prepare(cluster: &Cluster) -> Result<Self, plantao_client::Error> {
+    /// Registers a unit with professionals, rooms and patients that nobody else has.
+    pub async fn prepare(cluster: &Cluster, work: Work) -> Result<Self, plantao_client::Error> {
         let random = || Id::random().map_err(plantao_client::Error::Randomness);
         let ids = || (0..COLUMNS).map(|_| random()).collect::<Result<Vec<_>, _>>();
-        let stage = Self { unit: random()?, practitioners: ids()?, rooms: ids()?, patients: ids()? };
+        let stage = Self { work, unit: random()?, practitioners: ids()?, rooms: ids()?, patients: ids()? };
         let slug = format!("carga-{}", &stage.unit.to_string()[..8]);
         let unit_id = stage.unit.to_wire();
         let unit = v1::Unit { id: unit_id.clone(), slug: slug.clone(), name: slug, document: Bytes::new() };
@@ -296,11 +316,27 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Where the `nth` write books: two neighbours book the same.
+    fn object(&self, nth: u64) -> Object {
+        let bookings = match self.work {
+            Work::Contended => 2,
+            Work::Ordinary => 3,
+        };
+        if nth % 4 < bookings { Object::Booking } else { Object::Record }
+    }
+
+    /// Number of the slot that the `nth` write books: where they contend, two neighbours book the same.
+    fn place(&self, nth: u64) -> u64 {
+        match self.work {
+            Work::Contended => nth / 4,
+            Work::Ordinary => nth,
+        }
+    }
+
+    /// Where the `nth` write books.
     pub(super) fn slot(&self, nth: u64) -> v1::Slot {
-        let pair = nth / 4;
-        let column = (pair % COLUMNS as u64) as usize;
-        let start_ms = AGENDA_START_MS + (pair / COLUMNS as u64) as i64 * SLOT_MS;
+        let place = self.place(nth);
+        let column = (place % COLUMNS as u64) as usize;
+        let start_ms = AGENDA_START_MS + (place / COLUMNS as u64) as i64 * SLOT_MS;
         v1::Slot {
             unit_id: self.unit.to_wire(),
             practitioner_id: self.practitioners[column].to_wire(),
@@ -311,7 +347,7 @@ impl Stage {
     }
 
     fn booking(&self, id: Id, nth: u64) -> v1::BookRequest {
-        let column = (nth / 4 % COLUMNS as u64) as usize;
+        let column = (self.place(nth) % COLUMNS as u64) as usize;
         v1::BookRequest {
             header: None,
             appointment_id: id.to_wire(),
@@ -340,22 +376,36 @@ impl Stage {
 mod tests {
     use super::*;
 
-    fn stage() -> Stage {
+    fn stage(work: Work) -> Stage {
         let ids = |kind: u8| (0..COLUMNS as u8).map(|nth| Id::from_bytes([kind * 16 + nth; 16])).collect();
-        Stage { unit: Id::from_bytes([1; 16]), practitioners: ids(2), rooms: ids(3), patients: ids(4) }
+        Stage { work, unit: Id::from_bytes([1; 16]), practitioners: ids(2), rooms: ids(3), patients: ids(4) }
     }
 
     #[test]
     fn two_writes_want_one_slot_and_no_other_pair_touches_it() {
-        let stage = stage();
+        let stage = stage(Work::Contended);
         let mut seen = std::collections::BTreeSet::new();
         for nth in (0..4_000).step_by(4) {
             let (a, b) = (stage.booking(Id::from_bytes([5; 16]), nth), stage.booking(Id::from_bytes([6; 16]), nth + 1));
-            assert_eq!((object(nth), object(nth + 1)), (Object::Booking, Object::Booking));
+            assert_eq!((stage.object(nth), stage.object(nth + 1)), (Object::Booking, Object::Booking));
             assert_eq!((a.slot.clone(), &a.patient_id), (b.slot, &b.patient_id));
             let slot = a.slot.unwrap();
             assert!(seen.insert((slot.room_id.to_vec(), slot.start_ms)));
         }
+    }
+
+    #[test]
+    fn on_an_ordinary_day_no_booking_meets_another() {
+        let stage = stage(Work::Ordinary);
+        let mut seen = std::collections::BTreeSet::new();
+        for nth in (0..4_000).filter(|nth| stage.object(*nth) == Object::Booking) {
+            let booking = stage.booking(Id::from_bytes([5; 16]), nth);
+            let slot = booking.slot.unwrap();
+            for who in [&slot.room_id, &slot.practitioner_id, &booking.patient_id] {
+                assert!(seen.insert((who.to_vec(), slot.start_ms)));
+            }
+        }
+        assert_eq!(seen.len(), 9_000);
     }
 
     #[test]
@@ -369,6 +419,8 @@ mod tests {
                 id: Id::from_bytes([0; 16]),
                 object: Object::Record,
                 nth: 0,
+                index: 1,
+                sent: start,
                 at: start + Duration::from_millis(ms),
                 attempts: 1,
             });

@@ -65,10 +65,31 @@ pub(super) struct Running {
     started: Instant,
 }
 
-fn command(program: &Path, files: &NodeFiles, command: &'static str) -> Result<Command, Error> {
+/// What is started for a node.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    /// Words before it that become it, as `ip netns exec NAME`; none: it is started itself.
+    pub(super) through: Vec<String>,
+}
+
+impl Program {
+    fn command(&self) -> Command {
+        match self.through.split_first() {
+            None => Command::new(&self.path),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.path);
+                command
+            }
+        }
+    }
+}
+
+fn command(program: &Program, files: &NodeFiles, command: &'static str) -> Result<Command, Error> {
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&files.log);
     let log = log.map_err(Error::file("open", &files.log))?;
-    let mut process = Command::new(program);
+    let mut process = program.command();
     process.arg(command).arg("--config").arg(&files.config);
     // What the caller's own environment says is not meant for these nodes.
     for (name, _) in std::env::vars_os() {
@@ -83,13 +104,13 @@ fn command(program: &Path, files: &NodeFiles, command: &'static str) -> Result<C
 }
 
 impl Running {
-    pub(super) fn spawn(program: &Path, node: &str, files: &NodeFiles, settings: &[String]) -> Result<Self, Error> {
+    pub(super) fn spawn(program: &Program, node: &str, files: &NodeFiles, settings: &[String]) -> Result<Self, Error> {
         let mut process = command(program, files, "run")?;
         for setting in settings {
             process.arg("--set").arg(setting);
         }
         let started = Instant::now();
-        let mut child = process.spawn().map_err(|source| Error::Spawn { program: program.to_owned(), source })?;
+        let mut child = process.spawn().map_err(|source| Error::Spawn { program: program.path.clone(), source })?;
         let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
         Ok(Self { node: node.to_owned(), log: files.log.clone(), child, lines, started })
     }
@@ -181,7 +202,7 @@ impl Drop for Running {
 
 /// Runs `init` or `join` to its end and gives what it said, the last lines.
 pub(super) async fn run_once(
-    program: &Path,
+    program: &Program,
     node: &str,
     files: &NodeFiles,
     name: &'static str,
@@ -189,7 +210,7 @@ pub(super) async fn run_once(
 ) -> Result<Vec<String>, Error> {
     let mut process = command(program, files, name)?;
     process.args(arguments);
-    let mut child = process.spawn().map_err(|source| Error::Spawn { program: program.to_owned(), source })?;
+    let mut child = process.spawn().map_err(|source| Error::Spawn { program: program.path.clone(), source })?;
     let mut said = Vec::new();
     let running = async {
         if let Some(stdout) = child.stdout.take() {
@@ -206,7 +227,7 @@ pub(super) async fn run_once(
     match timeout(NODE_TIME_MAX, running).await {
         Ok(Ok(status)) if status.success() => Ok(said),
         Ok(Ok(status)) => Err(Error::Ended { node: node.to_owned(), command: name, status, tail: tail(&files.log) }),
-        Ok(Err(source)) => Err(Error::Spawn { program: program.to_owned(), source }),
+        Ok(Err(source)) => Err(Error::Spawn { program: program.path.clone(), source }),
         Err(_) => Err(Error::TimedOut { what: format!("`plantaod {name}` of {node}"), waited: NODE_TIME_MAX }),
     }
 }
@@ -248,13 +269,27 @@ mod tests {
     }
 
     /// A program that behaves as `script` says.
-    fn stand_in(dir: &Path, script: &str) -> (PathBuf, NodeFiles) {
+    fn stand_in(dir: &Path, script: &str) -> (Program, NodeFiles) {
         let program = dir.join("program");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
         let files = NodeFiles::of(dir, "centro");
         fs::create_dir_all(&files.directory).unwrap();
-        (program, files)
+        (Program { path: program, through: Vec::new() }, files)
+    }
+
+    // Whoever puts a node elsewhere does it with words before the program; signals must reach the node all the same.
+    #[tokio::test]
+    async fn words_before_the_program_become_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            "test \"$PLACE $1\" = 'there run' || exit 1; trap 'exit 0' TERM; {READY}; while :; do sleep 0.05; done"
+        );
+        let (mut program, files) = stand_in(dir.path(), &script);
+        program.through = ["env", "PLACE=there"].map(ToOwned::to_owned).to_vec();
+        let mut running = Running::spawn(&program, "centro", &files, &[]).unwrap();
+        running.ready().await.unwrap();
+        running.stop().await.unwrap();
     }
 
     const READY: &str = "echo ready node=1 public=a:1 admin=a:2 peer=a:3";
