@@ -1,7 +1,7 @@
 //! What a node should hold comes back to it: after rot, a removed file, a lost directory, days away; and what no image names
 //! goes away.
 
-use crate::images::{begin, chunks, client, consent, dicom, image, put, reads_back, send};
+use crate::gallery::{begin, chunks, client, consent, dicom, image, put, reads_back, send};
 use crate::world::World;
 use bytes::Bytes;
 use plantao_client::Id;

@@ -10,7 +10,10 @@ mod bad_input;
 mod configuration;
 mod contracts;
 mod faults;
+mod gallery;
+mod image_faults;
 mod image_keeping;
+mod image_refusals;
 mod images;
 mod links;
 mod proof;
@@ -53,15 +56,15 @@ async fn a_network_keeps_images() {
     let mut world = World::start(&[]).await;
     images::what_was_sent_is_read_back_byte_for_byte_from_each_unit(&world).await;
     images::a_screen_gets_a_small_picture(&world).await;
-    images::what_is_no_image_is_refused(&world).await;
-    images::a_consent_that_is_revoked_closes_the_image(&world).await;
-    images::only_whoever_may_sees_an_image(&world).await;
-    images::whoever_reads_an_image_is_in_the_trail(&world).await;
+    image_refusals::what_is_no_image_is_refused(&world).await;
+    image_refusals::a_consent_that_is_revoked_closes_the_image(&world).await;
+    image_refusals::only_whoever_may_sees_an_image(&world).await;
+    image_refusals::whoever_reads_an_image_is_in_the_trail(&world).await;
     images::a_bad_copy_is_found_by_its_reader_and_healed(&world).await;
     images::many_uploads_at_once_end_well(&world).await;
     proof::copies_on_one_disk_are_not_three(&world).await;
-    images::an_acknowledged_image_survives_the_node_that_took_it(&mut world).await;
-    images::an_upload_goes_on_where_it_was_cut_through_any_node(&mut world).await;
+    image_faults::an_acknowledged_image_survives_the_node_that_took_it(&mut world).await;
+    image_faults::an_upload_goes_on_where_it_was_cut_through_any_node(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
 }
@@ -79,11 +82,11 @@ async fn a_network_proves_its_copies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_in_trouble_keeps_images() {
     let mut world = World::start(&[]).await;
-    images::a_full_disk_is_told_and_costs_nothing_else(&mut world).await;
-    images::whenever_the_ingress_dies_what_was_acknowledged_stays(&mut world).await;
-    images::on_one_site_nothing_is_acknowledged(&mut world).await;
-    images::a_read_does_not_wait_for_a_node_that_stands_still(&world).await;
-    images::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
+    image_faults::a_full_disk_is_told_and_costs_nothing_else(&mut world).await;
+    image_faults::whenever_the_ingress_dies_what_was_acknowledged_stays(&mut world).await;
+    image_faults::on_one_site_nothing_is_acknowledged(&mut world).await;
+    image_faults::a_read_does_not_wait_for_a_node_that_stands_still(&world).await;
+    image_faults::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
 }

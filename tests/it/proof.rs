@@ -1,6 +1,6 @@
 //! 3-2-1 is proven, not assumed: what holds is said to hold, by every node; what does not is not, and names where.
 
-use crate::images::{consent, dicom, image, put};
+use crate::gallery::{chunk_files, consent, dicom, image, put};
 use crate::world::{World, id};
 use plantao_client::Id;
 use plantao_proto::admin::v1::list_copies_request::Of;
@@ -84,7 +84,7 @@ pub(crate) async fn what_holds_is_proven_by_every_node(world: &mut World) {
 
 /// The node believes that it has all its files; the challenge finds that it has not.
 pub(crate) async fn a_file_that_is_gone_is_found_and_named(world: &mut World) {
-    let files = crate::images::chunk_files(world, "jardins");
+    let files = chunk_files(world, "jardins");
     fs::remove_file(&files[0]).unwrap();
     let proof = prove(world, "centro").await;
     // Unless repair was faster than the question.

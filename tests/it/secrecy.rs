@@ -166,7 +166,7 @@ async fn fill(world: &World) -> (Scanner, Documents) {
     documents.insert(format!("consents/{consent}"), b"termo assinado na unidade".to_vec());
     scanner.add("termo assinado na unidade");
 
-    crate::images::store_one_that_tells(world, patients[0], "fotografia do joelho esquerdo").await;
+    crate::gallery::store_one_that_tells(world, patients[0], "fotografia do joelho esquerdo").await;
     scanner.add("fotografia do joelho esquerdo");
 
     let mut request = booking(patients[0], world.centro.slot(0, NOON + 60 * DAY, 30));
