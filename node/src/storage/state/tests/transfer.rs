@@ -206,3 +206,22 @@ fn rows_that_do_not_match_their_meta_never_become_a_snapshot() {
         assert_eq!(files_under(&dir.path().join("snapshots")).len(), 1);
     }
 }
+
+/// Rows that were read are kept in memory; those of the state that was replaced are not read any more.
+#[test]
+fn what_was_read_before_an_install_is_not_what_is_read_after_it() {
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (_, from, snapshot) = source(dirs[0].path());
+    let theirs = rows(&*from);
+    let (changed, new, gone) = (&theirs[0].0, &theirs[1].0, &vec![0x10; 20]);
+    assert_eq!(from.get(gone).unwrap(), None);
+    for (kind, dir) in ENGINES.iter().zip(&dirs[1..]) {
+        let store = receiver_place(dir.path(), *kind).open().0;
+        let ours = [changed, gone].map(|key| (key.clone(), Some(b"ours".to_vec())));
+        store.apply(&batch(1, ours.into())).unwrap();
+        let read = || [changed, gone, new].map(|key| store.get(key).unwrap());
+        assert_eq!(read(), [Some(b"ours".to_vec()), Some(b"ours".to_vec()), None]);
+        store.install(snapshot.meta(), &mut snapshot.rows().unwrap()).unwrap();
+        assert_eq!(read(), [Some(theirs[0].1.clone()), None, Some(theirs[1].1.clone())]);
+    }
+}
