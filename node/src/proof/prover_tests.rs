@@ -125,6 +125,10 @@ struct Told {
     claims: BTreeSet<ChunkId>,
     /// Lists what it has and finds it rotten when it is to prove it.
     rotten: BTreeSet<ChunkId>,
+    /// Lists what it has and answers no challenge.
+    proves_nothing: bool,
+    /// Which directory it tells of.
+    incarnation: StoreIncarnation,
 }
 
 struct Testimony(Mutex<BTreeMap<NodeId, Told>>);
@@ -151,7 +155,7 @@ impl Witness for Testimony {
             partition.oldest_check_age = told.age;
         }
         let disk = DiskId::from_bytes([told.disk; 32]);
-        Ok(HeldReport { incarnation: incarnation(node.0), disk, applied_index: 1, partitions, bad: 0 })
+        Ok(HeldReport { incarnation: told.incarnation, disk, applied_index: 1, partitions, bad: 0 })
     }
 
     async fn list(&self, node: NodeId, partition: u8, after: Option<ChunkId>) -> Result<Vec<ListedChunk>, PeerError> {
@@ -164,6 +168,9 @@ impl Witness for Testimony {
 
     async fn challenge(&self, node: NodeId, nonce: &[u8; 32], ids: &[ChunkId]) -> Result<Vec<Possession>, PeerError> {
         let told = self.of(node)?;
+        if told.proves_nothing {
+            return Err(PeerError::Unreachable { node });
+        }
         let answers = ids.iter().map(|id| match told.here.get(id) {
             Some(_) if told.rotten.contains(id) => Possession::None,
             Some(bytes) => Possession::Proof(proof(nonce, id, bytes)),
@@ -188,6 +195,8 @@ struct World {
     examiner: Examiner,
     testimony: Arc<Testimony>,
     simulated: bool,
+    /// Nodes whose state is another one.
+    strays: BTreeSet<NodeId>,
 }
 
 impl World {
@@ -209,12 +218,14 @@ impl World {
                 silent: false,
                 claims: BTreeSet::new(),
                 rotten: BTreeSet::new(),
+                proves_nothing: false,
+                incarnation: incarnation(node),
             };
             (NodeId(node), told)
         });
         let testimony = Arc::new(Testimony(Mutex::new(told.into_iter().collect())));
         let examiner = Examiner { state, witness: testimony.clone() };
-        Self { _home: home, examiner, testimony, simulated: false }
+        Self { _home: home, examiner, testimony, simulated: false, strays: BTreeSet::new() }
     }
 
     fn told(&self, node: u64, change: impl FnOnce(&mut Told)) {
@@ -223,7 +234,7 @@ impl World {
 
     async fn examine(&self) -> Report {
         let members: BTreeSet<NodeId> = NODES.iter().map(|(node, ..)| NodeId(*node)).collect();
-        let mut states = States { agree: members.clone(), ..States::default() };
+        let mut states = States { agree: members.difference(&self.strays).copied().collect(), ..States::default() };
         for node in &members {
             let told = self.testimony.0.lock().unwrap()[node].clone();
             let state = StateEvidence {
@@ -336,4 +347,27 @@ async fn rot_that_a_challenge_meets_an_overdue_check_and_silence_are_errors() {
     let report = world.examine().await;
     assert_eq!((report.verdict(), kinds(&report)), (Verdict::DoesNotHold, vec![(FindingKind::Silent, 3)]));
     assert_eq!((report.objects[0].without_three, report.objects[0].without_one), (40, 40));
+}
+
+#[tokio::test]
+async fn another_directory_another_state_and_no_proof_are_errors() {
+    // A directory that is not the registered one: its files may be an old copy of it.
+    let world = World::new();
+    world.told(2, |told| told.incarnation = incarnation(9));
+    let report = world.examine().await;
+    assert_eq!((report.verdict(), kinds(&report)), (Verdict::DoesNotHold, vec![(FindingKind::NoStore, 2)]));
+    assert_eq!((report.holders[1].answer, report.objects[0].without_three), (Answer::NoStore, 40));
+
+    let mut world = World::new();
+    world.strays.insert(NodeId(3));
+    let report = world.examine().await;
+    assert_eq!((report.verdict(), kinds(&report)), (Verdict::DoesNotHold, vec![(FindingKind::State, 3)]));
+    let state = &report.objects[1];
+    assert_eq!((state.kind, state.least.copies, state.least.off_site), ("state", 2, 0));
+
+    let world = World::new();
+    world.told(1, |told| told.proves_nothing = true);
+    let report = world.examine().await;
+    assert_eq!((report.verdict(), kinds(&report)), (Verdict::DoesNotHold, vec![(FindingKind::Silent, 1)]));
+    assert_eq!((report.holders[0].challenged, report.holders[0].proved), (10, 0));
 }
