@@ -47,6 +47,7 @@ fn places(image: ImageId, candidates: &[Candidate]) -> Vec<NodeId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::keeping::testing::{Rows, incarnation};
 
     fn candidate(node: u64, is_off_site: bool) -> Candidate {
         Candidate {
@@ -68,5 +69,29 @@ mod tests {
         let many: Vec<Candidate> = (1..=6).map(|node| candidate(node, node == 6)).collect();
         let placed = places(image, &many);
         assert!(placed.len() == 3 && placed.contains(&NodeId(6)), "{placed:?}");
+    }
+    #[test]
+    fn a_unit_that_is_away_is_passed_over_where_another_can_take_its_place() {
+        let image = ImageId::from_bytes([7; 16]);
+        let with = |nodes: &[(u8, bool)]| {
+            let mut rows = Rows::default();
+            for (node, keyed) in nodes {
+                rows.holder((*node).into(), &format!("site-{node}"), *keyed, incarnation(*node));
+            }
+            rows.0
+        };
+        let four = with(&[(1, true), (2, true), (3, true), (4, false)]);
+        for away in (1..=3).map(NodeId) {
+            let chosen = choose(&four, image, |node| *node == away).unwrap();
+            assert!(chosen.len() == 3 && !chosen.contains(&away) && chosen.contains(&NodeId(4)), "{away}: {chosen:?}");
+        }
+        // The off-site copy may come later; it is never given up for a third one nearby.
+        let chosen = choose(&four, image, |node| *node == NodeId(4)).unwrap();
+        assert!(chosen.len() == 3 && chosen.contains(&NodeId(4)), "{chosen:?}");
+        // Without it there would be fewer copies: it is waited for.
+        let three = with(&[(1, true), (2, true), (4, false)]);
+        for away in [1, 2, 4].map(NodeId) {
+            assert_eq!(choose(&three, image, |node| *node == away).unwrap(), [1, 2, 4].map(NodeId));
+        }
     }
 }

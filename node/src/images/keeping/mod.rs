@@ -20,7 +20,7 @@ mod repair;
 mod report;
 mod scrubbing;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod uploads;
 mod wanted;
 

@@ -15,39 +15,39 @@ use plantao_domain::*;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) const US: NodeId = NodeId(1);
+pub(crate) const US: NodeId = NodeId(1);
 
-pub(super) fn at(millis: i64) -> ClusterTime {
+pub(crate) fn at(millis: i64) -> ClusterTime {
     ClusterTime::from_millis(millis).unwrap()
 }
 
-pub(super) fn incarnation(n: u8) -> StoreIncarnation {
+pub(crate) fn incarnation(n: u8) -> StoreIncarnation {
     StoreIncarnation::from_bytes([n; 16])
 }
 
-pub(super) fn upload(n: u8) -> UploadId {
+pub(crate) fn upload(n: u8) -> UploadId {
     UploadId::from_bytes([n; 16])
 }
 
-pub(super) fn patient(n: u8) -> PatientId {
+pub(crate) fn patient(n: u8) -> PatientId {
     PatientId::from_bytes([n; 16])
 }
 
-pub(super) fn store(home: &Path) -> ChunkStore {
+pub(crate) fn store(home: &Path) -> ChunkStore {
     let options = DirectoryOptions { path: home.join("chunks"), reserve_bytes: 0 };
     let directory = ChunkDirectory::open(options, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
     ChunkStore::new(Arc::new(directory), 2)
 }
 
 /// Bytes of a chunk, different for each number.
-pub(super) fn chunk(n: u8) -> (ChunkId, Vec<u8>) {
+pub(crate) fn chunk(n: u8) -> (ChunkId, Vec<u8>) {
     let bytes = vec![n; 200];
     (chunk_id(&bytes), bytes)
 }
 
 /// A state made of rows.
 #[derive(Default, Clone)]
-pub(super) struct Rows(pub(super) MemView);
+pub(crate) struct Rows(pub(crate) MemView);
 
 impl Rows {
     fn put<T: minicbor::Encode<()>>(&mut self, key: Vec<u8>, row: &T) {
@@ -55,7 +55,7 @@ impl Rows {
     }
 
     /// A node with a directory that counts.
-    pub(super) fn holder(&mut self, node: u64, site: &str, keyed: bool, directory: StoreIncarnation) {
+    pub(crate) fn holder(&mut self, node: u64, site: &str, keyed: bool, directory: StoreIncarnation) {
         let description = plantao_domain::cluster::NodeDescription {
             name: format!("node-{node}"),
             site: site.to_owned(),
@@ -78,7 +78,7 @@ impl Rows {
         self.put(rows::store_key(NodeId(node)), &row);
     }
 
-    pub(super) fn upload(&mut self, id: UploadId, of: PatientId, state: UploadState, placement: &[NodeId]) {
+    pub(crate) fn upload(&mut self, id: UploadId, of: PatientId, state: UploadState, placement: &[NodeId]) {
         let row = UploadRow {
             image: ImageId::from_bytes(*id.as_bytes()),
             patient: of,
@@ -103,7 +103,7 @@ impl Rows {
     }
 
     /// A part of an upload with these chunks.
-    pub(super) fn part(&mut self, of: PartOf, chunks: &[ChunkId]) {
+    pub(crate) fn part(&mut self, of: PartOf, chunks: &[ChunkId]) {
         let entries: Vec<ChunkEntry> =
             chunks.iter().map(|chunk| ChunkEntry { chunk: *chunk, stored_bytes: 200 }).collect();
         for chunk in chunks {
@@ -114,7 +114,7 @@ impl Rows {
     }
 
     /// A committed image of one part that is placed on a node, which gave a receipt or not.
-    pub(super) fn image(&mut self, n: u8, committed: i64, chunks: &[ChunkId], received: Option<StoreIncarnation>) {
+    pub(crate) fn image(&mut self, n: u8, committed: i64, chunks: &[ChunkId], received: Option<StoreIncarnation>) {
         let of = PartOf { upload: upload(n), part: 0 };
         self.upload(of.upload, patient(n), UploadState::Committed(at(committed)), &[US]);
         self.part(of, chunks);
@@ -126,7 +126,7 @@ impl Rows {
     }
 
     /// A committed image, placed on these nodes, without its parts.
-    pub(super) fn committed(&mut self, n: u8, placement: &[NodeId]) {
+    pub(crate) fn committed(&mut self, n: u8, placement: &[NodeId]) {
         self.upload(upload(n), patient(n), UploadState::Committed(at(1)), placement);
         let row = ImageRow {
             upload: upload(n),
@@ -147,11 +147,11 @@ impl Rows {
         self.put(rows::image_key(ImageId::from_bytes([n; 16])), &row);
     }
 
-    pub(super) fn receipt(&mut self, of: PartOf, node: NodeId, incarnation: StoreIncarnation) {
+    pub(crate) fn receipt(&mut self, of: PartOf, node: NodeId, incarnation: StoreIncarnation) {
         self.put(rows::receipt_key(of, node), &ReceiptRow { incarnation, gc_epoch: 0, at: at(0) });
     }
 
-    pub(super) fn tombstone(&mut self, chunk: ChunkId, epoch: u64, made: i64, of: Option<PatientId>, waiting: StoreOf) {
+    pub(crate) fn tombstone(&mut self, chunk: ChunkId, epoch: u64, made: i64, of: Option<PatientId>, waiting: StoreOf) {
         self.put(
             rows::tombstone_key(chunk),
             &TombstoneRow { epoch, at: at(made), patient: of, waiting: vec![waiting] },
