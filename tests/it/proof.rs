@@ -1,13 +1,18 @@
 //! 3-2-1 is proven, not assumed: what holds is said to hold, by every node; what does not is not, and names where.
 
 use crate::gallery::{chunk_files, consent, dicom, image, put};
-use crate::world::{World, id};
+use crate::world::{TOOL, World, id};
 use plantao_client::Id;
 use plantao_proto::admin::v1::list_copies_request::Of;
 use plantao_proto::admin::v1::{FindingKind, HolderAnswer, ListCopiesRequest, Proof, ProveRequest, Verdict};
 use plantao_proto::public::v1::MediaType;
+use plantao_tests::network::CLUSTER;
 use plantao_tests::wait::until;
+use serde_json::Value;
 use std::fs;
+use std::time::Duration;
+use tokio::process::Command;
+use tokio::time::timeout;
 
 const ALL: [&str; 3] = ["centro", "jardins", "cofre"];
 
@@ -43,6 +48,20 @@ async fn put_some(world: &World) -> Id {
     last
 }
 
+/// What `plantao compliance 321` ends with and writes to its output as JSON.
+async fn compliance(world: &World, node: &str) -> (Option<i32>, Value) {
+    let (certificate, key) = world.network.credentials("rede/operator/plantao");
+    let (node, roots) = (world.network.node(node), world.network.roots());
+    let mut tool = Command::new(TOOL);
+    tool.env_clear().args(["compliance", "321", "-o", "json", "--quiet", "--cluster", CLUSTER]);
+    tool.args(["--endpoint", &node.public(), "--admin-endpoint", &node.admin()]);
+    tool.arg("--ca").arg(roots).arg("--cert").arg(certificate).arg("--key").arg(key).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(60), tool.output()).await.unwrap().unwrap();
+    let document = serde_json::from_slice(&output.stdout);
+    let document = document.unwrap_or_else(|error| panic!("{error}: {}", plantao_tests::network::text(&output)));
+    (output.status.code(), document)
+}
+
 /// Three nodes of one machine have one disk.
 pub(crate) async fn copies_on_one_disk_are_not_three(world: &World) {
     put_some(world).await;
@@ -56,6 +75,10 @@ pub(crate) async fn copies_on_one_disk_are_not_three(world: &World) {
     assert_eq!((images.kind.as_str(), images.copies_least, images.without_three), ("images", 1, images.objects));
     let state = &proof.objects[1];
     assert_eq!((state.kind.as_str(), state.copies_least), ("state", 1));
+    // A script learns it from the exit code.
+    let (exit, document) = compliance(world, "jardins").await;
+    assert_eq!((exit, &document["verdict"]), (Some(10), &"does not hold".into()), "{document}");
+    assert_eq!(document["objects"][0]["fewest_copies"], 1, "{document}");
 }
 
 /// The same three nodes, declared as a trial.
@@ -73,6 +96,8 @@ pub(crate) async fn what_holds_is_proven_by_every_node(world: &mut World) {
             assert_eq!((objects.copies_least, objects.media_least, objects.off_site_least), (3, 2, 1), "{objects:?}");
         }
     }
+    let (exit, document) = compliance(world, "centro").await;
+    assert_eq!((exit, &document["verdict"]), (Some(0), &"holds (simulated media)".into()), "{document}");
     let of = Some(Of::ImageId(last.to_wire()));
     let copies = world.network.admin("jardins").list_copies(ListCopiesRequest { of, ..Default::default() }).await;
     let copies = copies.unwrap().objects;

@@ -10,6 +10,8 @@ use plantao_proto::public::v1::{
 use plantao_tests::network::Network;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_plantaod-under-test");
+/// The operator's tool.
+pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_plantao-under-test");
 /// Clinic software that may do everything but an encaixe, in both units.
 pub(crate) const SOFTWARE: &str = "rede/integration/software";
 pub(crate) const MINUTE: i64 = 60_000;
