@@ -1,13 +1,14 @@
 //! An image that was acknowledged is readable from each unit, byte for byte; a copy that is bad is healed by its reader.
 
 use crate::gallery::{
-    MIB, begin_request, chunk_files, client, consent, dicom, get, image, number, png, put, read_request, reads_back,
-    shown,
+    MIB, begin_request, chunk_files, client, consent, dicom, get, image, number, png, protected, put, read_request,
+    reads_back, shown,
 };
 use crate::world::{SOFTWARE, World, hasty};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use plantao_client::images::ReadError;
+use plantao_client::images::{PutError, ReadError};
+use plantao_domain::images::PART_CHUNKS_MAX;
 use plantao_proto::public::v1::{self as wire, ImageStatus, MediaType};
 use plantao_tests::wait::until;
 use std::fs;
@@ -96,6 +97,68 @@ pub(crate) async fn a_screen_gets_a_small_picture(world: &World) {
     let refused = get(&world.through("jardins"), request).await;
     assert!(matches!(refused, Err(ReadError::Call(error)) if error.code() == Some(1628)));
 }
+/// The first bytes of each kind, as files have them; nothing looks further.
+fn heads() -> [(MediaType, &'static [u8]); 5] {
+    [
+        (MediaType::Jpeg, b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+        (MediaType::Png, b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"),
+        (MediaType::Webp, b"RIFF\xf4\x01\0\0WEBPVP8 "),
+        (MediaType::Heic, b"\0\0\0\x18ftypheic\0\0\0\0"),
+        (MediaType::Dicom, &[]),
+    ]
+}
+
+pub(crate) async fn each_kind_of_image_is_taken_as_what_it_is_and_as_nothing_else(world: &World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let (centro, heads) = (world.through("centro"), heads());
+    for (at, (kind, head)) in heads.into_iter().enumerate() {
+        let mut bytes = dicom(u8::try_from(30 + at).unwrap(), 700).to_vec();
+        if kind != MediaType::Dicom {
+            bytes[128..132].fill(0);
+        }
+        bytes[..head.len()].copy_from_slice(head);
+        let bytes = Bytes::from(bytes);
+        let other = image(world, patient, agreed, heads[(at + 1) % heads.len()].0);
+        let refused = put(&centro, &other, &bytes).await;
+        let is_other = matches!(&refused, Err(PutError::Call(error)) if error.code() == Some(1623));
+        assert!(is_other, "{kind:?} as {:?}: {refused:?}", other.media_type);
+        centro.abandon_upload(other.upload_id).await.unwrap();
+        let new = image(world, patient, agreed, kind);
+        put(&centro, &new, &bytes).await.unwrap();
+        assert_eq!(shown(&centro, new.image_id).await.media_type(), kind);
+        let (header, found) = get(&world.through("jardins"), read_request(new.image_id)).await.unwrap();
+        assert!(found == bytes && header.media_type() == kind, "{kind:?}: {header:?}");
+    }
+}
+
+/// A manifest of more than one part. Its chunks are three and come again and again, so that it costs little: a patient's
+/// equal bytes are one chunk.
+pub(crate) async fn an_image_of_several_parts_is_one_image(world: &World) {
+    let patient = world.patients[0];
+    let agreed = consent(world, patient).await;
+    let kinds: Vec<Bytes> = (0..3).map(|seed| dicom(40 + seed, MIB)).collect();
+    let chunk_count = PART_CHUNKS_MAX + 2;
+    let whole: Vec<&[u8]> = (0..chunk_count).map(|at| &kinds[at % 3][..]).collect();
+    let bytes = Bytes::from([&whole.concat(), &kinds[1][..77]].concat());
+    let before = chunk_files(world, "centro");
+    let new = image(world, patient, agreed, MediaType::Dicom);
+    let centro = world.through("centro");
+    put(&centro, &new, &bytes).await.unwrap();
+    assert_eq!(chunk_files(world, "centro").len(), before.len() + 4);
+    let known = shown(&centro, new.image_id).await;
+    assert!(known.bytes == bytes.len() as u64 && known.sites >= 2, "{known:?}");
+    // The end of one part and the beginning of the next, and the end.
+    let border = PART_CHUNKS_MAX * MIB;
+    for (from, to) in [(0, 5), (border - MIB - 7, border + MIB + 7), (bytes.len() - 100, bytes.len())] {
+        let (offset, length) = (from as u64, (to - from) as u64);
+        let request = wire::ReadImageRequest { offset, length, ..read_request(new.image_id) };
+        let (_, found) = get(&world.through("jardins"), request).await.unwrap();
+        assert!(found == bytes[from..to], "{from} to {to}");
+    }
+    protected(world, new.image_id).await;
+}
+
 pub(crate) async fn a_bad_copy_is_found_by_its_reader_and_healed(world: &World) {
     let patient = world.patients[0];
     let agreed = consent(world, patient).await;

@@ -56,6 +56,8 @@ async fn a_network_keeps_images() {
     let mut world = World::start(&[]).await;
     images::what_was_sent_is_read_back_byte_for_byte_from_each_unit(&world).await;
     images::a_screen_gets_a_small_picture(&world).await;
+    images::each_kind_of_image_is_taken_as_what_it_is_and_as_nothing_else(&world).await;
+    images::an_image_of_several_parts_is_one_image(&world).await;
     image_refusals::what_is_no_image_is_refused(&world).await;
     image_refusals::a_consent_that_is_revoked_closes_the_image(&world).await;
     image_refusals::only_whoever_may_sees_an_image(&world).await;
