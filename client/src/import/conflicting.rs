@@ -89,14 +89,9 @@ pub async fn submit_conflicting(cluster: &Cluster, file: &Path) -> io::Result<Co
         match booked {
             Ok(_) => {
                 report.accepted += 1;
-                report.issue(Issue {
-                    file: name.clone(),
-                    line: number,
-                    what: IssueKind::Failed,
-                    why: "the booking was accepted, though it overlaps another".to_owned(),
-                    help: "stop booking and look at the digests of the nodes: a promise is broken".to_owned(),
-                    code: None,
-                });
+                let why = "the booking was accepted, though it overlaps another";
+                let help = "stop booking and look at the digests of the nodes: a promise is broken";
+                report.issue(Issue::new(&name, number, IssueKind::Failed, why, help));
             }
             Err(Error::Refused(refusal)) if refusal.code == CODE_SLOT_TAKEN && refusal.held.is_some() => {
                 report.refused += 1;

@@ -50,22 +50,11 @@ impl Failed {
     fn issue(&self, line: u64) -> Issue {
         let file = Phase::Images.file();
         match self {
-            Self::Fault(fault) => Issue {
-                file: file.to_owned(),
-                line,
-                what: IssueKind::Invalid,
-                why: fault.to_string(),
-                help: fault.help().to_owned(),
-                code: None,
-            },
+            Self::Fault(fault) => Issue::new(file, line, IssueKind::Invalid, fault.to_string(), fault.help()),
             Self::Call(error) | Self::Put(PutError::Call(error)) => call_issue(file, line, error),
             Self::Put(error) => Issue {
-                file: file.to_owned(),
-                line,
-                what: IssueKind::Failed,
-                why: error.to_string(),
-                help: error.help().to_owned(),
                 code: error.code(),
+                ..Issue::new(file, line, IssueKind::Failed, error.to_string(), error.help())
             },
         }
     }
@@ -214,24 +203,13 @@ impl Run<'_> {
         let mut patients: HashMap<Id, OfPatient> = HashMap::new();
         let mut sending = FuturesUnordered::new();
         let (mut done, mut unanswered, mut at_end) = (0, 0, false);
-        let tell = |done: u64| {
-            let rate = done as f64 / started.elapsed().as_secs_f64().max(1e-3);
-            on_progress(Progress { phase, done, total: total.max(done), rate });
-        };
+        let tell = |done: u64| on_progress(Progress::since(started, phase, done, total.max(done)));
         tell(0);
         loop {
             while !at_end && sending.len() < CONCURRENCY && unanswered < UNANSWERED_MAX {
-                let (line, row) = match reading.next().await {
-                    Ok(Some(read)) => read,
-                    Ok(None) => {
-                        at_end = true;
-                        break;
-                    }
-                    Err(error) => {
-                        self.file_issue(phase, &error);
-                        at_end = true;
-                        break;
-                    }
+                let Some((line, row)) = self.next(phase, reading.next().await) else {
+                    at_end = true;
+                    break;
                 };
                 let known = row.map_err(Failed::from).and_then(|row| {
                     let unit = self.known.patients.get(&row.patient).copied();
@@ -278,10 +256,7 @@ impl Run<'_> {
     /// Counts one; gives how many in a row had no answer.
     fn image_done(&mut self, line: u64, put: &Result<bool, Failed>, unanswered: u32) -> u32 {
         let error = put.as_ref().err().and_then(Failed::call);
-        let unanswered = match error {
-            Some(Error::Unavailable(_) | Error::Unknown { .. }) => unanswered + 1,
-            _ => 0,
-        };
+        let unanswered = self.count_unanswered(error, unanswered);
         self.tally(Phase::Images, false, |tally| {
             tally.read += 1;
             match (put, error) {
@@ -292,9 +267,6 @@ impl Run<'_> {
             }
         });
         if let Err(failed) = put {
-            if unanswered >= UNANSWERED_MAX && self.report.stopped.is_none() {
-                self.report.stopped = Some(format!("{UNANSWERED_MAX} requests in a row had no answer: {failed}"));
-            }
             self.report.issue(failed.issue(line));
         }
         unanswered
@@ -321,14 +293,7 @@ pub async fn read_back_images(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
             report.failed += 1;
-            report.issue(Issue {
-                file: phase.file().to_owned(),
-                line: 0,
-                what: IssueKind::Failed,
-                why: format!("the file cannot be read: {error}"),
-                help: "look at the file and its rights".to_owned(),
-                code: None,
-            });
+            report.issue(Issue::unreadable(phase.file(), &error));
         }
     }
     report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -385,24 +350,12 @@ async fn compare(
             }
             Ok(_) | Err(ReadError::OtherDigest | ReadError::Sink(_)) => {
                 report.different += 1;
-                report.issue(Issue {
-                    file: phase.file().to_owned(),
-                    line,
-                    what: IssueKind::Failed,
-                    why: "the image on the node is not the one of the row".to_owned(),
-                    help: "compare the two: plantao image verify".to_owned(),
-                    code: None,
-                });
+                let why = "the image on the node is not the one of the row";
+                let help = "compare the two: plantao image verify";
+                report.issue(Issue::new(phase.file(), line, IssueKind::Failed, why, help));
             }
-            Err(ReadError::Call(error)) => {
-                match error {
-                    Error::NotFound(_) => report.missing += 1,
-                    _ => report.failed += 1,
-                }
-                report.issue(call_issue(phase.file(), line, &error));
-            }
+            Err(ReadError::Call(error)) => report.unread(phase.file(), line, &error),
         }
-        let rate = done as f64 / started.elapsed().as_secs_f64().max(1e-3);
-        on_progress(Progress { phase, done, total: total.max(done), rate });
+        on_progress(Progress::since(started, phase, done, total.max(done)));
     }
 }

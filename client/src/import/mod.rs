@@ -108,6 +108,12 @@ pub struct Progress {
     pub rate: f64,
 }
 
+impl Progress {
+    fn since(started: Instant, phase: Phase, done: u64, total: u64) -> Self {
+        Self { phase, done, total, rate: done as f64 / started.elapsed().as_secs_f64().max(1e-3) }
+    }
+}
+
 /// Told at the beginning and end of each phase, and after each line; must be quick.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
@@ -282,14 +288,24 @@ impl Run<'_> {
     }
 
     fn file_issue(&mut self, phase: Phase, error: &io::Error) {
-        self.report.issue(Issue {
-            file: phase.file().to_owned(),
-            line: 0,
-            what: IssueKind::Failed,
-            why: format!("the file cannot be read: {error}"),
-            help: "look at the file and its rights".to_owned(),
-            code: None,
-        });
+        self.report.issue(Issue::unreadable(phase.file(), error));
+    }
+
+    /// What comes next; where a file cannot be read any further it ends, which is told.
+    fn next<T>(&mut self, phase: Phase, read: io::Result<Option<T>>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            self.file_issue(phase, &error);
+            None
+        })
+    }
+
+    /// Counts requests in a row without an answer; too many end the import.
+    fn count_unanswered(&mut self, error: Option<&Error>, unanswered: u32) -> u32 {
+        let Some(error @ (Error::Unavailable(_) | Error::Unknown { .. })) = error else { return 0 };
+        if unanswered + 1 >= UNANSWERED_MAX && self.report.stopped.is_none() {
+            self.report.stopped = Some(format!("{UNANSWERED_MAX} requests in a row had no answer: {error}"));
+        }
+        unanswered + 1
     }
 
     /// Looks up what the files did not tell; `false` ends the import.
@@ -332,24 +348,13 @@ impl Run<'_> {
         let mut done = 0;
         let mut unanswered = 0;
         let mut at_end = false;
-        let tell = |done: u64| {
-            let seconds = started.elapsed().as_secs_f64().max(1e-3);
-            on_progress(Progress { phase, done, total, rate: done as f64 / seconds });
-        };
+        let tell = |done: u64| on_progress(Progress::since(started, phase, done, total));
         tell(0);
         loop {
             while !at_end && sending.len() < CONCURRENCY && unanswered < UNANSWERED_MAX {
-                let line = match lines.next().await {
-                    Ok(Some(line)) => line,
-                    Ok(None) => {
-                        at_end = true;
-                        break;
-                    }
-                    Err(error) => {
-                        self.file_issue(phase, &error);
-                        at_end = true;
-                        break;
-                    }
+                let Some(line) = self.next(phase, lines.next().await) else {
+                    at_end = true;
+                    break;
                 };
                 let asked = match &line.content {
                     Content::TooLong => Err(Fault::TooLong),
@@ -384,10 +389,7 @@ impl Run<'_> {
             }
             let Some((number, consent, written)) = sending.next().await else { break };
             done += 1;
-            unanswered = match &written {
-                Err(Error::Unavailable(_) | Error::Unknown { .. }) => unanswered + 1,
-                _ => 0,
-            };
+            unanswered = self.count_unanswered(written.as_ref().err(), unanswered);
             self.tally(phase, consent, |tally| {
                 tally.read += 1;
                 match &written {
@@ -398,9 +400,6 @@ impl Run<'_> {
                 }
             });
             if let Err(error) = &written {
-                if unanswered >= UNANSWERED_MAX && self.report.stopped.is_none() {
-                    self.report.stopped = Some(format!("{UNANSWERED_MAX} requests in a row had no answer: {error}"));
-                }
                 self.report.issue(call_issue(phase.file(), number, error));
             }
             tell(done);
@@ -410,25 +409,11 @@ impl Run<'_> {
 }
 
 fn fault_issue(file: &str, line: u64, fault: Fault) -> Issue {
-    Issue {
-        file: file.to_owned(),
-        line,
-        what: IssueKind::Invalid,
-        why: fault.to_string(),
-        help: fault.help().to_owned(),
-        code: None,
-    }
+    Issue::new(file, line, IssueKind::Invalid, fault.to_string(), fault.help())
 }
 
 fn call_issue(file: &str, line: u64, error: &Error) -> Issue {
-    Issue {
-        file: file.to_owned(),
-        line,
-        what: error_kind(error),
-        why: error.to_string(),
-        help: error.help().to_owned(),
-        code: error.code(),
-    }
+    Issue { code: error.code(), ..Issue::new(file, line, error_kind(error), error.to_string(), error.help()) }
 }
 
 fn error_kind(error: &Error) -> IssueKind {

@@ -1,6 +1,7 @@
 //! What an import did, to be shown and to be kept. Holds no text of the imported files.
 
 use serde::Serialize;
+use std::io;
 
 /// Most issues that are listed; all are counted.
 pub const ISSUES_MAX: usize = 1_000;
@@ -20,6 +21,19 @@ pub struct Issue {
     pub help: String,
     /// The number in `PLT-nnnn`, where there is one.
     pub code: Option<u32>,
+}
+
+impl Issue {
+    /// One without a number.
+    pub(super) fn new(file: &str, line: u64, what: IssueKind, why: impl Into<String>, help: &str) -> Self {
+        Self { file: file.to_owned(), line, what, why: why.into(), help: help.to_owned(), code: None }
+    }
+
+    /// A file that cannot be read, or not any further.
+    pub(super) fn unreadable(file: &str, error: &io::Error) -> Self {
+        let why = format!("the file cannot be read: {error}");
+        Self::new(file, 0, IssueKind::Failed, why, "look at the file and its rights")
+    }
 }
 
 /// What became of the line.

@@ -53,6 +53,15 @@ impl ReadBackReport {
             self.issues.push(issue);
         }
     }
+
+    /// It was asked for and not given.
+    pub(super) fn unread(&mut self, file: &str, line: u64, error: &Error) {
+        match error {
+            Error::NotFound(_) => self.missing += 1,
+            _ => self.failed += 1,
+        }
+        self.issue(call_issue(file, line, error));
+    }
 }
 
 async fn fetch(cluster: &Cluster, read: v1::ReadOptions, ask: &Ask) -> Result<Option<Bytes>, Error> {
@@ -89,14 +98,8 @@ pub async fn read_back(
     let mut report = ReadBackReport::default();
     if let Err(error) = Box::pin(compare(cluster, directory, read, on_progress, &mut report)).await {
         report.failed += 1;
-        report.issue(Issue {
-            file: phase.file().to_owned(),
-            line: 0,
-            what: IssueKind::Failed,
-            why: format!("the files cannot be read: {error}"),
-            help: "look at the files and their rights".to_owned(),
-            code: None,
-        });
+        let why = format!("the files cannot be read: {error}");
+        report.issue(Issue::new(phase.file(), 0, IssueKind::Failed, why, "look at the files and their rights"));
     }
     report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
@@ -188,25 +191,12 @@ async fn compare(
             }
             Ok(_) => {
                 report.different += 1;
-                report.issue(Issue {
-                    file: phase.file().to_owned(),
-                    line: number,
-                    what: IssueKind::Failed,
-                    why: "the document on the node is not the one in the file".to_owned(),
-                    help: "compare the two; an amended consent differs on purpose".to_owned(),
-                    code: None,
-                });
+                let why = "the document on the node is not the one in the file";
+                let help = "compare the two; an amended consent differs on purpose";
+                report.issue(Issue::new(phase.file(), number, IssueKind::Failed, why, help));
             }
-            Err(error) => {
-                if matches!(error, Error::NotFound(_)) {
-                    report.missing += 1;
-                } else {
-                    report.failed += 1;
-                }
-                report.issue(call_issue(phase.file(), number, &error));
-            }
+            Err(error) => report.unread(phase.file(), number, &error),
         }
-        let rate = done as f64 / started.elapsed().as_secs_f64().max(1e-3);
-        on_progress(Progress { phase, done, total, rate });
+        on_progress(Progress::since(started, phase, done, total));
     }
 }
