@@ -62,10 +62,6 @@ pub struct Copies {
     pub nodes: BTreeSet<NodeId>,
     /// The fewest nodes that have a part.
     pub copies: u32,
-    /// The fewest disks: copies on one disk are one.
-    pub disks: u32,
-    /// The fewest kinds of media.
-    pub media: u32,
     /// The fewest sites.
     pub sites: u32,
     /// Whether each part is on an off-site node.
@@ -93,12 +89,9 @@ fn count(holders: &Holders, part: &PartRow, receipts: &[(NodeId, rows::ReceiptRo
     let found: BTreeMap<NodeId, &Holder> = counting.collect();
     // Bounded by the page of receipts.
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let distinct = |of: fn(&Holder) -> &str| number(found.values().map(|h| of(h)).collect::<BTreeSet<_>>().len());
     Copies {
         copies: number(found.len()),
-        disks: number(found.values().map(|holder| holder.disk).collect::<BTreeSet<_>>().len()),
-        media: distinct(|holder| &holder.medium),
-        sites: distinct(|holder| &holder.site),
+        sites: number(found.values().map(|holder| &holder.site).collect::<BTreeSet<_>>().len()),
         off_site: found.values().any(|holder| holder.off_site),
         nodes: found.into_keys().collect(),
     }
@@ -115,8 +108,6 @@ impl Copies {
                 Some(before) => Self {
                     nodes: before.nodes.intersection(&found.nodes).copied().collect(),
                     copies: before.copies.min(found.copies),
-                    disks: before.disks.min(found.disks),
-                    media: before.media.min(found.media),
                     sites: before.sites.min(found.sites),
                     off_site: before.off_site && found.off_site,
                 },

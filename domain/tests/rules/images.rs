@@ -120,7 +120,7 @@ fn a_lost_directory_takes_its_receipts_along() {
     assert_eq!(status(&world), ImageStatus::Protected);
     let holders = Holders::read(&world.rows).unwrap();
     let copies = Copies::of(&world.rows, &holders, upload(1)).unwrap();
-    assert_eq!((copies.copies, copies.disks, copies.media, copies.sites, copies.off_site), (3, 3, 2, 3, true));
+    assert_eq!((copies.copies, copies.sites, copies.off_site), (3, 3, true));
     let retire = Command::RetireStore { node: NodeId(3), incarnation: incarnation(3) };
     done(&mut world, retire.clone());
     assert_eq!(world.send(retire), confirmed(0, false));
