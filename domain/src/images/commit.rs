@@ -84,22 +84,7 @@ fn decide(case: &Case<'_>, id: UploadId, row: UploadRow, found: Option<&Sealed>)
     head.open_uploads = head.open_uploads.saturating_sub(1);
     head.images = head.images.saturating_add(1);
     head.image_bytes = head.image_bytes.saturating_add(row.bytes);
-    let image = ImageRow {
-        upload: id,
-        patient: row.patient,
-        unit: row.unit,
-        visit: row.visit,
-        consent: row.consent,
-        kind: row.kind.clone(),
-        media_type: row.media_type,
-        bytes: row.bytes,
-        taken_at: row.taken_at,
-        committed_at: case.at,
-        sent_by: row.opened_by,
-        thumbnail: thumbnail.is_some(),
-        content: row.content.clone(),
-        found: found.cloned(),
-    };
+    let image = ImageRow { thumbnail: thumbnail.is_some(), found: found.cloned(), ..ImageRow::of(id, &row, case.at) };
     rows::put(&mut changes, rows::images_head_key(), &head);
     rows::put(&mut changes, rows::image_key(row.image), &image);
     rows::mark(&mut changes, rows::image_by_patient_key(row.patient, row.taken_at, row.image));

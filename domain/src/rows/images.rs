@@ -151,6 +151,28 @@ pub struct ImageRow {
     pub found: Option<Sealed>,
 }
 
+impl ImageRow {
+    /// What an upload becomes, without a thumbnail and without what was found in its bytes.
+    pub fn of(upload: UploadId, row: &UploadRow, committed_at: ClusterTime) -> Self {
+        Self {
+            upload,
+            patient: row.patient,
+            unit: row.unit,
+            visit: row.visit,
+            consent: row.consent,
+            kind: row.kind.clone(),
+            media_type: row.media_type,
+            bytes: row.bytes,
+            taken_at: row.taken_at,
+            committed_at,
+            sent_by: row.opened_by,
+            thumbnail: false,
+            content: row.content.clone(),
+            found: None,
+        }
+    }
+}
+
 /// A part of a manifest; never written again.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct PartRow {

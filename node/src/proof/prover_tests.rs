@@ -7,11 +7,11 @@ use crate::chunks::challenge::{Possession, proof};
 use crate::chunks::{PARTITIONS, SetDigest, partition_of};
 use crate::crypto::chunk_id;
 use crate::images::convert::{HeldPartition, ListedChunk};
+use crate::images::keeping::testing::upload_row;
 use crate::storage::state::tests::Place as StatePlace;
 use crate::storage::state::{Batch, EngineKind, EntryId};
 use bytes::Bytes;
-use plantao_domain::command::Sealed;
-use plantao_domain::images::{ChunkEntry, MediaType};
+use plantao_domain::images::ChunkEntry;
 use plantao_domain::rows::{ChunkRow, ImageRow, PartOf, PartRow, ReceiptRow, UploadRow, UploadState};
 use plantao_domain::view::Changes;
 use plantao_domain::*;
@@ -66,42 +66,11 @@ fn rows_of_images() -> Changes {
         let upload = UploadId::from_bytes([image; 16]);
         let of = PartOf { upload, part: 0 };
         let chunk = chunk_id(&bytes_of(image));
-        let (patient, unit, consent) = (PatientId::default(), UnitId::default(), ConsentId::default());
-        let row = UploadRow {
-            image: image_id(image),
-            patient,
-            unit,
-            visit: None,
-            consent,
-            kind: "before".into(),
-            media_type: MediaType::Jpeg,
-            bytes: 94,
-            taken_at: at,
-            content: Sealed::default(),
-            placement: vec![NodeId(1), NodeId(2), NodeId(3)],
-            opened_at: at,
-            opened_by: ActorId::default(),
-            lease_until: at,
-            state: UploadState::Committed(at),
-        };
+        let placement = NODES.map(|(node, ..)| NodeId(node));
+        let row = upload_row(upload, PatientId::default(), UploadState::Committed(at), &placement);
+        let row = UploadRow { bytes: 94, ..row };
         put(rows::upload_key(upload), codec::encode_row(&row));
-        let row = ImageRow {
-            upload,
-            patient,
-            unit,
-            visit: None,
-            consent,
-            kind: "before".into(),
-            media_type: MediaType::Jpeg,
-            bytes: 94,
-            taken_at: at,
-            committed_at: at,
-            sent_by: ActorId::default(),
-            thumbnail: false,
-            content: Sealed::default(),
-            found: None,
-        };
-        put(rows::image_key(image_id(image)), codec::encode_row(&row));
+        put(rows::image_key(row.image), codec::encode_row(&ImageRow::of(upload, &row, at)));
         let chunks = vec![ChunkEntry { chunk, stored_bytes: 200 }];
         let part = PartRow { digest: images::part_digest(upload, 0, &chunks), chunks, epoch: 0 };
         put(rows::part_key(of), codec::encode_row(&part));

@@ -45,6 +45,27 @@ pub(crate) fn chunk(n: u8) -> (ChunkId, Vec<u8>) {
     (chunk_id(&bytes), bytes)
 }
 
+/// An upload of a byte; its image has the same id.
+pub(crate) fn upload_row(id: UploadId, of: PatientId, state: UploadState, placement: &[NodeId]) -> UploadRow {
+    UploadRow {
+        image: ImageId::from_bytes(*id.as_bytes()),
+        patient: of,
+        unit: UnitId::default(),
+        visit: None,
+        consent: ConsentId::default(),
+        kind: "before".to_owned(),
+        media_type: MediaType::Jpeg,
+        bytes: 1,
+        taken_at: at(0),
+        content: command::Sealed::default(),
+        placement: placement.to_vec(),
+        opened_at: at(0),
+        opened_by: ActorId::default(),
+        lease_until: at(0),
+        state,
+    }
+}
+
 /// A state made of rows.
 #[derive(Default, Clone)]
 pub(crate) struct Rows(pub(crate) MemView);
@@ -79,24 +100,7 @@ impl Rows {
     }
 
     pub(crate) fn upload(&mut self, id: UploadId, of: PatientId, state: UploadState, placement: &[NodeId]) {
-        let row = UploadRow {
-            image: ImageId::from_bytes(*id.as_bytes()),
-            patient: of,
-            unit: UnitId::default(),
-            visit: None,
-            consent: ConsentId::default(),
-            kind: "before".to_owned(),
-            media_type: MediaType::Jpeg,
-            bytes: 1,
-            taken_at: at(0),
-            content: command::Sealed::default(),
-            placement: placement.to_vec(),
-            opened_at: at(0),
-            opened_by: ActorId::default(),
-            lease_until: at(0),
-            state,
-        };
-        self.put(rows::upload_key(id), &row);
+        self.put(rows::upload_key(id), &upload_row(id, of, state, placement));
         if state == UploadState::Open {
             self.0.write(&Changes::from([(rows::upload_by_patient_key(of, id), Some(Vec::new()))]));
         }
@@ -127,24 +131,9 @@ impl Rows {
 
     /// A committed image, placed on these nodes, without its parts.
     pub(crate) fn committed(&mut self, n: u8, placement: &[NodeId]) {
-        self.upload(upload(n), patient(n), UploadState::Committed(at(1)), placement);
-        let row = ImageRow {
-            upload: upload(n),
-            patient: patient(n),
-            unit: UnitId::default(),
-            visit: None,
-            consent: ConsentId::default(),
-            kind: "before".to_owned(),
-            media_type: MediaType::Jpeg,
-            bytes: 1,
-            taken_at: at(0),
-            committed_at: at(1),
-            sent_by: ActorId::default(),
-            thumbnail: false,
-            content: command::Sealed::default(),
-            found: None,
-        };
-        self.put(rows::image_key(ImageId::from_bytes([n; 16])), &row);
+        let row = upload_row(upload(n), patient(n), UploadState::Committed(at(1)), placement);
+        self.put(rows::upload_key(upload(n)), &row);
+        self.put(rows::image_key(row.image), &ImageRow::of(upload(n), &row, at(1)));
     }
 
     pub(crate) fn receipt(&mut self, of: PartOf, node: NodeId, incarnation: StoreIncarnation) {
