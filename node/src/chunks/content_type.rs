@@ -78,6 +78,11 @@ impl ContentType {
     }
 }
 
+/// How a message calls what was found; `None` is nothing that is taken.
+pub(crate) fn told(found: Option<ContentType>) -> &'static str {
+    found.map_or("nothing that is taken", ContentType::as_str)
+}
+
 impl fmt::Display for ContentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

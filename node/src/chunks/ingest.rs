@@ -9,7 +9,7 @@
 //! chunks come out, and the store has them. Where the client does not send them again, the ingress reads its own
 //! copies.
 
-use super::content_type::{ContentType, DICOM_PREAMBLE_BYTES, SNIFFED_BYTES, has_dicom_preamble};
+use super::content_type::{ContentType, DICOM_PREAMBLE_BYTES, SNIFFED_BYTES, has_dicom_preamble, told};
 use crate::crypto::chunk_seal::CHUNK_PLAINTEXT_BYTES_MAX;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -85,10 +85,6 @@ pub enum IngestError {
     /// It was refused before; nothing more is taken.
     #[error("this upload was refused already")]
     Refused,
-}
-
-fn told(found: Option<ContentType>) -> &'static str {
-    found.map_or("nothing that is taken", ContentType::as_str)
 }
 
 /// Cuts one image. Holds at most one chunk of it, which is wiped.

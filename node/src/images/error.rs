@@ -1,6 +1,7 @@
 //! Why an image was not taken, or not given. Turned into a gRPC status in one place ([`crate::api`]).
 
 use crate::chunks::ContentType;
+use crate::chunks::content_type::told;
 use crate::gateway;
 use plantao_domain::{Rejection, ViewFault};
 
@@ -85,10 +86,6 @@ pub enum Error {
     /// There is no such variant of it.
     #[error("the image has no thumbnail")]
     NoThumbnail,
-}
-
-fn told(found: Option<ContentType>) -> &'static str {
-    found.map_or("nothing that is taken", ContentType::as_str)
 }
 
 impl From<ViewFault> for Error {
