@@ -1,10 +1,10 @@
 //! What becomes of images when their bytes are lost or rot on one unit: a chunk directory that is gone, a bit that flipped.
 //! The one part of the demonstration that touches a node's files, because a broken disk does.
 
-use super::figures::{Damage, Figures, ImageFigures, millis};
-use super::images::all_images;
+use super::figures::{Damage, millis};
+use super::images::{Account, all_images};
 use super::name;
-use super::teller::{Teller, grouped, seconds};
+use super::teller::{grouped, seconds};
 use crate::local_network::LocalNetwork;
 use anyhow::Context;
 use futures_util::TryStreamExt;
@@ -111,13 +111,11 @@ impl Stage {
 pub(super) async fn lose_directory(
     network: &mut LocalNetwork,
     cluster: &Cluster,
-    found: &mut ImageFigures,
-    figures: &mut Figures,
-    teller: &Teller,
+    account: &mut Account<'_>,
 ) -> anyhow::Result<()> {
     let stage = Stage::new(network, cluster).await?;
     let unit = stage.unit.clone();
-    teller.step(&format!("{unit} perde o diretório de imagens inteiro"));
+    account.teller.step(&format!("{unit} perde o diretório de imagens inteiro"));
     network.stop(stage.at).await?;
     let files = chunk_files(&stage.chunks)?.len() as u64;
     fs::remove_dir_all(&stage.chunks).with_context(|| format!("cannot remove {}", stage.chunks.display()))?;
@@ -133,24 +131,18 @@ pub(super) async fn lose_directory(
         grouped(now.chunks),
         seconds(took)
     );
-    teller.line(&format!("   {text}"));
-    figures.claim("lost_directory_healed", files > 0 && now.is_whole(), text);
-    found.lost_directory =
+    account.teller.line(&format!("   {text}"));
+    account.figures.claim("lost_directory_healed", files > 0 && now.is_whole(), text);
+    account.found.lost_directory =
         Some(Damage { node: unit, files, found: files, set_aside: 0, healed: now.good, healed_ms: millis(took) });
     Ok(())
 }
 
 /// Flips a bit in ten chunk files of a running unit: the proof finds them, the unit sets them aside and heals.
-pub(super) async fn rot(
-    network: &LocalNetwork,
-    cluster: &Cluster,
-    found: &mut ImageFigures,
-    figures: &mut Figures,
-    teller: &Teller,
-) -> anyhow::Result<()> {
+pub(super) async fn rot(network: &LocalNetwork, cluster: &Cluster, account: &mut Account<'_>) -> anyhow::Result<()> {
     let stage = Stage::new(network, cluster).await?;
     let unit = stage.unit.clone();
-    teller.step(&format!("Um bit muda em {ROTTEN} arquivos de imagens de {unit}"));
+    account.teller.step(&format!("Um bit muda em {ROTTEN} arquivos de imagens de {unit}"));
     // None but good copies: what is found afterwards is what was done here.
     let before = Box::pin(healed(&stage.asked, &stage.images, stage.node)).await?;
     let aside_before = aside(&stage.chunks)?;
@@ -185,11 +177,11 @@ pub(super) async fn rot(
         grouped(now.chunks),
         seconds(took)
     );
-    teller.line(&format!("   {text}"));
+    account.teller.line(&format!("   {text}"));
     let count = flipped.len() as u64;
     let holds = before.is_whole() && count > 0 && set_aside >= count && now.is_whole();
-    figures.claim("rot_found_and_healed", holds, text);
-    found.rot = Some(Damage {
+    account.figures.claim("rot_found_and_healed", holds, text);
+    account.found.rot = Some(Damage {
         node: unit,
         files: count,
         found: rotten.bad,

@@ -24,6 +24,14 @@ const LARGE_BYTES: usize = (48 << 20) + 12_345;
 const OFF_SITE_MAX: Duration = Duration::from_secs(60);
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is told, and written down as it is told.
+pub(super) struct Account<'a> {
+    /// Of images; among the other figures only once the story is told to its end.
+    pub(super) found: ImageFigures,
+    pub(super) figures: &'a mut Figures,
+    pub(super) teller: &'a Teller,
+}
+
 /// Tells it.
 pub(super) async fn tell(
     network: &mut LocalNetwork,
@@ -32,16 +40,16 @@ pub(super) async fn tell(
     figures: &mut Figures,
     teller: &Teller,
 ) -> anyhow::Result<()> {
-    let mut found = ImageFigures::default();
     let imported = figures.import.as_ref().map_or(0, |import| import.images.accepted());
+    let mut account = Account { found: ImageFigures::default(), figures, teller };
     if imported > 0 {
-        Box::pin(read_back(network, cluster, files, imported, &mut found, figures, teller)).await?;
-        off_site(cluster, imported, &mut found, figures, teller).await?;
+        Box::pin(read_back(network, cluster, files, imported, &mut account)).await?;
+        off_site(cluster, imported, &mut account).await?;
     }
-    Box::pin(interrupt(network, cluster, &mut found, figures, teller)).await?;
-    Box::pin(damage::lose_directory(network, cluster, &mut found, figures, teller)).await?;
-    Box::pin(damage::rot(network, cluster, &mut found, figures, teller)).await?;
-    figures.images = Some(found);
+    Box::pin(interrupt(network, cluster, &mut account)).await?;
+    Box::pin(damage::lose_directory(network, cluster, &mut account)).await?;
+    Box::pin(damage::rot(network, cluster, &mut account)).await?;
+    account.figures.images = Some(account.found);
     Ok(())
 }
 
@@ -50,14 +58,12 @@ async fn read_back(
     cluster: &Cluster,
     files: &Path,
     imported: u64,
-    found: &mut ImageFigures,
-    figures: &mut Figures,
-    teller: &Teller,
+    account: &mut Account<'_>,
 ) -> anyhow::Result<()> {
-    teller.step("Imagens: cada uma lida de volta, de cada unidade, com o mesmo SHA-256");
+    account.teller.step("Imagens: cada uma lida de volta, de cada unidade, com o mesmo SHA-256");
     for node in network.nodes().iter().filter(|node| node.spec().keyed) {
         let only = cluster.only(&node.public()).context("a unit is not among the endpoints")?;
-        let on_progress = |progress| teller.progress(node.name(), progress);
+        let on_progress = |progress| account.teller.progress(node.name(), progress);
         let report = read_back_images(&only, files, LINEARIZABLE, &on_progress).await?;
         let text = format!(
             "{}: {} de {} imagens com o mesmo SHA-256 ({})",
@@ -67,11 +73,11 @@ async fn read_back(
             mebibytes(report.bytes)
         );
         let took = seconds(Duration::from_millis(report.elapsed_ms));
-        teller.line(&format!("   {text}, em {took}"));
-        story::issues(&report.issues, teller);
+        account.teller.line(&format!("   {text}, em {took}"));
+        story::issues(&report.issues, account.teller);
         let holds = report.holds() && report.identical == imported;
-        figures.claim("images_read_back", holds, format!("imagens em {text}"));
-        found.read_back.insert(node.name().to_owned(), report);
+        account.figures.claim("images_read_back", holds, format!("imagens em {text}"));
+        account.found.read_back.insert(node.name().to_owned(), report);
     }
     Ok(())
 }
@@ -89,13 +95,7 @@ pub(super) async fn all_images(cluster: &Cluster) -> anyhow::Result<Vec<v1::Imag
     Ok(all)
 }
 
-async fn off_site(
-    cluster: &Cluster,
-    imported: u64,
-    found: &mut ImageFigures,
-    figures: &mut Figures,
-    teller: &Teller,
-) -> anyhow::Result<()> {
+async fn off_site(cluster: &Cluster, imported: u64, account: &mut Account<'_>) -> anyhow::Result<()> {
     let begun = Instant::now();
     let (all, off_site) = loop {
         let images = all_images(cluster).await?;
@@ -106,11 +106,11 @@ async fn off_site(
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     };
-    found.stored = all;
-    found.protected = off_site;
+    account.found.stored = all;
+    account.found.protected = off_site;
     let text = format!("{} de {} imagens têm cópia externa", grouped(off_site), grouped(all));
-    teller.line(&format!("   {text}"));
-    figures.claim("images_protected", all >= imported && off_site == all, text);
+    account.teller.line(&format!("   {text}"));
+    account.figures.claim("images_protected", all >= imported && off_site == all, text);
     Ok(())
 }
 
@@ -143,17 +143,13 @@ async fn consenting(cluster: &Cluster) -> anyhow::Result<(Id, Id, Id)> {
 }
 
 /// Kills the node that takes an upload when half of it was sent; the same call goes on through the other unit.
-async fn interrupt(
-    network: &mut LocalNetwork,
-    cluster: &Cluster,
-    found: &mut ImageFigures,
-    figures: &mut Figures,
-    teller: &Teller,
-) -> anyhow::Result<()> {
+async fn interrupt(network: &mut LocalNetwork, cluster: &Cluster, account: &mut Account<'_>) -> anyhow::Result<()> {
     // Of the keyed nodes, which are the endpoints, the first one is where this begins.
     let at = network.nodes().iter().position(|node| node.spec().keyed).context("there is no unit")?;
     let killed = name(network, at)?;
-    teller.step(&format!("Um exame de {} é enviado a {killed}; na metade, kill -9", mebibytes(LARGE_BYTES as u64)));
+    account
+        .teller
+        .step(&format!("Um exame de {} é enviado a {killed}; na metade, kill -9", mebibytes(LARGE_BYTES as u64)));
     let (patient_id, unit_id, consent_id) = consenting(cluster).await?;
     let image_id = Id::random()?;
     let image = NewImage {
@@ -200,7 +196,7 @@ async fn interrupt(
     let sites = put.image.map_or(0, |image| image.sites);
     let resumed_at = resumed_at.unwrap_or_default();
     let text = format!("{killed} caiu no meio do envio; retomado em {} e confirmado", mebibytes(resumed_at));
-    teller.line(&format!("   {text} em {} locais, {} depois do começo", sites, seconds(took)));
+    account.teller.line(&format!("   {text} em {} locais, {} depois do começo", sites, seconds(took)));
     network.start(at).await?;
     network.settle().await?;
     let expected = sha256_of(&content);
@@ -220,9 +216,9 @@ async fn interrupt(
         .await?;
         same &= sha256_of(&read) == expected;
     }
-    teller.line(&format!("   lido de cada unidade: {}", if same { "o mesmo SHA-256" } else { "OUTROS BYTES" }));
-    figures.claim("upload_resumed", same && sites >= 2, text);
-    found.interrupted_upload = Some(InterruptedUpload {
+    account.teller.line(&format!("   lido de cada unidade: {}", if same { "o mesmo SHA-256" } else { "OUTROS BYTES" }));
+    account.figures.claim("upload_resumed", same && sites >= 2, text);
+    account.found.interrupted_upload = Some(InterruptedUpload {
         killed,
         bytes: LARGE_BYTES as u64,
         resumed_at_bytes: resumed_at,
