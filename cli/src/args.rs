@@ -98,6 +98,17 @@ pub(crate) struct Write {
     pub(crate) not_after: Option<String>,
 }
 
+/// Whose things a list is of, and in which order.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OfPatient {
+    /// Patient
+    #[arg(long, value_name = "PATIENT")]
+    pub(crate) patient: String,
+    /// Newest first
+    #[arg(long)]
+    pub(crate) newest_first: bool,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -4,6 +4,7 @@
 mod files;
 mod view;
 
+use crate::args::OfPatient;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ids;
@@ -40,7 +41,7 @@ pub(crate) enum ImageCommand {
     /// Read images into files named by their ids; audited
     Get(GetArgs),
     /// List a patient's images
-    List(ListArgs),
+    List(OfPatient),
     /// Show what is known of an image, with name and remarks; audited
     Show {
         /// The image: id or label
@@ -112,17 +113,6 @@ pub(crate) struct GetArgs {
     /// Replace files that are there
     #[arg(long)]
     force: bool,
-}
-
-/// Whose.
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Patient
-    #[arg(long, value_name = "PATIENT")]
-    patient: String,
-    /// Newest first
-    #[arg(long)]
-    newest_first: bool,
 }
 
 /// Runs one of them.

@@ -1,6 +1,6 @@
 //! `plantao record list|get|add|amend`. What a record says goes out only when it is asked for, byte by byte.
 
-use crate::args::Write;
+use crate::args::{OfPatient, Write};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ids;
@@ -20,24 +20,13 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum RecordCommand {
     /// List a patient's records, without their content
-    List(ListArgs),
+    List(OfPatient),
     /// Show a record; the read is audited
     Get(GetArgs),
     /// Add a record
     Add(AddArgs),
     /// Correct a record, as a new version with a reason
     Amend(AmendArgs),
-}
-
-/// Whose.
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Patient
-    #[arg(long, value_name = "PATIENT")]
-    patient: String,
-    /// Newest first
-    #[arg(long)]
-    newest_first: bool,
 }
 
 /// Which.
