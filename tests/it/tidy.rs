@@ -404,8 +404,8 @@ const CODE_FILES: &[(&str, &str)] = &[
     ("node/src/images/error.rs", "=>"),
     ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
-    ("cli/src/text/codes.rs", "theirs("),
-    ("cli/src/text/codes.rs", "ours("),
+    ("cli/src/text/codes/cluster.rs", "theirs("),
+    ("cli/src/text/codes/tool.rs", "ours("),
 ];
 
 #[test]
@@ -430,7 +430,10 @@ fn every_code_is_explained_and_every_explained_code_exists() {
     assert_none("entries of docs/errors.md for codes that nothing gives", &stale);
 
     // Who meets a code in a terminal asks the tool, not the page.
-    let tool = numbers_in(&sources["cli/src/text/codes.rs"]);
+    let tool: BTreeSet<u32> = ["cluster", "tool"]
+        .iter()
+        .flat_map(|of| numbers_in(&sources[&format!("cli/src/text/codes/{of}.rs")]))
+        .collect();
     let missing: Vec<String> = explained.difference(&tool).map(|code| format!("PLT-{code:04}")).collect();
     assert_none("codes that `plantao explain` does not know", &missing);
 }
