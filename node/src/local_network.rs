@@ -16,23 +16,24 @@ pub mod checks;
 mod error;
 mod layout;
 pub mod load;
+mod membership;
+mod node;
 mod process;
 
 pub use error::Error;
 pub use layout::{Endpoints, Engine, NodeSpec, Timers};
+pub use node::Node;
 pub use process::{Ready, parse_ready};
 
 use layout::{Description, NodeFiles};
 use plantao_client::config::{Context, Contexts};
-use plantao_client::identity::{Identity, Kind, Scope, Slug};
-use plantao_client::pki::{self, Authority, SubjectName};
+use plantao_client::identity::Slug;
 use plantao_client::{Cluster, ConnectOptions};
 use plantao_proto::admin::v1 as admin;
 use process::{Program, Running};
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long a node may take to say that it is ready, to stop, or to join: a slow machine, not a promise.
 pub const NODE_TIME_MAX: Duration = Duration::from_secs(60);
@@ -66,90 +67,6 @@ impl NetworkOptions {
     pub fn clinic(program: PathBuf, cluster: Slug, timers: Timers) -> Self {
         let nodes = vec![NodeSpec::unit("centro"), NodeSpec::unit("jardins"), NodeSpec::off_site("cofre")];
         Self { program, cluster, timers, nodes, settings: Vec::new() }
-    }
-}
-
-/// One node, running or not.
-#[derive(Debug)]
-pub struct Node {
-    spec: NodeSpec,
-    id: u64,
-    endpoints: Endpoints,
-    files: NodeFiles,
-    /// Words before the program in each of its commands.
-    through: Vec<String>,
-    running: Option<Running>,
-}
-
-impl Node {
-    /// Its Raft number.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-
-    /// What it is.
-    pub fn spec(&self) -> &NodeSpec {
-        &self.spec
-    }
-
-    /// `host:port` for programs.
-    pub fn public(&self) -> String {
-        self.endpoints.public.to_string()
-    }
-
-    /// `host:port` for operators.
-    pub fn admin(&self) -> String {
-        self.endpoints.admin.to_string()
-    }
-
-    /// `host:port` for nodes, past any relay.
-    pub fn peer(&self) -> String {
-        self.endpoints.peer.to_string()
-    }
-
-    /// `host:port` of its metrics.
-    pub fn metrics(&self) -> String {
-        self.endpoints.metrics.to_string()
-    }
-
-    /// Its directory with configuration, certificates, keys, log and data.
-    pub fn directory(&self) -> &Path {
-        &self.files.directory
-    }
-
-    /// Its data directory.
-    pub fn data_dir(&self) -> &Path {
-        &self.files.data
-    }
-
-    /// Its directory with `node.crt`, `node.key` and `ca.crt`.
-    pub fn tls_dir(&self) -> &Path {
-        &self.files.tls
-    }
-
-    /// Its configuration.
-    pub fn config(&self) -> &Path {
-        &self.files.config
-    }
-
-    /// Its log lines, of all its lives.
-    pub fn log(&self) -> &Path {
-        &self.files.log
-    }
-
-    /// Number of its process; `None` when it does not run.
-    pub fn pid(&self) -> Option<u32> {
-        self.running.as_ref().and_then(Running::pid)
-    }
-
-    /// Its resident memory in bytes now, as the operating system counts it; `None` when it does not run.
-    pub fn resident_bytes(&self) -> Option<u64> {
-        process::resident_bytes(self.pid()?)
     }
 }
 
@@ -200,43 +117,6 @@ impl LocalNetwork {
         network.write_contexts()?;
         network.describe()?;
         Ok(network)
-    }
-
-    /// Makes a network without nodes in `directory`, which must be absent or empty: an authority and identities. What
-    /// [`Self::create`] does at once follows step by step with [`Self::prepare`], [`Self::admit`] and [`Self::start`].
-    pub fn begin(directory: &Path, options: &NetworkOptions) -> Result<Self, Error> {
-        let directory = prepare(directory)?;
-        let authority =
-            Authority::create(&options.cluster, &directory.join("authority"), SystemTime::now()).map_err(Error::Pki)?;
-        let network = Self {
-            program: options.program.clone(),
-            cluster: options.cluster.clone(),
-            timers: options.timers,
-            settings: options.settings.clone(),
-            nodes: Vec::new(),
-            directory,
-        };
-        network.issue_identities(&authority)?;
-        Ok(network)
-    }
-
-    /// Makes the directory, the keys and the configuration of a node that is no member yet; gives its position.
-    pub fn prepare(&mut self, spec: NodeSpec, endpoints: Endpoints) -> Result<usize, Error> {
-        let files = NodeFiles::of(&self.directory, &spec.name);
-        files.write(&spec, &endpoints, self.timers)?;
-        self.nodes.push(Node { spec, id: 0, endpoints, files, through: Vec::new(), running: None });
-        Ok(self.nodes.len() - 1)
-    }
-
-    /// Makes a prepared node a member, as an operator does: the first with `init`, any other with a token and `join`.
-    /// It has its certificate then, and is not started.
-    pub async fn admit(&mut self, at: usize) -> Result<(), Error> {
-        if at == 0 {
-            return self.found().await;
-        }
-        let NodeSpec { keyed, voter, .. } = self.node_mut(at)?.spec;
-        let token = self.token(keyed, voter).await?;
-        self.join(at, &token).await.map(drop)
     }
 
     /// Opens the network that [`Self::create`] made in `directory`; nothing runs yet.
@@ -316,11 +196,6 @@ impl LocalNetwork {
     /// The network through all keyed nodes, as the program `sistema`, with the operator for the admin plane.
     pub fn connect(&self, options: &ConnectOptions) -> Result<Cluster, Error> {
         Cluster::open(&self.context("sistema"), options).map_err(Error::Open)
-    }
-
-    /// Issues a further certificate into `identities/<file>.{crt,key}`, for [`Self::context`].
-    pub fn issue(&self, file: &str, unit: Scope, kind: Kind) -> Result<(), Error> {
-        self.issue_identity(&self.authority()?, file, unit, kind)
     }
 
     /// Starts a node and waits until it says that it is ready; gives how long that took. One that runs is left alone.
@@ -535,96 +410,6 @@ impl LocalNetwork {
         }
     }
 
-    async fn found(&mut self) -> Result<(), Error> {
-        let recovery = self.recovery_file();
-        self.issue_node(0, Identity::Node { cluster: self.cluster.clone(), id: 1 }, "node")?;
-        let (cluster, recovery) = (self.cluster.to_string(), text(&recovery)?.to_owned());
-        let arguments = ["--cluster", &cluster, "--recovery-file", &recovery];
-        let program = self.program_of(0)?;
-        let node = self.node_mut(0)?;
-        process::run_once(&program, &node.spec.name, &node.files, "init", &arguments).await?;
-        node.id = 1;
-        Ok(())
-    }
-
-    /// A token for one node, from an operator; the first node must run.
-    pub async fn token(&self, keyed: bool, voter: bool) -> Result<String, Error> {
-        let cluster = self.admins(|node| node.id == 1)?;
-        let admin = cluster.admin_nodes().first().ok_or(Error::NoSuchNode)?;
-        let request = admin::CreateJoinTokenRequest { keyed, voter, lifetime_ms: 0 };
-        Ok(admin.create_join_token(request).await.map_err(Error::Call)?.token)
-    }
-
-    /// Spends a token for a prepared node and issues its certificate; gives what `join` said.
-    ///
-    /// # Errors
-    /// [`Error::Ended`] when the network refuses; the node stays prepared.
-    pub async fn join(&mut self, at: usize, token: &str) -> Result<Vec<String>, Error> {
-        let name: Slug = self.node_mut(at)?.spec.name.parse().map_err(|_| Error::NoSuchNode)?;
-        self.issue_node(at, Identity::NewNode { cluster: self.cluster.clone(), name }, "new")?;
-        let peer = self.nodes[0].endpoints.called_at.to_string();
-        let program = self.program_of(at)?;
-        let node = &mut self.nodes[at];
-        layout::write_private(&node.files.token, token.as_bytes())?;
-        let new = |extension| node.files.tls.join(format!("new.{extension}"));
-        let (certificate, key) = (new("crt"), new("key"));
-        let arguments = [
-            "--peer",
-            &peer,
-            "--token-file",
-            text(&node.files.token)?,
-            "--certificate",
-            text(&certificate)?,
-            "--key",
-            text(&key)?,
-        ];
-        let said = process::run_once(&program, &node.spec.name, &node.files, "join", &arguments).await;
-        // Spent or refused, the token has no further use.
-        fs::remove_file(&node.files.token).map_err(Error::file("remove", &node.files.token))?;
-        let said = said?;
-        node.id = said
-            .iter()
-            .find_map(|line| line.strip_prefix("node ")?.split_ascii_whitespace().next()?.parse().ok())
-            .ok_or_else(|| Error::Said {
-                node: node.spec.name.clone(),
-                command: "join",
-                line: said.last().cloned().unwrap_or_default(),
-            })?;
-        let id = node.id;
-        self.issue_node(at, Identity::Node { cluster: self.cluster.clone(), id }, "node")?;
-        Ok(said)
-    }
-
-    /// The root of trust of this network.
-    pub fn authority(&self) -> Result<Authority, Error> {
-        Authority::open(&self.directory.join("authority")).map_err(Error::Pki)
-    }
-
-    fn issue_node(&self, at: usize, identity: Identity, file: &str) -> Result<(), Error> {
-        let node = self.nodes.get(at).ok_or(Error::NoSuchNode)?;
-        let names = vec![SubjectName::Ip(node.endpoints.peer.ip())];
-        let request = pki::Request { identity, names, lifetime: None };
-        let file: Slug = file.parse().map_err(|_| Error::NoSuchNode)?;
-        self.authority()?.issue(&request, &node.files.tls, &file, SystemTime::now()).map_err(Error::Pki)?;
-        Ok(())
-    }
-
-    fn issue_identities(&self, authority: &Authority) -> Result<(), Error> {
-        for (file, kind) in [("sistema", Kind::Integration), ("operador", Kind::Operator), ("auditor", Kind::Auditor)] {
-            self.issue_identity(authority, file, Scope::Network, kind)?;
-        }
-        Ok(())
-    }
-
-    fn issue_identity(&self, authority: &Authority, file: &str, unit: Scope, kind: Kind) -> Result<(), Error> {
-        let name: Slug = file.parse().map_err(|_| Error::NoSuchNode)?;
-        let identity = Identity::Unit { cluster: self.cluster.clone(), unit, kind, name: name.clone() };
-        let request = pki::Request { identity, names: Vec::new(), lifetime: None };
-        let into = self.directory.join("identities");
-        authority.issue(&request, &into, &name, SystemTime::now()).map_err(Error::Pki)?;
-        Ok(())
-    }
-
     fn write_contexts(&self) -> Result<(), Error> {
         let mut contexts = Contexts { current: Some(CONTEXT.to_owned()), ..Contexts::default() };
         contexts.contexts.insert(CONTEXT.to_owned(), self.context("sistema"));
@@ -641,22 +426,6 @@ impl LocalNetwork {
         Description { cluster: self.cluster.to_string(), timers: self.timers, nodes: nodes.collect() }
             .write(&self.directory)
     }
-}
-
-/// Makes the directory, or takes an empty one; gives its absolute path.
-fn prepare(directory: &Path) -> Result<PathBuf, Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::file("make", directory))?;
-    let directory = fs::canonicalize(directory).map_err(Error::file("find", directory))?;
-    text(&directory)?;
-    let mut entries = fs::read_dir(&directory).map_err(Error::file("list", &directory))?;
-    if entries.next().is_some() {
-        return Err(Error::NotANetwork { path: directory });
-    }
-    Ok(directory)
-}
-
-fn text(path: &Path) -> Result<&str, Error> {
-    path.to_str().ok_or_else(|| Error::PathNotText { path: path.to_owned() })
 }
 
 /// Waits a little, or ends the wait.
