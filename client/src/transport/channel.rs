@@ -3,7 +3,7 @@
 
 use super::credentials::Credentials;
 use super::verify::{ExpectedServer, NodeVerifier};
-use super::{ALPN_H2, HEADER_BYTES_MAX, TlsVersions, provider};
+use super::{ALPN_H2, FRAME_BYTES_MAX, HEADER_BYTES_MAX, TlsVersions, provider};
 use http::Uri;
 use http::uri::Authority;
 use hyper_util::rt::TokioIo;
@@ -171,6 +171,7 @@ pub fn channel(tls: &ClientTls, target: &Target, options: &ChannelOptions) -> Re
         .keep_alive_timeout(options.keep_alive_timeout)
         .keep_alive_while_idle(true)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
         .initial_stream_window_size(options.stream_window_bytes)
         .initial_connection_window_size(options.connection_window_bytes);
     if let Some(timeout) = options.request_timeout {

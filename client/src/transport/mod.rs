@@ -34,6 +34,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest header list of a request or an answer (DESIGN section 12).
 pub const HEADER_BYTES_MAX: u32 = 16 << 10;
 
+/// Largest HTTP/2 frame that is taken. With its head of nine bytes it fills four records of TLS, which is what rustls
+/// buffers: the default of 16 KiB makes a second record of nine bytes for each frame, and a system call.
+pub const FRAME_BYTES_MAX: u32 = (64 << 10) - 9;
+
 /// The protocol both ends must agree on: anything else is not us.
 pub const ALPN_H2: &[u8] = b"h2";
 

@@ -52,7 +52,19 @@ impl ChunkStore {
     /// # Errors
     /// See [`GetError`].
     pub async fn get(&self, id: ChunkId) -> Result<Bytes, GetError> {
-        let read = self.on_worker(&self.readers, move |directory| directory.get(id).map(Bytes::from)).await;
+        self.get_with(id, Bytes::from).await
+    }
+
+    /// As [`Self::get`], and what `with` makes of the bytes, on the same thread while they are in its cache.
+    ///
+    /// # Errors
+    /// See [`GetError`].
+    pub async fn get_with<T: Send + 'static>(
+        &self,
+        id: ChunkId,
+        with: impl FnOnce(Vec<u8>) -> T + Send + 'static,
+    ) -> Result<T, GetError> {
+        let read = self.on_worker(&self.readers, move |directory| directory.get(id).map(with)).await;
         read.unwrap_or(Err(GetError::Stopped))
     }
 

@@ -179,9 +179,21 @@ impl LocalChunks {
     /// # Errors
     /// The system could not be asked, which says nothing about the copy.
     pub async fn get(&self, id: ChunkId) -> Result<Option<Bytes>, GetError> {
+        self.get_with(id, Bytes::from).await
+    }
+
+    /// As [`Self::get`], and what `with` makes of the bytes, on the thread that read them.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_with<T: Send + 'static>(
+        &self,
+        id: ChunkId,
+        with: impl FnOnce(Vec<u8>) -> T + Send + 'static,
+    ) -> Result<Option<T>, GetError> {
         let Some(store) = self.store() else { return Ok(None) };
-        match store.get(id).await {
-            Ok(bytes) => Ok(Some(bytes)),
+        match store.get_with(id, with).await {
+            Ok(made) => Ok(Some(made)),
             Err(error) if error.is_missing_here() => Ok(None),
             Err(error) => Err(error),
         }

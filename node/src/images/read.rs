@@ -10,7 +10,7 @@ use crate::crypto::{DataKey, open_chunk};
 use crate::gateway::{self, ImageContent};
 use crate::telemetry::metrics;
 use bytes::Bytes;
-use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt, TryStreamExt};
 use plantao_domain::images::{Copies, FRAME_BYTES, Holders, PART_OF_THUMBNAIL};
 use plantao_domain::rows::{self, ImageRow, PAGE_ROWS_MAX, UploadRow};
 use plantao_domain::{Actor, ChunkId, ImageId, NodeId};
@@ -27,6 +27,8 @@ const CHUNK_TIME_MAX: Duration = Duration::from_secs(30);
 const TURN_TIME_MAX: Duration = Duration::from_secs(10);
 /// Chunks that are fetched ahead.
 const AHEAD: usize = 4;
+/// Of one message: what is sealed, framed and sent while it is in a core's cache.
+const PIECE_BYTES: usize = 128 << 10;
 
 /// What of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -217,12 +219,8 @@ impl Images {
         }
     }
 
-    /// As [`Self::fetch`]; a copy that should be here and is not is put back.
-    async fn fetch_and_heal(&self, id: ChunkId, holders: &[NodeId]) -> Result<Bytes, Error> {
-        let is_held_here = holders.contains(&self.node());
-        if is_held_here && let Ok(Some(bytes)) = self.chunks().get(id).await {
-            return Ok(bytes);
-        }
+    /// A chunk from another node than this one; a copy that should be here, and was not, is put back.
+    async fn fetch_and_heal(&self, id: ChunkId, holders: &[NodeId], is_held_here: bool) -> Result<Bytes, Error> {
         let others: Vec<NodeId> = holders.iter().copied().filter(|node| *node != self.node()).collect();
         let bytes = self.fetch(id, &others).await?;
         if is_held_here {
@@ -245,17 +243,29 @@ impl Images {
         id: ChunkId,
         holders: &[NodeId],
     ) -> Result<Bytes, Error> {
-        let frame = self.fetch_and_heal(id, holders).await?;
         let (cluster, patient, key) = (self.gateway().keyring().cluster(), row.patient, Arc::clone(key));
-        let opening = move || open_chunk(cluster, patient, &key, id, &frame);
-        let opened = tokio::task::spawn_blocking(opening).await.map_err(|_| Error::Busy)?;
+        let opening = move |frame: &[u8]| open_chunk(cluster, patient, &key, id, frame);
+        let is_held_here = holders.contains(&self.node());
+        let here = if is_held_here {
+            let opening = opening.clone();
+            self.chunks().get_with(id, move |frame| opening(&frame)).await.ok().flatten()
+        } else {
+            None
+        };
+        let opened = match here {
+            Some(opened) => opened,
+            None => {
+                let frame = self.fetch_and_heal(id, holders, is_held_here).await?;
+                tokio::task::spawn_blocking(move || opening(&frame)).await.map_err(|_| Error::Busy)?
+            }
+        };
         let mut plaintext = opened.map_err(|_| gateway::Error::Damaged)?;
         Ok(Bytes::from(std::mem::take(&mut *plaintext)))
     }
 }
 
 impl Reader {
-    /// The bytes, in order, at most 1 MiB each. An error ends it.
+    /// The bytes, in order, at most 128 KiB each. An error ends it.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
         let Self { row, images, key, pieces, holders, permit, .. } = self;
         let (row, holders) = (Arc::new(row), Arc::new(holders));
@@ -274,10 +284,17 @@ impl Reader {
                 }
             })
             .buffered(AHEAD)
-            .map(move |piece| {
+            .map(move |piece: Result<Bytes, Error>| {
                 // Held for as long as the stream lives.
                 let _ = &permit;
                 piece
             })
+            .map_ok(|whole| stream::iter(in_pieces(whole).map(Ok)))
+            .try_flatten()
     }
+}
+
+fn in_pieces(whole: Bytes) -> impl Iterator<Item = Bytes> {
+    let starts = (0..whole.len()).step_by(PIECE_BYTES);
+    starts.map(move |start| whole.slice(start..whole.len().min(start + PIECE_BYTES)))
 }

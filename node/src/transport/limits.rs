@@ -2,7 +2,7 @@
 //! neither through a shared listener nor through a shared limit.
 
 use super::plane::{Plane, PlaneLayer};
-use plantao_client::transport::HEADER_BYTES_MAX;
+use plantao_client::transport::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
 use std::time::Duration;
 use tonic::transport::Server;
 use tower::layer::util::{Identity, Stack};
@@ -84,6 +84,7 @@ pub fn server(limits: &ServerLimits, layer: PlaneLayer) -> Server<Stack<PlaneLay
     let mut server = Server::builder()
         .max_concurrent_streams(limits.streams_max)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
         .http2_keepalive_interval(Some(limits.keep_alive_interval))
         .http2_keepalive_timeout(Some(limits.keep_alive_timeout))
         .http2_max_pending_accept_reset_streams(Some(limits.pending_reset_streams_max))
