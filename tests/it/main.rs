@@ -23,6 +23,7 @@ mod secrecy;
 mod tidy;
 mod trail;
 mod unknown_fields;
+mod upload_steps;
 mod world;
 
 use world::World;
@@ -86,6 +87,7 @@ async fn a_network_in_trouble_keeps_images() {
     let mut world = World::start(&[]).await;
     image_faults::a_full_disk_is_told_and_costs_nothing_else(&mut world).await;
     image_faults::whenever_the_ingress_dies_what_was_acknowledged_stays(&mut world).await;
+    upload_steps::at_each_step_of_the_commit_the_ingress_may_die(&mut world).await;
     image_faults::on_one_site_nothing_is_acknowledged(&mut world).await;
     image_faults::a_read_does_not_wait_for_a_node_that_stands_still(&world).await;
     image_faults::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
