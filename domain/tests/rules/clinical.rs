@@ -54,6 +54,31 @@ fn a_cpf_is_one_patient_s_and_a_telephone_a_family_s() {
     assert_eq!(world.send(amend_patient(11, 1, vec![tag(60)])), confirmed(2, true));
 }
 
+/// A search takes its rows page by page; who holds a number as a CPF may come after many who share it as a telephone.
+#[test]
+fn a_cpf_is_found_behind_any_number_of_telephones() {
+    let mut world = World::new();
+    for n in 20..100 {
+        assert_eq!(world.send(register_patient(n, 1, vec![NO_TOKEN, tag(61)])), confirmed(1, true));
+    }
+    assert_eq!(world.send(register_patient(100, 1, vec![tag(61)])), confirmed(1, true));
+    let duplicate = rejected(Rejection::Duplicate { patient: patient(100), token: tag(61) });
+    assert_eq!(world.send(register_patient(101, 1, vec![tag(61)])), duplicate);
+}
+
+#[test]
+fn a_consent_covers_what_it_names_from_its_first_instant_to_before_its_last() {
+    let mut world = World::new();
+    assert_eq!(world.send(grant(7, 1, 1)), confirmed(1, true));
+    let row = rows::consent(&world.rows, consent(7)).unwrap().unwrap();
+    let end = START + 1000 * HOUR;
+    let covers = |row: &rows::ConsentRow, at| consent::covers(row, Purpose::ClinicalImages, time(at));
+    assert_eq!([START - 1, START, end - 1, end].map(|at| covers(&row, at)), [false, true, true, false]);
+    assert!(!consent::covers(&row, Purpose::Research, time(START)));
+    let revoked = rows::ConsentRow { revoked_at: Some(time(START + 5)), ..row };
+    assert_eq!([START + 4, START + 5].map(|at| covers(&revoked, at)), [true, false]);
+}
+
 #[test]
 fn a_corrected_record_keeps_what_it_said_before() {
     let mut world = World::new();

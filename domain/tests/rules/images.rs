@@ -316,6 +316,24 @@ fn what_no_part_names_is_buried_and_what_is_named_again_rises() {
     assert!(rows::tombstones(&world.rows, Some(chunk(61)), 9).unwrap().is_empty());
 }
 
+/// A node that finds the chunk later begins its days again; it is the same patient's all the same, whose next upload may be
+/// about to name it.
+#[test]
+fn a_tombstone_that_begins_again_is_the_same_patient_s() {
+    let mut world = imaging();
+    done(&mut world, open_upload(1, 1, 1));
+    done(&mut world, put_part(1, two_chunks(1, 50)));
+    done(&mut world, Command::AbandonUpload { upload: upload(1) });
+    done(&mut world, Command::DropPart { upload: upload(1), part: 0 });
+    let of = |epoch| ChunkEpoch { chunk: chunk(50), epoch };
+    done(&mut world, Command::PutTombstones { node: NodeId(1), chunks: vec![of(1)] });
+    let tombstone = rows::tombstone(&world.rows, chunk(50)).unwrap().unwrap();
+    assert_eq!((tombstone.epoch, tombstone.patient), (2, Some(patient(1))));
+    assert!(may_unlink(&world.rows, of(2)).unwrap());
+    done(&mut world, open_upload(2, 2, 1));
+    assert!(!may_unlink(&world.rows, of(2)).unwrap(), "its patient has an open upload");
+}
+
 #[test]
 fn copies_move_with_the_placement() {
     let mut world = imaging();
