@@ -13,6 +13,8 @@ use plantao_proto::public::v1::{self as wire, MediaType};
 use plantao_tests::wait::until;
 use std::fs;
 use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 pub(crate) async fn an_upload_goes_on_where_it_was_cut_through_any_node(world: &mut World) {
@@ -172,47 +174,81 @@ async fn restart_with_room_while_one_is_down(world: &mut World, node: &str) {
     world.network.run_node(node).await;
 }
 
-// Killed at any moment between the first chunk and the answer: what was acknowledged is there, what was not is brought
-// to its end by the same call through the other node.
+/// How far an upload is, as anybody outside can see.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Step {
+    /// Its intent is in the log.
+    Announced,
+    /// Some chunks were taken.
+    HalfSent,
+    /// All were.
+    Sent,
+    /// Its sender knows that nothing is missing, and asks for its end: receipts, manifest, commit.
+    Finishing,
+    /// Another node shows the image; whether the sender was told is not known.
+    Visible,
+    /// The sender was told.
+    Acknowledged,
+}
+
+impl Step {
+    const ALL: [Self; 6] =
+        [Self::Announced, Self::HalfSent, Self::Sent, Self::Finishing, Self::Visible, Self::Acknowledged];
+}
+
+// Killed at each step: what somebody saw is there, what nobody saw is brought to its end by the same call through the
+// other node.
 pub(crate) async fn whenever_the_ingress_dies_what_was_acknowledged_stays(world: &mut World) {
     let patient = world.patients[0];
     let agreed = consent(world, patient).await;
-    let bytes = dicom(92, 8 * MIB + 1);
-    // How long it takes undisturbed, so that the kills fall within.
-    let started = std::time::Instant::now();
-    put(&world.through("centro"), &image(world, patient, agreed, MediaType::Dicom), &bytes).await.unwrap();
-    let took = started.elapsed();
-    let (mut acknowledged, mut resumed) = (0, 0);
-    for step in 0..5_u32 {
-        let bytes = dicom(100 + u8::try_from(step).unwrap(), 8 * MIB + 1);
-        let new = image(world, patient, agreed, MediaType::Dicom);
-        let both = world.network.client(SOFTWARE, &["centro", "jardins"]);
-        let sending = tokio::spawn({
-            let (both, new, bytes) = (both.clone(), new.clone(), bytes.clone());
-            async move {
-                let mut tries = 0;
-                let done = both.put_image(&new, Arc::new(bytes), |_| tries += 1).await;
-                (done, tries)
-            }
-        });
-        tokio::time::sleep(took * step / 4).await;
-        let was_done = sending.is_finished();
+    for (seed, step) in (100..).zip(Step::ALL) {
+        let bytes = dicom(seed, 8 * MIB + 1);
+        let (new, pieces) = (image(world, patient, agreed, MediaType::Dicom), chunks(&bytes));
+        begin(world, &new, bytes.len() as u64).await.unwrap();
+        let sent = match step {
+            Step::Announced => 0,
+            Step::HalfSent => pieces.len() / 2,
+            _ => pieces.len(),
+        };
+        if sent > 0 {
+            let taken = send(&mut client(world, "centro"), new.upload_id, pieces[..sent].to_vec()).await.unwrap();
+            assert_eq!(taken.next_sequence as usize, sent);
+        }
+        let mut finishing = JoinSet::new();
+        if step >= Step::Finishing {
+            let goes_on = Arc::new(Notify::new());
+            let (centro, new, source) = (world.through("centro"), new.clone(), Arc::new(bytes.clone()));
+            let tell = Arc::clone(&goes_on);
+            finishing.spawn(async move { centro.put_image(&new, source, |_| tell.notify_one()).await });
+            goes_on.notified().await;
+        }
+        if step == Step::Visible {
+            let jardins = world.through("jardins");
+            until("another node to show the image", || async {
+                let read = Some(plantao_client::services::LOCAL);
+                let request = wire::GetImageRequest { read, image_id: new.image_id.to_wire() };
+                jardins.get_image(request).await.map(drop).map_err(|error| error.to_string())
+            })
+            .await;
+        }
+        if step == Step::Acknowledged {
+            finishing.join_next().await.unwrap().unwrap().unwrap();
+        }
         world.network.kill("centro").await;
-        if was_done {
-            acknowledged += 1;
+        drop(finishing);
+        if step >= Step::Visible {
             reads_back(world, new.image_id, &bytes, &["jardins"]).await;
         }
-        let (done, _) = sending.await.unwrap();
-        let committed = done.unwrap_or_else(|error| panic!("killed after {:?}: {error}", took * step / 4));
+        let both = world.network.client(SOFTWARE, &["centro", "jardins"]);
+        let committed = put(&both, &new, &bytes).await.unwrap_or_else(|error| panic!("killed when {step:?}: {error}"));
         assert!(committed.image.unwrap().sites >= 2);
-        resumed += u32::from(!was_done);
         reads_back(world, new.image_id, &bytes, &["jardins"]).await;
         world.network.run_node("centro").await;
         world.network.digests_agree().await;
         reads_back(world, new.image_id, &bytes, &["centro"]).await;
     }
-    assert!(resumed > 0, "no kill fell into an upload; {acknowledged} were acknowledged before");
 }
+
 pub(crate) async fn a_read_does_not_wait_for_a_node_that_stands_still(world: &World) {
     let patient = world.patients[0];
     let agreed = consent(world, patient).await;
