@@ -86,7 +86,7 @@ async fn a_network_proves_its_copies() {
 async fn a_network_in_trouble_keeps_images() {
     let mut world = World::start(&[]).await;
     image_faults::a_full_disk_is_told_and_costs_nothing_else(&mut world).await;
-    image_faults::whenever_the_ingress_dies_what_was_acknowledged_stays(&mut world).await;
+    image_faults::a_sender_whose_node_dies_goes_on_by_itself(&mut world).await;
     upload_steps::at_each_step_of_the_commit_the_ingress_may_die(&mut world).await;
     image_faults::on_one_site_nothing_is_acknowledged(&mut world).await;
     image_faults::a_read_does_not_wait_for_a_node_that_stands_still(&world).await;
