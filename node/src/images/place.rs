@@ -45,6 +45,7 @@ fn places(image: ImageId, candidates: &[Candidate]) -> Vec<NodeId> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::images::keeping::testing::{Rows, incarnation};
