@@ -3,6 +3,7 @@
 //! ```text
 //! api ─► upload (begin, take, finish) ─► session ─► copies ─► feeders ─► local directory, peers
 //!                                          └► commit in the log, once two sites have each part ─► acknowledged
+//!        └► resume (earlier tries), sites (other nodes, further copies), thumbnails
 //! api ─► read, verify ─► local directory, else a node of this site, else others, hedged ─► verified, opened, healed
 //! peer plane ─► local (receipts of a registered directory only)
 //! ```
@@ -21,7 +22,10 @@ pub mod peers;
 mod place;
 mod read;
 mod registration;
+mod resume;
 mod session;
+mod sites;
+mod thumbnails;
 mod upload;
 mod verify;
 

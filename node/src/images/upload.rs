@@ -7,30 +7,26 @@
 //! The only place that proposes a commit. It does so with receipts of two sites for each part, and answers after the
 //! commit was applied; everything else is an answer that promises nothing.
 
-use super::copies::{Copies, Site, THUMBNAIL};
+use super::copies::Copies;
 use super::error::Error;
+use super::resume::Look;
 use super::session::{Intake, LocalFault, Session};
-use super::{Images, content_type, place};
-use crate::chunks::content_type::ContentType;
-use crate::chunks::thumbnail::SOURCE_BYTES_MAX;
-use crate::crypto::{SealedChunk, open_chunk, seal_chunk};
+use super::sites::trail;
+use super::thumbnails::settle_thumbnail;
+use super::{Images, place};
 use crate::gateway::{self, Header, ImageContent, ImageFound, Reading, Written, propose_as_node};
 use crate::telemetry::metrics;
 use bytes::Bytes;
 use plantao_client::identity::Identity;
 use plantao_domain::audit::Action;
-use plantao_domain::images::{
-    Holders, ManifestPart, NewImage, PART_CHUNKS_MAX, SITES_MIN, THUMBNAIL_BYTES_MAX, chunk_count,
-};
+use plantao_domain::images::{ManifestPart, NewImage, PART_CHUNKS_MAX, SITES_MIN, chunk_count};
 use plantao_domain::outcome::What;
 use plantao_domain::rows::{self, ImageRow, UploadRow, UploadState};
-use plantao_domain::{Actor, ChunkId, ClusterTime, Command, ImageId, NodeId, Outcome, Rejection, UploadId};
-use std::collections::{BTreeMap, BTreeSet};
+use plantao_domain::{Actor, ClusterTime, Command, ImageId, NodeId, Outcome, Rejection, UploadId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
-use zeroize::Zeroizing;
 
 /// How long an intent lives without progress.
 const LEASE_MS: u32 = 15 * 60 * 1_000;
@@ -40,24 +36,12 @@ const RENEW_EVERY: Duration = Duration::from_secs(3 * 60);
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a finish waits for the second site before it says that it waits.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(15);
-/// How long the copies of an earlier try are looked at.
-const RESUME_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long a beginning waits for that.
 const BEGIN_TIME_MAX: Duration = Duration::from_secs(3);
 /// How long a call waits for its turn.
-const TURN_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const TURN_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a call waits at its end until what came is durable: with [`CALL_TIME_MAX`] still below the server's limit.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(8);
-/// How long an image waits for its thumbnail, which is a convenience …
-const THUMBNAIL_TIME_MAX: Duration = Duration::from_secs(3);
-/// … and its thumbnail for the one worker that makes them.
-const THUMBNAIL_TURN_MAX: Duration = Duration::from_secs(1);
-/// How often other nodes are looked for while a placed one does not take anything and somebody waits …
-const PLACE_EVERY: Duration = Duration::from_secs(3);
-/// … and when nobody does any more: a node that only starts again should keep its copies.
-const TRAIL_PLACE_EVERY: Duration = Duration::from_secs(30);
-/// How long the node that took an image brings further copies; afterwards repair does.
-const TRAIL_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// What a sender announces. Content is in clear here, in memory, and nowhere else.
 pub struct Begin {
@@ -175,15 +159,6 @@ impl Taking {
             None => Ok(view(&self.session, self.intake.map_or(0, |intake| intake.next))),
         }
     }
-}
-
-/// When what came through other nodes is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// When the session begins.
-    Once,
-    /// Now, too: the sender asks where to go on, or says that it sent all.
-    Again,
 }
 
 fn view(session: &Session, next: u32) -> UploadView {
@@ -329,13 +304,7 @@ impl Images {
             return Err(Error::OtherDigest);
         }
         let deadline = Instant::now() + FINISH_TIME_MAX;
-        if let Some(task) = intake.thumbnail.take() {
-            // Without it the image is as good; a task that is late finds the session gone or its part refused.
-            let abort = task.abort_handle();
-            if timeout(THUMBNAIL_TIME_MAX, task).await.is_err() {
-                abort.abort();
-            }
-        }
+        settle_thumbnail(&mut intake).await;
         let found = ImageFound {
             sha256: whole.sha256.to_vec(),
             export_sha256: whole.export_sha256.map(|digest| digest.to_vec()).unwrap_or_default(),
@@ -415,7 +384,7 @@ impl Images {
     }
 
     /// Proposes as this node, in its own name.
-    async fn propose(&self, command: Command) -> Result<Written, Error> {
+    pub(super) async fn propose(&self, command: Command) -> Result<Written, Error> {
         Ok(propose_as_node(self.gateway(), self.identity(), command).await?)
     }
 
@@ -439,123 +408,8 @@ impl Images {
         Ok(Finished::Committed { written, id, row: Box::new(row), content, reading })
     }
 
-    /// The session of an upload, which begins with this call if there is none.
-    async fn session(&self, upload: UploadId, row: UploadRow, is_fresh: bool) -> Result<Arc<Session>, Error> {
-        if let Some(session) = self.known_session(upload) {
-            session.touch();
-            return Ok(session);
-        }
-        let gateway = self.gateway();
-        let key = gateway.key_of_patient(row.patient).await?;
-        let content = gateway.open_image(&key, row.patient, row.image, &row.content)?;
-        let declared = <[u8; 32]>::try_from(content.sha256.as_slice()).ok();
-        let sites = self.sites_of(&row.placement)?;
-        let cluster = gateway.keyring().cluster();
-        let nodes: Vec<NodeId> = sites.keys().copied().collect();
-        let session = Session::new(upload, row, key, cluster, declared, sites, is_fresh)?;
-        let (session, is_new) = self.keep_session(Arc::new(session))?;
-        if is_new {
-            for node in nodes {
-                if node != self.node() && !self.peers().is_reachable(node) {
-                    session.change(|copies| copies.mark(node, true));
-                }
-                session.feed(self, node);
-            }
-        }
-        Ok(session)
-    }
-
-    fn sites_of(&self, placement: &[NodeId]) -> Result<BTreeMap<NodeId, Site>, Error> {
-        let holders = Holders::read(&**self.gateway().state())?;
-        let site = |node: &NodeId| {
-            let holder = holders.0.get(node)?;
-            let is_local = *node == self.node();
-            let site = Site {
-                name: holder.site.clone(),
-                is_off_site: holder.off_site,
-                is_local,
-                is_thin: !is_local && self.peers().links().is_thin(*node),
-            };
-            Some((*node, site))
-        };
-        Ok(placement.iter().filter_map(site).collect())
-    }
-
-    /// What came of an upload, once what an earlier try left was taken up. Cancel safe: a task of its own does it.
-    async fn resumed(&self, session: &Arc<Session>, look: Look) -> Result<OwnedMutexGuard<Intake>, Error> {
-        let (images, session) = (self.clone(), Arc::clone(session));
-        let resuming = tokio::spawn(async move {
-            let waiting = timeout(TURN_TIME_MAX, Arc::clone(&session.intake).lock_owned());
-            let mut intake = waiting.await.map_err(|_| Error::Busy)?;
-            if !intake.is_resumed || (look == Look::Again && intake.whole.is_none()) {
-                images.resume(&session, &mut intake).await;
-            }
-            Ok(intake)
-        });
-        resuming.await.map_err(|_| Error::Busy)?
-    }
-
-    /// Takes up what nodes were given in an earlier try, from the first chunk on without a gap, as far as good copies can
-    /// be read in the time.
-    async fn resume(&self, session: &Arc<Session>, intake: &mut Intake) {
-        intake.is_resumed = true;
-        let from = intake.next;
-        let deadline = Instant::now() + RESUME_TIME_MAX;
-        let mut known: BTreeMap<u32, ChunkId> = BTreeMap::new();
-        let mut holders: BTreeMap<u32, BTreeSet<NodeId>> = BTreeMap::new();
-        for (node, notes) in self.notes_of(session).await {
-            for note in notes {
-                // Of two that differ the first stands: the bytes decide whether it is used.
-                if *known.entry(note.sequence).or_insert(note.chunk) == note.chunk {
-                    holders.entry(note.sequence).or_default().insert(node);
-                }
-            }
-        }
-        let (cluster, patient) = (self.gateway().keyring().cluster(), session.row.patient);
-        while let Some(id) = known.get(&intake.next).copied() {
-            let sequence = intake.next;
-            let nodes: Vec<NodeId> = holders.get(&sequence).into_iter().flatten().copied().collect();
-            let room = session.wait_until(deadline, Copies::has_room).await;
-            if !room || Instant::now() >= deadline {
-                break;
-            }
-            let Ok(frame) = self.fetch(id, &self.in_order(nodes.clone())).await else { break };
-            let key = Arc::clone(&session.key);
-            let opening = move || {
-                let plaintext = open_chunk(cluster, patient, &key, id, &frame).ok()?;
-                Some((frame, Bytes::copy_from_slice(&plaintext)))
-            };
-            let Ok(Some((frame, plaintext))) = tokio::task::spawn_blocking(opening).await else { break };
-            session.change(|copies| {
-                for node in &nodes {
-                    copies.suppose(*node, sequence);
-                }
-            });
-            let sealed = SealedChunk { id, frame: frame.to_vec() };
-            if session.take_up(intake, sealed, plaintext).await.is_err() {
-                break;
-            }
-        }
-        if intake.next > from {
-            tracing::info!(chunks = intake.next, of = session.chunk_count(), "an upload goes on");
-        }
-    }
-
-    /// What this node and the others that are to hold an upload were given of it.
-    async fn notes_of(&self, session: &Session) -> Vec<(NodeId, Vec<super::Note>)> {
-        let mut notes = vec![(self.node(), self.chunks().notes().of(session.upload))];
-        let others = session.look(Copies::nodes).into_iter().filter(|node| *node != self.node());
-        let asked = others.map(|node| async move { (node, self.peers().notes(node, session.upload).await) });
-        for (node, answer) in futures_util::future::join_all(asked).await {
-            if let Ok(answer) = answer {
-                notes.push((node, answer));
-            }
-        }
-        notes
-    }
-
     /// Renews the lease of an upload that makes progress.
-    async fn keep_alive(&self, session: &Arc<Session>) {
+    pub(super) async fn keep_alive(&self, session: &Arc<Session>) {
         session.touch();
         if session.is_renewal_due(RENEW_EVERY) {
             // Harmless when it fails: the next progress tries again, and a commit renews what is over.
@@ -563,55 +417,6 @@ impl Images {
             if let Err(error) = self.propose(command).await {
                 tracing::debug!(%error, "a lease was not renewed");
             }
-        }
-    }
-
-    /// Waits until every chunk is durable on two sites. While a node does not take what it is given, others are looked
-    /// for.
-    async fn wait_for_two_sites(&self, session: &Arc<Session>, deadline: Instant) -> bool {
-        loop {
-            let until = deadline.min(Instant::now() + PLACE_EVERY);
-            if session.wait_until(until, |copies| copies.sites() >= SITES_MIN).await {
-                return true;
-            }
-            if Instant::now() >= deadline {
-                return false;
-            }
-            self.keep_alive(session).await;
-            self.place_again(session, PLACE_EVERY).await;
-        }
-    }
-
-    /// Proposes other nodes for those that take nothing, if there are any.
-    async fn place_again(&self, session: &Arc<Session>, every: Duration) {
-        let failing = session.look(Copies::failing);
-        if failing.is_empty() || !session.is_placing_due(every) {
-            return;
-        }
-        let view = &**self.gateway().state();
-        let Ok(mut nodes) = place::choose(view, session.row.image, |node| failing.contains(node)) else { return };
-        let before: BTreeSet<NodeId> = session.look(Copies::nodes).into_iter().collect();
-        if nodes.iter().all(|node| before.contains(node)) {
-            return;
-        }
-        // An off-site node that cannot be reached now stays: its copy comes later, as that of any other image.
-        if let Ok(sites) = self.sites_of(&before.iter().copied().collect::<Vec<_>>()) {
-            nodes.extend(sites.into_iter().filter(|(_, site)| site.is_off_site).map(|(node, _)| node));
-        }
-        nodes.sort_unstable();
-        nodes.dedup();
-        let command = Command::RePlace { upload: session.upload, placement: nodes.clone() };
-        match self.propose(command).await {
-            Ok(Written { outcome: Outcome::Confirmed { .. }, .. }) => {
-                let Ok(sites) = self.sites_of(&nodes) else { return };
-                let fresh: Vec<NodeId> = sites.keys().filter(|node| !before.contains(node)).copied().collect();
-                session.change(|copies| copies.place_again(sites));
-                for node in fresh {
-                    session.feed(self, node);
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "an upload was not placed again"),
         }
     }
 
@@ -643,77 +448,4 @@ impl Images {
         }
         Ok(written)
     }
-
-    /// Begins to make the thumbnail once all of the image came.
-    fn derive_thumbnail(&self, session: &Arc<Session>, intake: &mut Intake) {
-        let kind = content_type(session.row.media_type);
-        let small = session.row.bytes <= SOURCE_BYTES_MAX as u64;
-        let decodes = matches!(kind, ContentType::Jpeg | ContentType::Png);
-        let is_there = session.look(|copies| copies.entry(THUMBNAIL).is_some());
-        if intake.whole.is_some() && intake.thumbnail.is_none() && small && decodes && !is_there {
-            let (images, session) = (self.clone(), Arc::clone(session));
-            intake.thumbnail = Some(tokio::spawn(async move {
-                if let Some(sealed) = make_thumbnail(&images, &session, kind).await
-                    && !session.is_committed()
-                {
-                    session.add(THUMBNAIL, sealed);
-                }
-            }));
-        }
-    }
-}
-
-/// Reads the image back and makes it small. `None` whatever stands against it: an image without one is as good.
-async fn make_thumbnail(images: &Images, session: &Arc<Session>, kind: ContentType) -> Option<SealedChunk> {
-    let turn = timeout(THUMBNAIL_TURN_MAX, images.thumbnailer().turn()).await.ok()?.ok()?;
-    let (cluster, patient) = (images.gateway().keyring().cluster(), session.row.patient);
-    let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(session.row.bytes).ok()?));
-    for place in 0..session.chunk_count() {
-        let deadline = Instant::now() + THUMBNAIL_TIME_MAX;
-        if !session.wait_until(deadline, |copies| !copies.holders_of(place).is_empty()).await {
-            return None;
-        }
-        let (entry, holders) = session.look(|copies| (copies.entry(place), copies.holders_of(place)));
-        let id = entry?.chunk;
-        let frame = images.fetch(id, &holders).await.ok()?;
-        let key = Arc::clone(&session.key);
-        let opening = move || open_chunk(cluster, patient, &key, id, &frame).ok();
-        whole.extend_from_slice(&tokio::task::spawn_blocking(opening).await.ok()??);
-    }
-    let small = Zeroizing::new(turn.make(kind, whole).await.ok()?);
-    let fits = (1..=usize::try_from(THUMBNAIL_BYTES_MAX).ok()?).contains(&small.len());
-    let key = Arc::clone(&session.key);
-    let sealing = move || seal_chunk(cluster, patient, &key, &small);
-    if fits { tokio::task::spawn_blocking(sealing).await.ok() } else { None }
-}
-
-/// Brings the further copies of a committed image, and tells the log of each.
-async fn trail(images: Images, session: Arc<Session>) {
-    let deadline = Instant::now() + TRAIL_TIME_MAX;
-    session.change(Copies::feed_all);
-    loop {
-        session.touch();
-        let news = |copies: &Copies| !copies.untold_receipts().is_empty() || copies.is_complete();
-        let until = deadline.min(Instant::now() + TRAIL_PLACE_EVERY);
-        let is_new = session.wait_until(until, news).await;
-        if session.stop.is_cancelled() || Instant::now() >= deadline {
-            break;
-        }
-        if !is_new {
-            images.place_again(&session, TRAIL_PLACE_EVERY).await;
-            continue;
-        }
-        let receipts = session.look(Copies::untold_receipts);
-        if receipts.is_empty() {
-            break;
-        }
-        match images.propose(Command::PutReceipts { receipts: receipts.clone() }).await {
-            Ok(_) => session.change(|copies| copies.told(&receipts)),
-            Err(error) => {
-                tracing::debug!(%error, "receipts of further copies wait");
-                tokio::time::sleep(PLACE_EVERY).await;
-            }
-        }
-    }
-    images.drop_session(&session);
 }
