@@ -186,6 +186,7 @@ pub async fn digest(source: &Arc<dyn ImageSource>) -> Result<[u8; 32], SourceErr
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::sync::{Mutex, mpsc};
 
     const BYTES: usize = (2 << 20) + 5;
 
@@ -211,16 +212,38 @@ mod tests {
         }
     }
 
+    /// Gives its bytes only when it is let.
+    struct Held {
+        content: Bytes,
+        let_go: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl ImageSource for Held {
+        fn bytes(&self) -> u64 {
+            self.content.bytes()
+        }
+
+        fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+            self.let_go.lock().unwrap().recv().map_err(io::Error::other)?;
+            self.content.read(offset, length)
+        }
+    }
+
     // A call that answers early gives up a read half-way.
     #[tokio::test]
     async fn a_read_that_is_given_up_spoils_no_digest() {
         let content = content();
-        let mut reading = Reading::new(Arc::new(content.clone()));
+        let (let_go, held) = mpsc::channel();
+        let mut reading = Reading::new(Arc::new(Held { content: content.clone(), let_go: Mutex::new(held) }));
+        let_go.send(()).unwrap();
         reading.chunk(0).await.unwrap();
         tokio::select! {
             biased;
-            _ = reading.chunk(1) => panic!("a worker is asked, and its answer waited for"),
+            _ = reading.chunk(1) => panic!("nothing let the source give its bytes"),
             () = std::future::ready(()) => {}
+        }
+        for _ in 0..16 {
+            let_go.send(()).unwrap();
         }
         assert_eq!(reading.chunk(1).await.unwrap(), content[1 << 20..2 << 20]);
         assert_eq!(reading.digest().await.unwrap(), sha256_of(&content));
