@@ -114,6 +114,14 @@ pub(crate) struct OfPatient {
 pub(crate) enum Command {
     /// Show the nodes and whether the network works
     Status(cmd::status::StatusArgs),
+    /// Ask each node whether it does its work
+    Health,
+    /// Find the usual faults of a network, and what to do
+    Doctor(cmd::doctor::DoctorArgs),
+    /// Show what happened on the nodes
+    Events(cmd::events::EventsArgs),
+    /// Print the address of a node, for scripts
+    Endpoint(cmd::endpoint::EndpointArgs),
     /// Hand leadership to another node, without loss
     Switchover(cmd::switchover::SwitchoverArgs),
     /// Compare the copies of all nodes

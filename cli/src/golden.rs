@@ -70,6 +70,10 @@ fn reports_are_as_in_their_files() {
     check("status-attention.txt", &every_format(cmd::status::samples::attention));
     check("status-link-cut.txt", &every_format(cmd::status::samples::link_cut));
     check("status-no-quorum.txt", &every_format(cmd::status::samples::no_quorum));
+    check("health.txt", &every_format(cmd::health::samples::list));
+    check("doctor-good.txt", &every_format(cmd::doctor::samples::good));
+    check("doctor-attention.txt", &every_format(cmd::doctor::samples::attention));
+    check("events.txt", &cmd::events::samples::lines());
     check("digest-equal.txt", &every_format(|_| cmd::digest::samples::equal()));
     check("digest-differ.txt", &every_format(|_| cmd::digest::samples::differ()));
     check("compliance-321-holds.txt", &every_format(cmd::compliance::samples::holds));
@@ -105,6 +109,8 @@ fn no_report_moves_the_cursor() {
         cmd::patient::samples::get,
         cmd::record::samples::get,
         cmd::status::samples::attention,
+        cmd::health::samples::list,
+        cmd::doctor::samples::attention,
         cmd::image::samples::list,
         cmd::image::samples::show,
         cmd::image::samples::put,
@@ -120,6 +126,8 @@ fn no_report_moves_the_cursor() {
 fn json_is_the_same_in_every_language() {
     for report in [
         cmd::status::samples::attention as fn(Lang) -> Report,
+        cmd::health::samples::list,
+        cmd::doctor::samples::attention,
         cmd::agenda::samples::list,
         cmd::record::samples::get,
         cmd::image::samples::put,

@@ -161,9 +161,13 @@ fn contexts_are_kept_in_a_file_of_the_owner() {
 #[test]
 fn without_a_network_every_command_says_so_with_exit_12() {
     let home = network();
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 11] = [
         &["status"],
         &["status", "--check", "-o", "json"],
+        &["health"],
+        &["doctor"],
+        &["events"],
+        &["endpoint", "--role", "leader"],
         &["digest", "--wait", "0"],
         &["switchover", "--yes"],
         &["unit", "list"],

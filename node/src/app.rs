@@ -27,6 +27,7 @@ use crate::crypto::{
 };
 use crate::entropy::{SharedEntropy, SystemEntropy, random};
 use crate::gateway::{Gateway, Parts as GatewayParts, submit_reads};
+use crate::health::{EventRing, HealthServices, Parts as HealthParts, Setup, Timeline, watch_events};
 use crate::images::keeping::{self, FINDINGS_MAX, Keeper, KeepingOptions};
 use crate::images::{BulkLinks, ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
@@ -43,13 +44,14 @@ use crate::storage::snapshot::Snapshots;
 use crate::storage::state::{EngineKind, StateStore};
 use crate::storage::wal::{Wal, WalOptions};
 use crate::storage::watermark::LogIdentity;
-use crate::telemetry::{RequestMeter, metrics};
+use crate::telemetry::{RequestCounts, RequestMeter, metrics};
 use crate::transport::{Acceptor, AcceptorOptions, PeerChannels, Plane, PlaneLayer, ServerLimits, TlsReloader, server};
 use anyhow::{Context, bail};
 use plantao_client::identity::Identity;
 use plantao_client::transport::{CredentialsPaths, TlsVersions};
 use plantao_domain::{JournalId, NodeId, rows};
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
+use plantao_proto::admin::v1::health_service_server::HealthServiceServer;
 use plantao_proto::admin::v1::proof_service_server::ProofServiceServer;
 use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
 use plantao_proto::peer::v1::evidence_service_server::EvidenceServiceServer;
@@ -346,6 +348,8 @@ pub struct App {
     servers: JoinSet<Result<(), tonic::transport::Error>>,
     tasks: JoinSet<()>,
     health: tonic_health::server::HealthReporter,
+    /// Requests of programs, and of operators.
+    requests: (Arc<RequestCounts>, Arc<RequestCounts>),
 }
 
 /// Runs until the future ends, but not longer than the node.
@@ -421,9 +425,10 @@ impl App {
             servers: JoinSet::new(),
             tasks: JoinSet::new(),
             health,
+            requests: (Arc::default(), Arc::default()),
         };
         app.serve_public(public, health_service)?;
-        app.serve_admin(admin, started)?;
+        app.serve_admin(admin, config, started)?;
         app.serve_peer(peer);
         app.start_tasks(config, started)?;
         app.health.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -498,7 +503,7 @@ impl App {
             .context("the descriptors cannot be served")?;
         let limit = plantao_client::transport::MESSAGE_BYTES_MAX;
         let router = server(&ServerLimits::for_plane(Plane::Public), self.layer(Plane::Public))
-            .layer(RequestMeter::new(Plane::Public.as_str()))
+            .layer(RequestMeter::new(Plane::Public.as_str()).counting(Arc::clone(&self.requests.0)))
             .add_service(health)
             .add_service(reflection)
             .add_service(DirectoryServiceServer::new(services.clone()))
@@ -516,28 +521,60 @@ impl App {
         Ok(())
     }
 
-    fn serve_admin(&mut self, acceptor: Acceptor, started: std::time::Instant) -> anyhow::Result<()> {
+    fn serve_admin(&mut self, acceptor: Acceptor, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
         let about = About {
             node: Arc::clone(&self.core.identity),
             engine: self.core.engine,
             started,
             certificate: self.core.tls.status(),
         };
-        let services =
-            AdminServices::new(self.gateway.clone(), about.clone(), self.core.entropy.clone(), self.keeper.clone());
+        let timeline = Timeline::default();
+        let services = AdminServices::new(
+            self.gateway.clone(),
+            about.clone(),
+            self.core.entropy.clone(),
+            self.keeper.clone(),
+            timeline.clone(),
+        );
+        let health = self.watch_health(&about, &services, config, timeline);
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
             .build_v1()
             .context("the descriptors cannot be served")?;
         let router = server(&ServerLimits::for_plane(Plane::Admin), self.layer(Plane::Admin))
-            .layer(RequestMeter::new(Plane::Admin.as_str()))
+            .layer(RequestMeter::new(Plane::Admin.as_str()).counting(Arc::clone(&self.requests.1)))
             .add_service(reflection)
             .add_service(ClusterServiceServer::new(services))
-            .add_service(ProofServiceServer::new(proofs));
+            .add_service(ProofServiceServer::new(proofs))
+            .add_service(HealthServiceServer::new(health));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
         Ok(())
+    }
+
+    /// Begins to watch what happens here, and gives what tells of it.
+    fn watch_health(
+        &mut self,
+        about: &About,
+        services: &AdminServices,
+        config: &Config,
+        timeline: Timeline,
+    ) -> HealthServices {
+        let ring = EventRing::new(self.core.clock.now().millis());
+        let (gateway, keeper, services) = (self.gateway.clone(), self.keeper.clone(), services.clone());
+        let warnings = Arc::new(move || services.current_warnings());
+        let watching = watch_events(gateway.clone(), about.clone(), keeper.clone(), warnings, timeline, ring.clone());
+        supervised(&mut self.tasks, "events", watching);
+        HealthServices::new(HealthParts {
+            gateway,
+            about: about.clone(),
+            keeper,
+            setup: Setup::of(config, self.addresses.peer),
+            ring,
+            requests: self.requests.clone(),
+            stopping: self.stopping.clone(),
+        })
     }
 
     fn serve_peer(&mut self, acceptor: Acceptor) {

@@ -1,6 +1,6 @@
 //! The daemon: replication, storage, sealing, and the services of one node.
 //!
-//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `join`, `peer` → `images` → `gateway` → `consensus` →
+//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `health`, `join`, `peer` → `images` → `gateway` → `consensus` →
 //! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`. Only `app` wires components.
 
 pub mod admin;
@@ -14,6 +14,7 @@ pub mod consensus;
 pub mod crypto;
 pub mod entropy;
 pub mod gateway;
+pub mod health;
 pub mod images;
 pub mod join;
 pub mod journal;

@@ -20,6 +20,7 @@ mod proof;
 mod raw;
 mod requests;
 mod secrecy;
+mod see;
 mod tidy;
 mod trail;
 mod unknown_fields;
@@ -93,6 +94,14 @@ async fn a_network_in_trouble_keeps_images() {
     image_faults::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_a_network() {
+    let mut world = World::start(&[]).await;
+    see::the_doctor_finds_nothing_bad_in_a_healthy_network(&world).await;
+    see::health_and_endpoint_tell_who_works_and_who_leads(&world).await;
+    see::a_node_that_is_down_is_found_and_told(&mut world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,11 @@ pub(crate) mod context;
 pub(crate) mod copies;
 pub(crate) mod digest;
 pub(crate) mod directory;
+pub(crate) mod doctor;
+pub(crate) mod endpoint;
+pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod patient;
@@ -34,6 +38,10 @@ use serde_json::{Map, json};
 pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::Status(args) => status::run(args, session).await,
+        Command::Health => health::run(session).await,
+        Command::Doctor(args) => doctor::run(args, session).await,
+        Command::Events(args) => events::run(args, session).await,
+        Command::Endpoint(args) => endpoint::run(args, session).await,
         Command::Switchover(args) => switchover::run(args, session).await,
         Command::Digest(args) => digest::run(args, session).await,
         Command::Copies(args) => copies::run(args, session).await,

@@ -33,6 +33,15 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao status --check -o json",
         &[Done, Failed, Usage, Degraded, NoLeader, Connect],
     ),
+    of("health", "plantao health", "plantao health -o json", &[Done, Failed, Usage, Degraded, NoLeader, Connect]),
+    of("doctor", "plantao doctor", "plantao doctor --all -o json", &[Done, Failed, Usage, Degraded, Connect]),
+    of("events", "plantao events", "plantao events -f -o jsonl", &[Done, Failed, Usage, Connect, Interrupted]),
+    of(
+        "endpoint",
+        "plantao endpoint --role leader",
+        "plantao endpoint --role reader --plane admin",
+        &[Done, Failed, Usage, NoLeader, Denied, Connect],
+    ),
     of(
         "switchover",
         "plantao switchover --to jardins",

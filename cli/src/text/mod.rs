@@ -3,10 +3,12 @@
 //! Words and messages are enums, and each language answers all of them in one `match`: a missing text does not compile.
 
 pub(crate) mod codes;
+pub(crate) mod doctor;
 mod en;
 pub(crate) mod examples;
 mod help_pt_br;
 mod pt_br;
+pub(crate) mod see;
 
 use crate::failure::Failure;
 use plantao_client::error::Refusal;
@@ -192,6 +194,8 @@ pub(crate) enum Word {
     // Outcomes.
     AlreadySo,
     Confirmed,
+    // Of `health`, `doctor`, `events`, `top`.
+    See(see::SeeWord),
 }
 
 /// The copies of images on one node.
@@ -242,6 +246,7 @@ fn span(milliseconds: u64) -> String {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Say {
     NothingFound,
+    See(see::See),
     Situation { word: Word, voters: usize, alive: usize, spare: Option<usize> },
     NodeSilent { node: String, why: String },
     NodeBehind { node: String, entries: u64 },
@@ -459,7 +464,9 @@ impl Lang {
     /// The translation of an English help text; `None` also for English itself.
     pub(crate) fn translated(self, english: &str) -> Option<&'static str> {
         match self {
-            Self::PtBr => help_pt_br::HELP.iter().find(|(from, _)| *from == english).map(|(_, to)| *to),
+            Self::PtBr => {
+                help_pt_br::HELP.iter().chain(see::HELP).find(|(from, _)| *from == english).map(|(_, to)| *to)
+            }
             Self::En => None,
         }
     }

@@ -6,6 +6,7 @@ use plantao_proto::admin::v1::FindingKind;
 /// Titles and states.
 pub(super) const fn word(word: Word) -> &'static str {
     match word {
+        Word::See(word) => super::see::word(super::Lang::PtBr, word),
         Word::Action => "ação",
         Word::Actor => "autor",
         Word::Address => "endereço",
@@ -170,6 +171,7 @@ pub(super) const fn word(word: Word) -> &'static str {
 /// Sentences.
 pub(super) fn say(say: &Say) -> String {
     match say {
+        Say::See(see) => super::see::say(super::Lang::PtBr, see),
         Say::NothingFound => "Nenhum resultado.".to_owned(),
         Say::Situation { word: state, voters, alive, spare } => {
             let spare = match spare {

@@ -87,7 +87,7 @@ impl AdminNode {
         Err(self.error(&status))
     }
 
-    fn error(&self, status: &Status) -> Error {
+    pub(super) fn error(&self, status: &Status) -> Error {
         let answer = Box::new(Answer::from_status(status, self.address()));
         match status.code() {
             Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Error::Invalid(answer),

@@ -8,11 +8,13 @@
 //! [`AdminNode`]: crate::AdminNode
 
 mod admin;
+mod health;
 mod pages;
 mod public;
 mod watch;
 
 pub use admin::TransferError;
+pub use health::{EventFollower, Followed};
 pub use watch::{WatchError, WatchEvent};
 
 use crate::connect::Cluster;

@@ -5,6 +5,7 @@ use crate::api::convert::status as status_of;
 use crate::consensus::{self, Link, Role, TransferError};
 use crate::entropy::SharedEntropy;
 use crate::gateway::Gateway;
+use crate::health::Timeline;
 use crate::images::keeping::{ImagesReport, Keeper};
 use crate::storage::identity::NodeIdentity;
 use crate::transport::{ReloadStatus, peer_identity};
@@ -43,12 +44,21 @@ pub struct AdminServices {
     about: About,
     entropy: SharedEntropy,
     keeper: Keeper,
+    timeline: Timeline,
 }
 
 impl AdminServices {
-    /// On a gateway; `keeper` knows of the images' copies.
-    pub fn new(gateway: Gateway, about: About, entropy: SharedEntropy, keeper: Keeper) -> Self {
-        Self { gateway, about, entropy, keeper }
+    /// On a gateway; `keeper` knows of the images' copies, `timeline` how old entries are.
+    pub fn new(gateway: Gateway, about: About, entropy: SharedEntropy, keeper: Keeper, timeline: Timeline) -> Self {
+        Self { gateway, about, entropy, keeper, timeline }
+    }
+
+    /// What needs attention now, as `GetStatus` has it. Asks nobody; empty when the state cannot be read, which stops the
+    /// node elsewhere.
+    pub(crate) fn current_warnings(&self) -> Vec<v1::Warning> {
+        let status = self.gateway.consensus().status();
+        let images = self.keeper.own_report();
+        images.map(|images| self.warnings(&status, &self.links(&status), &images)).unwrap_or_default()
     }
 
     fn certificate_not_after(&self) -> i64 {
@@ -155,7 +165,8 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         let me = status.node;
         let members = status.members.iter().map(|member| {
             let described = described.iter().find(|(id, _)| id.0 == member.id).map(|(_, row)| &row.description);
-            convert::member(member, described, status.leader)
+            let behind = member.matched.map(|matched| self.timeline.behind(matched, Instant::now()));
+            convert::member(member, described, status.leader, behind)
         });
         let links = self.links(&status);
         let voter = status.members.iter().any(|member| member.id == me && member.voter);

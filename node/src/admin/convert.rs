@@ -60,7 +60,13 @@ fn refusal(rejection: &Rejection) -> String {
 }
 
 /// A member as consensus sees it and as the replicated state describes it, which comes a moment later.
-pub(crate) fn member(member: &MemberStatus, described: Option<&NodeDescription>, leader: Option<u64>) -> admin::Member {
+/// `behind` is for how long it has lacked an entry, as the leader knows.
+pub(crate) fn member(
+    member: &MemberStatus,
+    described: Option<&NodeDescription>,
+    leader: Option<u64>,
+    behind: Option<Duration>,
+) -> admin::Member {
     let text = |of: fn(&NodeDescription) -> &String| described.map(of).cloned().unwrap_or_default();
     admin::Member {
         node_id: member.id,
@@ -73,6 +79,11 @@ pub(crate) fn member(member: &MemberStatus, described: Option<&NodeDescription>,
         keyed: member.member.keyed,
         matched_index: member.matched.unwrap_or(0),
         last_contact_ms: member.silent_for.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+        behind_ms: behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
+        clock_offset_ms: member.clock.map(|clock| clock.offset_ms),
+        clock_uncertainty_ms: member
+            .clock
+            .map(|clock| u64::try_from(clock.uncertainty.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

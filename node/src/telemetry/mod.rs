@@ -5,4 +5,4 @@ pub mod metrics;
 mod requests;
 
 pub use logs::{LogError, start as start_logs};
-pub use requests::RequestMeter;
+pub use requests::{RequestCounts, RequestMeter};

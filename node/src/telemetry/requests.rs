@@ -3,20 +3,55 @@
 use super::metrics;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tower::{Layer, Service};
 
+/// Requests of one plane since the start, for whoever asks the node itself.
+#[derive(Debug, Default)]
+pub struct RequestCounts {
+    total: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl RequestCounts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Those that ended otherwise than well.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, result: &str) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        if result != "ok" {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Measures the services of one plane, until the head of each answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestMeter {
     plane: &'static str,
+    counts: Arc<RequestCounts>,
 }
 
 impl RequestMeter {
     /// For a plane, by its name.
-    pub const fn new(plane: &'static str) -> Self {
-        Self { plane }
+    pub fn new(plane: &'static str) -> Self {
+        Self { plane, counts: Arc::default() }
+    }
+
+    /// Counts into `counts` too.
+    #[must_use]
+    pub fn counting(self, counts: Arc<RequestCounts>) -> Self {
+        Self { counts, ..self }
     }
 }
 
@@ -24,7 +59,7 @@ impl<S> Layer<S> for RequestMeter {
     type Service = MeteredService<S>;
 
     fn layer(&self, inner: S) -> MeteredService<S> {
-        MeteredService { plane: self.plane, inner }
+        MeteredService { plane: self.plane, counts: Arc::clone(&self.counts), inner }
     }
 }
 
@@ -32,6 +67,7 @@ impl<S> Layer<S> for RequestMeter {
 #[derive(Clone, Debug)]
 pub struct MeteredService<S> {
     plane: &'static str,
+    counts: Arc<RequestCounts>,
     inner: S,
 }
 
@@ -49,12 +85,13 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (plane, started) = (self.plane, Instant::now());
+        let (plane, counts, started) = (self.plane, Arc::clone(&self.counts), Instant::now());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
             let result = answer.as_ref().map_or("failed", result_of);
             metrics::request(plane, result, started.elapsed());
+            counts.note(result);
             answer
         })
     }

@@ -18,6 +18,9 @@ fn member(node_id: u64, name: &str, site: &str, role: NodeRole) -> Member {
         keyed: name != "cofre",
         matched_index: 918_204,
         last_contact_ms: (role != NodeRole::Leader).then_some(40),
+        behind_ms: Some(0),
+        clock_offset_ms: (role != NodeRole::Leader).then_some(i64::try_from(node_id).unwrap() - 4),
+        clock_uncertainty_ms: (role != NodeRole::Leader).then_some(1),
     }
 }
 
