@@ -283,7 +283,7 @@ impl<F: FnMut(Progress)> Putting<'_, F> {
             self.next = self.source.chunk_count();
         } else {
             if self.source.bytes() <= ONE_CALL_BYTES_MAX
-                && let Some(put) = self.in_one_call().await?
+                && let Some(put) = self.in_one_call().await.map_err(|error| self.doubted(error))?
             {
                 return Ok(put);
             }
