@@ -116,7 +116,7 @@ async fn another_program_goes_on_where_one_was_killed() {
     let address = network.serve(1, &clinic).await;
     let (new, content) = (new(0), content(9 * MIB));
     script(&clinic, &[Cut::After(5)]);
-    let killed = network.client("a", std::slice::from_ref(&address), hasty());
+    let killed = network.client("a", std::slice::from_ref(&address), patient());
     let options = PutOptions { patience: Duration::ZERO, ..PutOptions::default() };
     killed.put_image_with(&new, Arc::new(content.clone()), &options, |_| {}).await.unwrap_err();
     assert_eq!(clinic.0.lock().unwrap().gallery.chunks_taken, 5);
@@ -177,7 +177,15 @@ async fn patience_ends_and_says_what_is_known() {
     // Committed, and nobody ever says so.
     script(&clinic, &[Cut::LostAnswer; 1_000]);
     let alone = network.client("b", &[nobody().await], hasty());
-    let put = alone.put_image_with(&new(1), Arc::new(good.clone()), &options, |_| {}).await;
+    let mut put = alone.put_image_with(&new(1), Arc::new(good.clone()), &options, |_| {}).await;
+    // A try that is cut off by its deadline, as on a machine that stands still, is rightly unknown; not each of many
+    // is cut off.
+    for _ in 0..20 {
+        if !matches!(put, Err(PutError::Call(Error::Unknown { .. }))) {
+            break;
+        }
+        put = alone.put_image_with(&new(1), Arc::new(good.clone()), &options, |_| {}).await;
+    }
     assert!(matches!(put, Err(PutError::Call(Error::Unavailable(_)))), "{put:?}");
     let put = cluster.put_image_with(&new(1), Arc::new(good), &options, |_| {}).await;
     assert!(matches!(put, Err(PutError::Call(Error::Unknown { .. }))), "{put:?}");

@@ -25,8 +25,17 @@ async fn each_kind_of_load_does_something_without_errors() {
             image_bytes: 70_000,
             ..BenchOptions::new(kind)
         };
-        let report = run(&cluster, &options).await.unwrap();
-        assert!(report.ops > 0 && report.errors == 0 && report.unknown == 0, "{report:?}");
+        // A machine may stand still for the whole of the measured time.
+        let mut runs = 0;
+        let report = loop {
+            let report = run(&cluster, &options).await.unwrap();
+            assert!(report.errors == 0 && report.unknown == 0, "{report:?}");
+            runs += 1;
+            if report.ops > 0 || runs == 60 {
+                break report;
+            }
+        };
+        assert!(report.ops > 0, "{report:?}");
         assert_eq!(report.mb_per_second.is_some_and(|rate| rate > 0.0), kind.is_of_images(), "{report:?}");
         assert!(report.p50 > 0.0 && report.p50 <= report.p99 && report.p999 <= report.max, "{report:?}");
     }

@@ -1,7 +1,7 @@
 //! A write is done once, whatever is lost, and is only called not done when that is certain.
 
 use crate::clinic::{Clinic, Trouble};
-use crate::transport::{Network, hasty, nobody, patient};
+use crate::transport::{Network, hasty, nobody, one_round, patient};
 use plantao_client::{Error, Id, Written};
 use plantao_proto::public::v1;
 use tonic::Code;
@@ -52,11 +52,12 @@ async fn a_dead_node_is_left_for_the_next_one_and_not_asked_again() {
 #[tokio::test]
 async fn what_never_left_or_was_never_proposed_is_unavailable_and_not_unknown() {
     let scene = scene().await;
-    let dead = scene.network.client("a", &[nobody().await, nobody().await], hasty());
+    let dead = scene.network.client("a", &[nobody().await, nobody().await], one_round());
     let error = dead.add_record(record(1)).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error}");
     scene.clinic.trouble(&[], Some(Trouble::NotDone));
-    let cluster = scene.network.client("b", &[scene.address], hasty());
+    let endpoints = [scene.address, scene.network.serve(2, &scene.clinic).await];
+    let cluster = scene.network.client("b", &endpoints, one_round());
     let error = cluster.add_record(record(1)).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error}");
     assert!(scene.clinic.seen().len() > 1);

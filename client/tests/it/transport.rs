@@ -103,8 +103,24 @@ pub fn hasty() -> RetryPolicy {
     }
 }
 
-/// An address where nobody listens.
+/// Each endpoint is asked once and has time to answer: the pause after them is longer than the life of the call, so
+/// that no try is cut short by its end.
+pub fn one_round() -> RetryPolicy {
+    RetryPolicy {
+        write_lifetime: Duration::from_secs(30),
+        pause_min: Duration::from_secs(600),
+        pause_max: Duration::from_secs(600),
+        ..patient()
+    }
+}
+
+/// An address where nobody listens, for as long as this process lives: the port is taken, so that no other test gets
+/// it.
 pub async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
+    static TAKEN: std::sync::Mutex<Vec<tokio::net::TcpSocket>> = std::sync::Mutex::new(Vec::new());
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    TAKEN.lock().unwrap().push(socket);
+    address
 }
