@@ -175,7 +175,16 @@ fn without_a_network_every_command_says_so_with_exit_12() {
         &["agenda", "cancel", "875ac127-ec8a-41b8-bb68-0c2161c61913", "--seen-version", "1"],
     ];
     for arguments in commands {
-        let output = plantao(home.path()).env("PLANTAO_TIMEOUT", "1").args(arguments).output().unwrap();
+        let once = || plantao(home.path()).env("PLANTAO_TIMEOUT", "1").args(arguments).output().unwrap();
+        let mut output = once();
+        // A try that its deadline cuts off, as on a machine that stands still, may have been done: 124. Not each of
+        // many is cut off.
+        for _ in 0..20 {
+            if code(&output) != 124 {
+                break;
+            }
+            output = once();
+        }
         assert_eq!(code(&output), 12, "{arguments:?}: {}", err(&output));
         assert_eq!(out(&output), "", "{arguments:?}");
         assert!(err(&output).contains("PLT-9015"), "{arguments:?}: {}", err(&output));
