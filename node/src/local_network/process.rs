@@ -257,7 +257,6 @@ pub(super) fn resident_bytes(pid: u32) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_ready_line_is_read_and_anything_else_is_not() {
@@ -268,14 +267,14 @@ mod tests {
         }
     }
 
-    /// A program that behaves as `script` says.
+    /// A program that behaves as `script` says. The shell reads it: to be started itself, nobody may have it open for
+    /// writing, and a child that another test has just forked may still have.
     fn stand_in(dir: &Path, script: &str) -> (Program, NodeFiles) {
         let program = dir.join("program");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(&program, format!("{script}\n")).unwrap();
         let files = NodeFiles::of(dir, "centro");
         fs::create_dir_all(&files.directory).unwrap();
-        (Program { path: program, through: Vec::new() }, files)
+        (Program { path: program, through: vec!["sh".to_owned()] }, files)
     }
 
     // Whoever puts a node elsewhere does it with words before the program; signals must reach the node all the same.
@@ -286,7 +285,7 @@ mod tests {
             "test \"$PLACE $1\" = 'there run' || exit 1; trap 'exit 0' TERM; {READY}; while :; do sleep 0.05; done"
         );
         let (mut program, files) = stand_in(dir.path(), &script);
-        program.through = ["env", "PLACE=there"].map(ToOwned::to_owned).to_vec();
+        program.through = ["env", "PLACE=there", "sh"].map(ToOwned::to_owned).to_vec();
         let mut running = Running::spawn(&program, "centro", &files, &[]).unwrap();
         running.ready().await.unwrap();
         running.stop().await.unwrap();

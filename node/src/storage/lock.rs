@@ -7,8 +7,16 @@ use std::path::{Path, PathBuf};
 /// Holds the data directory for this process until dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
     path: PathBuf,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough at once: a child that was forked a moment ago, by whatever thread, has the file open
+        // too until it becomes its program. When this fails, closing does it.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Why the data directory could not be taken.
@@ -38,7 +46,7 @@ impl DirectoryLock {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file, path: path.to_owned() }),
+            Ok(()) => Ok(Self { file, path: path.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
