@@ -518,7 +518,8 @@ fn a_start_with_many_chunks_is_quick() {
     assert_eq!(directory.figures().held.count, 5_000);
     let took = started.elapsed();
     println!("start with 5,000 chunks: {took:?}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    // This is for what grows with the square; the machine may stand still meanwhile.
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 /// Somebody removed files by hand: nothing reads them for weeks, and the list must not promise them until then.

@@ -86,7 +86,8 @@ mod tests {
         assert_eq!(clocks.get(2), None);
         clocks.note_answer(2, 1_007_000, Instant::now());
         let offset = clocks.get(2).unwrap().offset_ms;
-        assert!((7_000..7_100).contains(&offset), "{offset}");
+        // Half of what passed since it was sent counts as its way, and the machine may have stood still meanwhile.
+        assert!((7_000..37_000).contains(&offset), "{offset}");
         // A message of unknown age does not replace a measurement.
         clocks.note_message(2, 5);
         assert_eq!(clocks.get(2).unwrap().offset_ms, offset);

@@ -276,7 +276,7 @@ async fn plaintext_on_the_tls_port_is_closed() {
 #[tokio::test]
 async fn a_silent_caller_is_dropped_and_holds_up_nobody() {
     let network = Network::new();
-    let options = AcceptorOptions { handshake_timeout: Duration::from_secs(2), ..options(Plane::Public) };
+    let options = AcceptorOptions { handshake_timeout: Duration::from_secs(10), ..options(Plane::Public) };
     let tls = network.reloader("node/1").server();
     let served = serve_with(tls, Plane::Public, options, Arc::new(SystemClock)).await;
     let mut silent = TcpStream::connect(served.address).await.unwrap();
