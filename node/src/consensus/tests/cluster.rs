@@ -154,7 +154,9 @@ impl Cluster {
         let consensus = Consensus::start(Parts {
             node,
             cluster_name: "clinica".to_owned(),
-            timers: Timers::Lan,
+            // Longer than most of what a busy machine does to its processes: an election in between is handled where it
+            // matters, and costs time.
+            timers: Timers::Wan,
             snapshot_entries: 20_000,
             preference: if site.keyed { Preference::Preferred } else { Preference::LastResort },
             clock: clock.clone(),
@@ -261,8 +263,37 @@ impl Cluster {
 
     /// Waits until some node leads, as most of the running ones see it.
     pub(super) async fn leader(&self) -> u64 {
-        eventually("a leader that leads", || self.nodes.values().any(|node| node.consensus.leads())).await;
-        self.nodes.iter().find(|(_, node)| node.consensus.leads()).map(|(id, _)| *id).unwrap()
+        let end = deadline();
+        loop {
+            // One look: a second one may come after the end of that lead.
+            if let Some((id, _)) = self.nodes.iter().find(|(_, node)| node.consensus.leads()) {
+                return *id;
+            }
+            assert!(Instant::now() < end, "not within the deadline: a leader that leads");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The highest term that a running node knows. When it is the same before and after, nobody was elected meanwhile.
+    pub(super) fn term(&self) -> u64 {
+        self.nodes.values().map(|node| node.consensus.status().term).max().unwrap()
+    }
+
+    /// Makes `node` lead, whatever elections come in between.
+    pub(super) async fn lead(&self, node: u64) {
+        let end = deadline();
+        loop {
+            let leader = self.leader().await;
+            if leader == node {
+                return;
+            }
+            let consensus = &self.nodes[&leader].consensus;
+            if consensus.candidates(&consensus.status()).any(|able| able == node) {
+                let _ = consensus.transfer_leader(node, Instant::now() + Duration::from_secs(5)).await;
+            }
+            assert!(Instant::now() < end, "not within the deadline: the lead of node {node}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until every running node has applied what the furthest has, and compares their digests.
@@ -378,5 +409,10 @@ impl Proxy {
 
     pub(super) fn cut(&self) {
         self.cut.send_replace(true);
+    }
+
+    /// Lets new connections through again.
+    pub(super) fn mend(&self) {
+        self.cut.send_replace(false);
     }
 }
