@@ -36,10 +36,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a node may take to say that it is ready, to stop, or to join: a slow machine, not a promise.
-pub const NODE_TIME_MAX: Duration = Duration::from_secs(60);
+pub const NODE_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How long the network may take to agree on something, e.g. that all are voters.
-pub const NETWORK_TIME_MAX: Duration = Duration::from_secs(60);
+pub const NETWORK_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Between two looks at a condition that is waited for.
 const LOOK_PAUSE: Duration = Duration::from_millis(25);

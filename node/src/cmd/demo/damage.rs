@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a unit may take to be whole again.
-const HEALED_MAX: Duration = Duration::from_secs(120);
+const HEALED_MAX: Duration = Duration::from_secs(300);
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// Chunk files in which a bit flips.
 const ROTTEN: usize = 10;

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 /// Large enough that its upload is still under way when half of it was sent.
 const LARGE_BYTES: usize = (48 << 20) + 12_345;
 /// How long the off-site copies of all images may take on a computer where everything shares one disk.
-const OFF_SITE_MAX: Duration = Duration::from_secs(60);
+const OFF_SITE_MAX: Duration = Duration::from_secs(300);
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is told, and written down as it is told.

@@ -53,7 +53,10 @@ pub(super) async fn tell(
     figures.create_ms = millis(begun.elapsed());
     teller.line(&format!("   no ar em {}: autoridade nova, três votantes, TLS mútuo", seconds(begun.elapsed())));
     let files = clinic(options, directory).await?;
-    let cluster = network.connect(&ConnectOptions::default())?;
+    // A read that fails ends the story, and a machine that is busy with other things may need a while.
+    let mut patient = ConnectOptions::default();
+    patient.retry.read_deadline = Duration::from_secs(60);
+    let cluster = network.connect(&patient)?;
 
     Box::pin(import(network, &cluster, &files, &mut figures, teller)).await?;
     Box::pin(images::tell(network, &cluster, &files, &mut figures, teller)).await?;
