@@ -191,6 +191,17 @@ pub(crate) fn chunk_files(world: &World, node: &str) -> Vec<PathBuf> {
     }
     files
 }
+/// Waits until each node has what is placed on it: no file comes any more by itself.
+pub(crate) async fn settled(world: &World) {
+    until("every copy in its place", || async {
+        let status = world.network.status("centro").await.map_err(|error| error.to_string())?;
+        let nodes = status.images.map(|images| images.nodes).unwrap_or_default();
+        let done = !nodes.is_empty() && nodes.iter().all(|node| node.backlog_chunks == 0);
+        if done { Ok(()) } else { Err(format!("{nodes:?}")) }
+    })
+    .await;
+}
+
 /// Waits for the copy that is off-site, the last of the three.
 pub(crate) async fn protected(world: &World, image_id: Id) {
     until("the off-site copy", || async {

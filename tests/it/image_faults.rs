@@ -231,8 +231,8 @@ pub(crate) async fn a_read_does_not_wait_for_a_node_that_stands_still(world: &Wo
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
     let (_, found) = read.unwrap();
     assert!(found == bytes);
-    // All nodes together would have been given 30 s for a chunk.
-    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+    // The one that stands still alone would have been given 30 s for a chunk, and then there would have been no copy.
+    assert!(took < std::time::Duration::from_secs(28), "{took:?}");
     world.network.leader().await;
 }
 

@@ -7,6 +7,7 @@ use plantao_client::transport::{
 };
 use plantao_proto::public::v1::agenda_service_client::AgendaServiceClient;
 use plantao_tests::network::Network;
+use plantao_tests::wait::PATIENCE;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,7 +22,9 @@ pub(crate) fn with_files(network: &Network, certificate: &Path, key: &Path, addr
     let credentials = Credentials::load(&paths, SystemTime::now()).unwrap();
     let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
     let target = Target { address: address.to_owned(), expected: ExpectedServer::AnyNode };
-    channel(&tls, &target, &ChannelOptions::default()).unwrap()
+    // Nobody tries again here, so the machine has time.
+    let options = ChannelOptions { connect_timeout: PATIENCE, keep_alive_timeout: PATIENCE, ..Default::default() };
+    channel(&tls, &target, &options).unwrap()
 }
 
 /// Writes a leaf and its key and gives their paths.

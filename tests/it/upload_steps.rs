@@ -6,10 +6,12 @@ use crate::world::{SOFTWARE, World};
 use bytes::Bytes;
 use plantao_client::Cluster;
 use plantao_client::images::{NewImage, sha256_of};
-use plantao_proto::admin::v1::TransferLeadershipRequest;
+use plantao_proto::admin::v1::{NodeRole, TransferLeadershipRequest};
+use plantao_proto::public::v1::image_service_client::ImageServiceClient;
 use plantao_proto::public::v1::{self as wire, MediaType};
 use plantao_tests::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
+use tonic::transport::Channel;
 
 /// Where in its life an upload is when its node dies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -33,7 +35,7 @@ fn signal(world: &World, node: &str, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-async fn lead(world: &World, node: &str) {
+pub(crate) async fn lead(world: &World, node: &str) {
     let operator = world.network.client("rede/operator/plantao", &["centro", "jardins", "cofre"]);
     let to_node_id = world.network.status(node).await.unwrap().node_id;
     until("the lead of the node that takes it", || async {
@@ -47,19 +49,19 @@ async fn lead(world: &World, node: &str) {
     .await;
 }
 
-async fn log_index(world: &World, node: &str) -> u64 {
-    world.network.status(node).await.unwrap().last_log_index
-}
-
 async fn is_seen(cluster: &Cluster, new: &NewImage) -> bool {
     let read = Some(wire::ReadOptions { consistency: wire::Consistency::Local.into(), ..Default::default() });
     let request = wire::GetImageRequest { read, image_id: new.image_id.to_wire() };
     cluster.get_image(request).await.is_ok()
 }
 
-/// Says that all was sent, and does not wait for the answer.
-fn finish(world: &World, new: &NewImage, bytes: &Bytes) -> tokio::task::JoinHandle<()> {
-    let mut client = client(world, "centro");
+/// Says that all was sent, on a connection that stands, and does not wait for the answer.
+fn finish(
+    world: &World,
+    mut client: ImageServiceClient<Channel>,
+    new: &NewImage,
+    bytes: &Bytes,
+) -> tokio::task::JoinHandle<()> {
     let request = wire::FinishUploadRequest {
         header: Some(world.through("centro").new_header().unwrap()),
         upload_id: new.upload_id.to_wire(),
@@ -86,14 +88,16 @@ pub(crate) async fn at_each_step_of_the_commit_the_ingress_may_die(world: &mut W
             Step::Begun => chunks(&bytes)[..2].to_vec(),
             _ => chunks(&bytes),
         };
+        let mut sender = client(world, "centro");
+        // Repair may still bring files of the tests before, so there may be more.
         if !sent.is_empty() {
-            send(&mut client(world, "centro"), new.upload_id, sent.clone()).await.unwrap();
-            assert_eq!(chunk_files(world, "centro").len(), here + sent.len(), "answered before they are durable");
+            send(&mut sender, new.upload_id, sent.clone()).await.unwrap();
+            assert!(chunk_files(world, "centro").len() >= here + sent.len(), "answered before they are durable");
         }
         if step >= Step::OnTwoSites {
             until("all chunks on the other unit", || async {
                 let files = chunk_files(world, "jardins").len();
-                if files == there + sent.len() { Ok(()) } else { Err(files) }
+                if files >= there + sent.len() { Ok(()) } else { Err(files) }
             })
             .await;
         }
@@ -103,17 +107,19 @@ pub(crate) async fn at_each_step_of_the_commit_the_ingress_may_die(world: &mut W
                 for node in ["jardins", "cofre"] {
                     signal(world, node, Signal::STOP);
                 }
-                let last = log_index(world, "centro").await;
-                let finishing = finish(world, &new, &bytes);
+                let last = world.network.status("centro").await.unwrap().last_log_index;
+                let finishing = finish(world, sender, &new, &bytes);
                 until("the commit in the leader's log", || async {
-                    let now = log_index(world, "centro").await;
-                    if now > last { Ok(()) } else { Err(now) }
+                    let status = world.network.status("centro").await.map_err(|error| error.to_string())?;
+                    // Alone for some seconds it gives up the lead, as it may on a machine that stands still.
+                    let is_over = status.last_log_index > last || status.role() != NodeRole::Leader;
+                    if is_over { Ok(()) } else { Err(format!("{}", status.last_log_index)) }
                 })
                 .await;
                 finishing.abort();
             }
             Step::Committed => {
-                let finishing = finish(world, &new, &bytes);
+                let finishing = finish(world, sender, &new, &bytes);
                 until("the image on the other unit", || async {
                     if is_seen(&world.through("jardins"), &new).await { Ok(()) } else { Err("not yet") }
                 })

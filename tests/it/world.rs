@@ -187,8 +187,9 @@ pub(crate) fn booking(patient: Id, slot: Slot) -> BookRequest {
     }
 }
 
-/// For what is refused because of the node that is asked: no use in asking it again for long.
-pub(crate) fn hasty() -> plantao_client::retry::RetryPolicy {
-    let second = std::time::Duration::from_secs(1);
-    plantao_client::retry::RetryPolicy { read_deadline: second, ..Default::default() }
+/// For what is refused because of the node that is asked: that is final where no other is known, so the deadline is for
+/// the machine.
+pub(crate) fn unhurried() -> plantao_client::retry::RetryPolicy {
+    let patience = plantao_tests::wait::PATIENCE;
+    plantao_client::retry::RetryPolicy { read_deadline: patience, attempt_timeout: patience, ..Default::default() }
 }

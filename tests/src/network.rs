@@ -264,9 +264,20 @@ impl Network {
         self.client("rede/operator/plantao", &[name]).admin_nodes()[0].clone()
     }
 
-    /// What a node says of itself.
+    /// What a node that runs says of itself; asked again while the machine is too busy for an answer.
+    ///
+    /// # Errors
+    /// What it said instead.
     pub async fn status(&self, name: &str) -> Result<GetStatusResponse, plantao_client::Error> {
-        self.admin(name).get_status().await
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.admin(name).get_status().await {
+                Err(plantao_client::Error::Unavailable(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// The name of the node that leads, once one does and the others follow.
