@@ -1,9 +1,9 @@
 //! Three nodes in one process: real certificates, real sockets on loopback, real logs and stores on disk.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -91,6 +91,9 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Starts nodes 1, 2, … with these engines; a sled node is the keyless one off-site.
     pub(super) async fn start(engines: &[EngineKind]) -> Self {
+        // An address of its own: while a node is stopped, no connection or listener of another test takes its port.
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let address = Ipv4Addr::new(127, 0, 7, NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = tempfile::tempdir().unwrap();
         let authority =
             Authority::create(&"clinica".parse().unwrap(), &directory.path().join("pki"), SystemTime::now()).unwrap();
@@ -102,7 +105,7 @@ impl Cluster {
             let key = StorageKey::generate(&SystemEntropy);
             let seal = StorageSeal::new(key, CLUSTER, NodeId(node), &SystemEntropy);
             let tls = credentials(&directory, &authority, node);
-            let options = AcceptorOptions::for_plane(Plane::Peer, "127.0.0.1:0".parse().unwrap());
+            let options = AcceptorOptions::for_plane(Plane::Peer, SocketAddr::from((address, 0)));
             let acceptor = Acceptor::bind(options, tls.server()).await.unwrap();
             let site = Site {
                 data,

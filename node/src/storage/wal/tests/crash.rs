@@ -158,15 +158,17 @@ async fn child_that_is_killed() {
     let wal = open_with(Path::new(&directory), options).unwrap();
     let mut term = wal.state().vote.map_or(1, |vote| vote.term + 1);
     let started = Instant::now();
+    let mut cuts = 0_u64;
     for round in 0_u64.. {
         // Nobody may be left to kill this process.
         assert!(started.elapsed() < Duration::from_secs(600));
         let next = wal.state().next_index();
         let entries: Vec<_> = (next..next + 1 + round % 4).map(|index| entry(term, index)).collect();
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+        // With the cuts before it: what a later one cuts may still be acknowledged after that was said.
         let say = move |outcome: Result<(), WalError>| {
             outcome.unwrap();
-            ids.iter().for_each(|id| println!("ack {} {}", id.term, id.index));
+            ids.iter().for_each(|id| println!("ack {} {} {cuts}", id.term, id.index));
         };
         wal.append(entries, say).await.unwrap();
         if round % 16 == 7 {
@@ -179,6 +181,7 @@ async fn child_that_is_killed() {
             let keep = wal.read(wal.state().next_index() - 4..u64::MAX, Some(1)).await.unwrap();
             if let Some(keep) = keep.first() {
                 println!("cut {}", keep.id.index);
+                cuts += 1;
                 wal.truncate_after(Some(keep.id)).await.unwrap();
             }
         }
@@ -202,15 +205,22 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
         let mut child = child("child_that_is_killed", directory.path(), None);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut heard = 0;
+        let (mut cuts, mut kept) = (0_u64, u64::MAX);
         for line in lines {
             let line = line.unwrap();
             let words: Vec<_> = line.split(' ').collect();
             match words.as_slice() {
-                ["ack", term, index] => {
-                    acknowledged.insert(index.parse::<u64>().unwrap(), term.parse().unwrap());
+                ["ack", term, index, cuts_before] => {
+                    let (index, cuts_before): (u64, u64) = (index.parse().unwrap(), cuts_before.parse().unwrap());
+                    if cuts_before == cuts || index <= kept {
+                        acknowledged.insert(index, term.parse().unwrap());
+                    }
                 }
                 ["vote", term] => vote = term.parse().unwrap(),
-                ["cut", keep] => drop(acknowledged.split_off(&(keep.parse::<u64>().unwrap() + 1))),
+                ["cut", keep] => {
+                    (cuts, kept) = (cuts + 1, keep.parse().unwrap());
+                    drop(acknowledged.split_off(&(kept + 1)));
+                }
                 _ => continue,
             }
             heard += 1;
