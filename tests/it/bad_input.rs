@@ -37,13 +37,18 @@ fn code_of(status: &Status) -> Option<&str> {
     status.metadata().get(CODE_KEY)?.to_str().ok()
 }
 
-/// The leader's digest once no read note waits any more: from then on nothing changes by itself.
+/// The leader's digest once every node has registered its chunk directory and no read note waits any more: from then on
+/// nothing changes by itself.
 pub(crate) async fn quiet_digest(world: &World) -> (Vec<u8>, u64) {
-    until("all read notes to be in the log", || async {
+    until("all directories and read notes to be in the log", || async {
         for node in world.network.nodes() {
             let status = world.network.status(node.name()).await.map_err(|error| error.to_string())?;
             if status.journal_backlog > 0 {
                 return Err(format!("{} notes wait on {}", status.journal_backlog, node.name()));
+            }
+            let directories = status.images.map_or(0, |images| images.nodes.len());
+            if directories < world.network.nodes().len() {
+                return Err(format!("{} knows of {directories} directories", node.name()));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use plantao_proto::public::v1::{
     RegisterRoomRequest, RegisterUnitRequest, Room, Slot, Unit, list_appointments_request,
 };
 use plantao_tests::network::Network;
+use plantao_tests::wait::until;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_plantaod-under-test");
 /// The operator's tool.
@@ -79,6 +80,13 @@ impl World {
             };
             software.register_patient(request).await.unwrap();
         }
+        // A node registers its chunk directory by itself, a moment after it is a member.
+        until("every chunk directory to count", || async {
+            let status = network.status("centro").await.map_err(|error| error.to_string())?;
+            let count = status.images.map_or(0, |images| images.nodes.len());
+            if count == network.nodes().len() { Ok(()) } else { Err(format!("{count} directories")) }
+        })
+        .await;
         Self { network, centro, jardins, patients }
     }
 

@@ -256,7 +256,9 @@ impl Network {
             admin_cert: None,
             admin_key: None,
         };
-        Cluster::open(&context, &ConnectOptions::default()).unwrap()
+        let mut options = ConnectOptions::default();
+        options.retry.read_deadline = PATIENCE;
+        Cluster::open(&context, &options).unwrap()
     }
 
     /// A node's admin plane, for an operator.

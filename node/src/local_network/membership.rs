@@ -3,14 +3,14 @@
 
 use super::layout::{self, Endpoints, NodeFiles, NodeSpec};
 use super::node::Node;
-use super::{Error, LocalNetwork, NetworkOptions, process};
+use super::{Error, LocalNetwork, NETWORK_TIME_MAX, NetworkOptions, pause_until, process};
 use plantao_client::identity::{Identity, Kind, Scope, Slug};
 use plantao_client::pki::{self, Authority, SubjectName};
 use plantao_proto::admin::v1 as admin;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 impl LocalNetwork {
     /// Makes a network without nodes in `directory`, which must be absent or empty: an authority and identities. What
@@ -46,7 +46,16 @@ impl LocalNetwork {
             return self.found().await;
         }
         let NodeSpec { keyed, voter, .. } = self.node_mut(at)?.spec;
-        let token = self.token(keyed, voter).await?;
+        let deadline = Instant::now() + NETWORK_TIME_MAX;
+        let token = loop {
+            match self.token(keyed, voter).await {
+                // The network is busy, or elects: a token that nobody has seen expires.
+                Err(Error::Call(plantao_client::Error::Unavailable(_))) => {
+                    pause_until(deadline, "a join token").await?;
+                }
+                answer => break answer?,
+            }
+        };
         self.join(at, &token).await.map(drop)
     }
 
