@@ -50,9 +50,9 @@ pub(crate) async fn the_doctor_finds_nothing_bad_in_a_healthy_network(world: &Wo
             let reached = found.checks.iter().any(|check| (check.id.as_str(), check.case.as_str()) == ("D11", "ok"));
             let bad: Vec<_> =
                 found.checks.iter().filter(|check| check.verdict() == CheckVerdict::Bad).map(named).collect();
-            // The machine that tests run on may be full, slow, or allow few files; the network has no say in it.
+            // The disk that tests run on may be full, or in memory; the network has no say in it.
             let bad: Vec<_> =
-                bad.into_iter().filter(|one| !["D02", "D03"].iter().any(|id| one.starts_with(id))).collect();
+                bad.into_iter().filter(|one| !["D02", "D03", "D05"].iter().any(|id| one.starts_with(id))).collect();
             if !bad.is_empty() || !reached {
                 return Err(format!("{name}: {bad:?}"));
             }
@@ -71,8 +71,11 @@ pub(crate) async fn the_doctor_finds_nothing_bad_in_a_healthy_network(world: &Wo
 pub(crate) async fn health_and_endpoint_tell_who_works_and_who_leads(world: &World) {
     let network = &world.network;
     let leader = network.leader().await;
-    let well = tool(network, &["health", "-o", "json"]).await;
-    assert_eq!(code(&well), 0, "{well:?}");
+    let well = until("every node to be well", || async {
+        let told = tool(network, &["health", "-o", "json"]).await;
+        if code(&told) == 0 { Ok(told) } else { Err(format!("{told:?}")) }
+    })
+    .await;
     let endpoints = json(&well)["endpoints"].as_array().unwrap().clone();
     assert!(endpoints.len() == 3 && endpoints.iter().all(|one| one["healthy"] == true), "{endpoints:?}");
     until("the leader's address", || async {
@@ -107,7 +110,11 @@ pub(crate) async fn a_node_that_is_down_is_found_and_told(world: &mut World) {
         if all { Ok(()) } else { Err(format!("{told:?}")) }
     })
     .await;
-    assert_eq!(code(&tool(network, &["health"]).await), 4);
+    until("two that are well and one that is not", || async {
+        let told = tool(network, &["health"]).await;
+        if code(&told) == 4 { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
     world.network.run_node("cofre").await;
     let network = &world.network;
     until("its return to be told, by the tool", || async {
