@@ -64,7 +64,8 @@ pub(crate) async fn what_was_sent_is_read_back_byte_for_byte_from_each_unit(worl
     .await;
     let request = wire::VerifyImageRequest { read: None, image_id: new.image_id.to_wire() };
     until("proof of every copy", || async {
-        let verified = world.through("jardins").verify_image(request.clone()).await.map_err(|error| error.to_string())?;
+        let verified =
+            world.through("jardins").verify_image(request.clone()).await.map_err(|error| error.to_string())?;
         let is_good = verified.copies.iter().all(|copy| (copy.good, copy.bad, copy.unknown) == (3, 0, 0));
         if verified.whole && verified.copies.len() == 3 && is_good { Ok(()) } else { Err(format!("{verified:?}")) }
     })
@@ -192,7 +193,8 @@ pub(crate) async fn a_bad_copy_is_found_by_its_reader_and_healed(world: &World) 
     let request = wire::VerifyImageRequest { read: None, image_id: new.image_id.to_wire() };
     let jardins = world.network.status("jardins").await.unwrap().node_id;
     let (good, bad) = until("word of every copy, of which others are good", || async {
-        let verified = world.through("centro").verify_image(request.clone()).await.map_err(|error| error.to_string())?;
+        let verified =
+            world.through("centro").verify_image(request.clone()).await.map_err(|error| error.to_string())?;
         let copy = verified.copies.iter().find(|copy| copy.node_id == jardins);
         match copy {
             Some(copy) if verified.whole && copy.unknown == 0 => Ok((copy.good, copy.bad)),
