@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "plantao/admin/v1/cluster.proto",
     "plantao/admin/v1/health.proto",
+    "plantao/admin/v1/lead.proto",
     "plantao/admin/v1/proof.proto",
     "plantao/peer/v1/chunks.proto",
     "plantao/peer/v1/evidence.proto",

@@ -124,6 +124,10 @@ pub(crate) enum Command {
     Endpoint(cmd::endpoint::EndpointArgs),
     /// Hand leadership to another node, without loss
     Switchover(cmd::switchover::SwitchoverArgs),
+    /// Hand leadership back to where it belongs
+    Failback(cmd::switchover::FailbackArgs),
+    /// Show each change of leader and how long writes waited
+    History(cmd::history::HistoryArgs),
     /// Compare the copies of all nodes
     Digest(cmd::digest::DigestArgs),
     /// Show where copies lie

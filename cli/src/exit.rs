@@ -85,8 +85,12 @@ impl Exit {
     pub(crate) const fn of_rejection(code: u32) -> Self {
         match code {
             1001 | 1002 | 1502 => Self::Denied,
-            1102 | 1203 | 1209 | 1210 | 1301 | 1302 | 1501 | 1601..=1607 | 1609 | 1620..=1627 => Self::Refused,
-            1103 | 1205..=1208 | 1401..=1403 => Self::Usage,
+            1102 | 1203 | 1209 | 1210 | 1301 | 1302 | 1501 | 1601..=1607 | 1609 | 1620..=1627 | 1701 | 1703 | 1704 => {
+                Self::Refused
+            }
+            // A planned change of leader that a check refused; out of time, nobody may lead.
+            2601..=2605 | 2608..=2619 => Self::Refused,
+            1103 | 1702 | 1205..=1208 | 1401..=1403 => Self::Usage,
             1201 | 1628 => Self::NotFound,
             1202 | 1204 | 1211 | 1608 | 2402 | 2403 => Self::Busy,
             2104 => Self::Unknown,

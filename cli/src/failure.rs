@@ -42,6 +42,19 @@ pub(crate) enum Failure {
         /// The flag to add.
         flag: &'static str,
     },
+    /// What moves the lead is told to whoever reads the history.
+    #[error("a reason is needed")]
+    NeedsReason,
+    /// The cluster checked, and refused: nothing changed.
+    #[error("refused by a check of the cluster")]
+    Guard {
+        /// The number in `PLT-nnnn`.
+        code: u32,
+        /// What it said.
+        why: String,
+        /// What it said to do.
+        help: Option<String>,
+    },
     /// The person said no.
     #[error("not confirmed, nothing was done")]
     Declined,
@@ -254,6 +267,7 @@ impl Failure {
             | Self::UnknownContext { .. }
             | Self::ContextFile { .. }
             | Self::NeedsConfirmation { .. }
+            | Self::NeedsReason
             | Self::BadId { .. }
             | Self::BadTime { .. }
             | Self::BadZone { .. }
@@ -268,6 +282,7 @@ impl Failure {
             Self::Unavailable { .. } | Self::NoLeader => Exit::NoLeader,
             Self::Unknown { .. } => Exit::Unknown,
             Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
+            Self::Guard { code, .. } => Exit::of_rejection(*code),
             Self::Conflict { .. } => Exit::Partial,
             Self::DigestsDiffer { .. }
             | Self::TrailBroken { .. }
@@ -289,6 +304,8 @@ impl Failure {
     pub(crate) fn code(&self) -> u32 {
         match self {
             Self::Rejected(refusal) => refusal.code,
+            Self::Guard { code, .. } => *code,
+            Self::NeedsReason => 9040,
             Self::NoContext { .. } => 9001,
             Self::UnknownContext { .. } => 9002,
             Self::ContextFile { .. } => 9003,
@@ -341,6 +358,19 @@ impl Failure {
     /// What writing to the standard output ended with.
     pub(crate) fn of_output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::OutputClosed } else { Self::Output(error) }
+    }
+
+    /// What moving the lead ended with: a check that said no keeps its number.
+    pub(crate) fn of_lead(error: Error) -> Self {
+        match error {
+            Error::Unavailable(answer) => match answer.code {
+                Some(code) => {
+                    Self::Guard { code, why: format!("{}: {}", answer.endpoint, answer.message), help: answer.help }
+                }
+                None => Self::of_write(Error::Unavailable(answer), 0),
+            },
+            error => Self::of_write(error, 0),
+        }
     }
 
     /// What a write ended with that may be applied until `not_after_ms`.

@@ -74,6 +74,8 @@ fn reports_are_as_in_their_files() {
     check("doctor-good.txt", &every_format(cmd::doctor::samples::good));
     check("doctor-attention.txt", &every_format(cmd::doctor::samples::attention));
     check("events.txt", &cmd::events::samples::lines());
+    check("history.txt", &every_format(cmd::history::samples::some));
+    check("switchover.txt", &every_format(cmd::switchover::samples::done));
     check("digest-equal.txt", &every_format(|_| cmd::digest::samples::equal()));
     check("digest-differ.txt", &every_format(|_| cmd::digest::samples::differ()));
     check("compliance-321-holds.txt", &every_format(cmd::compliance::samples::holds));
@@ -111,6 +113,7 @@ fn no_report_moves_the_cursor() {
         cmd::status::samples::attention,
         cmd::health::samples::list,
         cmd::doctor::samples::attention,
+        cmd::history::samples::some,
         cmd::image::samples::list,
         cmd::image::samples::show,
         cmd::image::samples::put,
@@ -132,6 +135,8 @@ fn json_is_the_same_in_every_language() {
         cmd::record::samples::get,
         cmd::image::samples::put,
         cmd::image::samples::verify,
+        cmd::history::samples::some,
+        cmd::switchover::samples::done,
         cmd::explain::samples::slot_taken,
     ] {
         for format in [Format::Json, Format::Jsonl] {

@@ -169,7 +169,7 @@ fn without_a_network_every_command_says_so_with_exit_12() {
         &["events"],
         &["endpoint", "--role", "leader"],
         &["digest", "--wait", "0"],
-        &["switchover", "--yes"],
+        &["switchover", "--reason", "teste", "--yes"],
         &["unit", "list"],
         &["patient", "get", "875ac127-ec8a-41b8-bb68-0c2161c61913"],
         &["agenda", "cancel", "875ac127-ec8a-41b8-bb68-0c2161c61913", "--seen-version", "1"],

@@ -70,12 +70,13 @@ pub const fn scope(role: Role, module: Module, action: Action) -> Scope {
         (Role::Manager | Role::Integration, Module::Directory, Create | Amend) => OwnUnit,
         (Role::Operator, Module::Directory, Create | Amend) => Network,
         // Whoever may let a node in does so by a token, which amends the cluster; only a node's own `init` creates one.
-        (Role::Operator, Module::Cluster, Read | Amend) => Network,
+        // To hand the lead over is a move of it; only a leader says that it leads.
+        (Role::Operator, Module::Cluster, Read | Amend | Move) => Network,
         (Role::Operator, Module::Keys, Read | Create | Amend) => Network,
         (Role::Auditor | Role::Dpo, Module::Audit, Read) => OwnUnit,
         (Role::Dpo, Module::Consents, Read) => OwnUnit,
         (Role::Dpo, Module::Patients, Read) => Network,
-        (Role::Node, Module::Cluster, Create | Join) => Network,
+        (Role::Node, Module::Cluster, Create | Join | Move | ChangeState) => Network,
         (Role::Node, Module::Keys, HandKey) => Network,
         (Role::Node, Module::Audit, Create) => Network,
         _ => Nowhere,

@@ -23,7 +23,7 @@ use crate::rows::{self, StoredOutcome};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
 use crate::{Envelope, Outcome};
-use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, patients, records};
+use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, lead, patients, records};
 
 /// What a client's clock may be ahead of the leader's when it sets `not_after`: one minute.
 const SKEW_MS: i64 = 60 * 1000;
@@ -272,5 +272,8 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         Command::DropPart { upload, part } => images::drop_part(case, *upload, *part),
         Command::PutTombstones { node, chunks } => images::put_tombstones(case, *node, chunks),
         Command::FinishGc { node, chunks } => images::finish(case, *node, chunks),
+        Command::NoteLeadership(told) => lead::note(case, told),
+        Command::BeginHandover { to, term, cause, reason } => lead::begin_handover(case, *to, *term, *cause, reason),
+        Command::SetLead { change, reason } => lead::set(case, change, reason),
     }
 }

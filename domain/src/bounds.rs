@@ -4,6 +4,7 @@ use crate::cluster::NodeDescription;
 use crate::command::{Command, Sealed, Tag};
 use crate::id::NodeId;
 use crate::images::{self, NewImage};
+use crate::lead::{LeadChange, REASON_BYTES_MAX};
 use crate::outcome::{Field, Rejection};
 use crate::time::ClusterTime;
 
@@ -150,11 +151,26 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
         Command::PutTombstones { chunks, .. } | Command::FinishGc { chunks, .. } => {
             hold((1..=images::PART_CHUNKS_MAX).contains(&chunks.len()), Field::Chunks)
         }
-        Command::RetireStore { .. }
+        Command::BeginHandover { reason: text, .. } => reason(text),
+        Command::SetLead { change, reason: text } => {
+            reason(text)?;
+            match change {
+                LeadChange::Pause { until } | LeadChange::StartMaintenance { until } => times(&[*until]),
+                LeadChange::Schedule { at, .. } => times(&[*at]),
+                _ => Ok(()),
+            }
+        }
+        Command::NoteLeadership(_)
+        | Command::RetireStore { .. }
         | Command::AbandonUpload { .. }
         | Command::ExpireIntents
         | Command::DropPart { .. } => Ok(()),
     }
+}
+
+/// Words for operators: shown on screens as they are.
+fn reason(text: &str) -> Result<(), Rejection> {
+    hold(text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control), Field::Reason)
 }
 
 fn new_image(new: &NewImage) -> Result<(), Rejection> {

@@ -7,6 +7,7 @@
 use crate::cluster::NodeDescription;
 use crate::id::*;
 use crate::images::{ChunkEntry, ChunkEpoch, ManifestPart, NewImage, Receipt};
+use crate::lead::{LeadCause, LeadChange, Leadership};
 use crate::time::{ClusterTime, Interval};
 use minicbor::{Decode, Encode};
 use std::fmt;
@@ -670,5 +671,34 @@ pub enum Command {
         /// 1 to 512; those whose tombstone is another one, or none, are passed over.
         #[n(1)]
         chunks: Vec<ChunkEpoch>,
+    },
+    /// A leader tells how it came to lead. Once for each term; the same again changes nothing.
+    #[n(30)]
+    NoteLeadership(#[n(0)] Leadership),
+    /// The leader is about to hand over: who asked for it and why, before it happens.
+    #[n(31)]
+    BeginHandover {
+        /// To whom; known and not drained.
+        #[n(0)]
+        to: NodeId,
+        /// The term of the leader that hands over.
+        #[n(1)]
+        term: u64,
+        /// Why.
+        #[n(2)]
+        cause: LeadCause,
+        /// In words: at most 200 bytes, no control characters, no name of a person. May be empty.
+        #[n(3)]
+        reason: String,
+    },
+    /// What automation is to do about the lead.
+    #[n(32)]
+    SetLead {
+        /// What changes.
+        #[n(0)]
+        change: LeadChange,
+        /// As in [`Command::BeginHandover`].
+        #[n(1)]
+        reason: String,
     },
 }

@@ -110,6 +110,11 @@ impl Deed {
             | Command::PutTombstones { node, .. }
             | Command::FinishGc { node, .. } => Self::new(Module::Images, Action::NoteCopies, Object::Node(*node)),
             Command::RetireStore { node, .. } => Self::new(Module::Cluster, Action::Amend, Object::Node(*node)),
+            Command::NoteLeadership(told) => Self::new(Module::Cluster, Action::ChangeState, Object::Node(told.to)),
+            Command::BeginHandover { to, .. } => Self::new(Module::Cluster, Action::Move, Object::Node(*to)),
+            Command::SetLead { change, .. } => {
+                Self::new(Module::Cluster, Action::Amend, change.node().map_or(Object::Cluster, Object::Node))
+            }
             Command::OpenUpload { image, .. } => Self {
                 unit: Some(image.unit),
                 patient: Some(image.patient),

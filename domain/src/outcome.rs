@@ -216,6 +216,30 @@ pub enum Rejection {
     #[n(28)]
     #[error("this is still in use")]
     StillInUse,
+    /// The node was drained: it is not to lead.
+    #[n(40)]
+    #[error("node {node} is drained")]
+    Drained {
+        /// Which.
+        #[n(0)]
+        node: NodeId,
+    },
+    /// A time that is over, or further ahead than such a thing may be.
+    #[n(41)]
+    #[error("the time is over, or too far ahead")]
+    TooFarAhead,
+    /// Another switchover waits for its time.
+    #[n(42)]
+    #[error("a switchover is scheduled already")]
+    AlreadyScheduled,
+    /// A node without the root key leads last, so it is never preferred.
+    #[n(43)]
+    #[error("node {node} holds no root key")]
+    Keyless {
+        /// Which.
+        #[n(0)]
+        node: NodeId,
+    },
 }
 
 /// Kinds of objects, for messages.
@@ -305,6 +329,8 @@ pub enum Field {
     Visit,
     #[n(15)]
     Medium,
+    #[n(40)]
+    Reason,
 }
 
 impl std::fmt::Display for Field {
@@ -326,6 +352,7 @@ impl std::fmt::Display for Field {
             Self::Receipts => "the list of receipts",
             Self::Visit => "the visit",
             Self::Medium => "the medium",
+            Self::Reason => "the reason",
         })
     }
 }
@@ -363,6 +390,10 @@ impl Rejection {
             Self::ReceiptRefused => 1607,
             Self::TooManyUploads => 1608,
             Self::StillInUse => 1609,
+            Self::Drained { .. } => 1701,
+            Self::TooFarAhead => 1702,
+            Self::AlreadyScheduled => 1703,
+            Self::Keyless { .. } => 1704,
         }
     }
 
@@ -398,6 +429,10 @@ impl Rejection {
             Self::ReceiptRefused => "let that node verify its chunks again, and send the new receipt",
             Self::TooManyUploads => "send it again when other uploads have ended",
             Self::StillInUse => "send it again when the patient's open uploads have ended",
+            Self::Drained { .. } => "choose another node, or let it lead again with `plantao node undrain`",
+            Self::TooFarAhead => "choose a time to come: a pause lasts 24 hours at most, a schedule 30 days",
+            Self::AlreadyScheduled => "cancel the other one first with `plantao switchover cancel`",
+            Self::Keyless { .. } => "choose a unit's node; the off-site node leads when no other can",
         }
     }
 }

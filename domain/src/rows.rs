@@ -11,6 +11,8 @@
 //! 13 owner u8 | id[16]                WrappedKey           50 record[16]                         RecordRow
 //! 14 node u64                         NodeRow              51 record[16] | version u32           RecordVersionRow
 //! 15 token[32]                        JoinTokenRow         52 patient[16] | authored[8] | record[16]   mark
+//! 16 term u64                         LeadershipRow        17                                    HandoverRow
+//! 18                                  LeadPolicy
 //! 20 unit[16]                         UnitRow              58 consent[16]                        ConsentRow
 //! 21 slug                             UnitId               59 consent[16] | version u32          ConsentVersionRow
 //! 22 practitioner[16]                 PractitionerRow      5a patient[16] | consent[16]          mark
@@ -36,12 +38,14 @@
 mod agenda;
 mod clinical;
 mod images;
+mod lead;
 mod structure;
 mod trail;
 
 pub use agenda::*;
 pub use clinical::*;
 pub use images::*;
+pub use lead::*;
 pub use structure::*;
 pub use trail::*;
 
@@ -58,6 +62,9 @@ pub mod prefix {
     pub const DATA_KEY: u8 = 0x13;
     pub const NODE: u8 = 0x14;
     pub const JOIN_TOKEN: u8 = 0x15;
+    pub const LEADERSHIP: u8 = 0x16;
+    pub const HANDOVER: u8 = 0x17;
+    pub const LEAD_POLICY: u8 = 0x18;
     pub const UNIT: u8 = 0x20;
     pub const UNIT_SLUG: u8 = 0x21;
     pub const PRACTITIONER: u8 = 0x22;

@@ -8,7 +8,7 @@
 //! Ports are bound before anything slow, so that a wrong address is told at once; certificates come before them, because a
 //! port without an identity is of no use. Whatever fails on the way ends the start with what, why and what to do.
 
-use crate::admin::{About, AdminServices, ProofServices};
+use crate::admin::{About, AdminServices, LeadServices, ProofServices};
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
@@ -19,7 +19,8 @@ use crate::consensus::leader_tasks::LeaderTasks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
 use crate::consensus::{
-    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, TransferError, checkpoints, watch_links,
+    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, Tenures, TransferError, checkpoints,
+    watch_links,
 };
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{
@@ -32,6 +33,7 @@ use crate::images::keeping::{self, FINDINGS_MAX, Keeper, KeepingOptions};
 use crate::images::{BulkLinks, ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
 use crate::journal::{Journal, Options as JournalOptions};
+use crate::lead::note_tenures;
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
 use crate::proof::evidence::convert::PeerEvidenceService;
 use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
@@ -52,6 +54,7 @@ use plantao_client::transport::{CredentialsPaths, TlsVersions};
 use plantao_domain::{JournalId, NodeId, rows};
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
 use plantao_proto::admin::v1::health_service_server::HealthServiceServer;
+use plantao_proto::admin::v1::lead_service_server::LeadServiceServer;
 use plantao_proto::admin::v1::proof_service_server::ProofServiceServer;
 use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
 use plantao_proto::peer::v1::evidence_service_server::EvidenceServiceServer;
@@ -547,7 +550,8 @@ impl App {
             .add_service(reflection)
             .add_service(ClusterServiceServer::new(services))
             .add_service(ProofServiceServer::new(proofs))
-            .add_service(HealthServiceServer::new(health));
+            .add_service(HealthServiceServer::new(health))
+            .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone())));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
         Ok(())
@@ -606,6 +610,8 @@ impl App {
     fn start_tasks(&mut self, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
         let identity = self.core.tls.identity();
         supervised(&mut self.tasks, "submit_reads", submit_reads(self.gateway.clone(), identity.clone()));
+        let noting = note_tenures(self.gateway.clone(), identity.clone(), Tenures::watch(self.core.consensus.clone()));
+        supervised(&mut self.tasks, "lead_history", noting);
         let chunks = self.images.chunks().clone();
         let register = register_store(self.gateway.clone(), identity, chunks, config.medium.clone());
         supervised(&mut self.tasks, "register_store", register);

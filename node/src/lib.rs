@@ -18,6 +18,7 @@ pub mod health;
 pub mod images;
 pub mod join;
 pub mod journal;
+pub mod lead;
 pub mod local_network;
 pub mod peer;
 pub mod proof;

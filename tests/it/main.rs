@@ -15,6 +15,7 @@ mod image_faults;
 mod image_keeping;
 mod image_refusals;
 mod images;
+mod lead;
 mod links;
 mod proof;
 mod raw;
@@ -51,6 +52,15 @@ async fn a_healthy_network_keeps_its_promises() {
     secrecy::no_file_log_or_metric_tells_of_a_patient(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lead_of_a_network_moves() {
+    let mut world = World::start(&[]).await;
+    lead::the_lead_moves_under_load_and_no_write_fails(&world).await;
+    lead::a_plan_for_another_leader_is_refused(&world).await;
+    lead::the_tool_moves_the_lead_and_shows_it(&world).await;
+    lead::a_leader_that_dies_is_in_the_history_and_no_leader_is_told(&mut world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

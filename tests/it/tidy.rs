@@ -402,6 +402,7 @@ const CODE_FILES: &[(&str, &str)] = &[
     ("domain/src/outcome.rs", "=>"),
     ("node/src/gateway/error.rs", "=>"),
     ("node/src/images/error.rs", "=>"),
+    ("node/src/lead/error.rs", "=>"),
     ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
     ("cli/src/text/codes/cluster.rs", "theirs("),

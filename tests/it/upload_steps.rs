@@ -42,7 +42,7 @@ pub(crate) async fn lead(world: &World, node: &str) {
         if world.network.leader().await == node {
             return Ok(());
         }
-        let request = TransferLeadershipRequest { to_node_id, expect_leader_id: 0 };
+        let request = TransferLeadershipRequest { to_node_id, ..Default::default() };
         let asked = operator.transfer_leadership(request).await;
         Err(format!("{:?}", asked.err().map(|error| error.to_string())))
     })

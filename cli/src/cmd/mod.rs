@@ -16,6 +16,7 @@ pub(crate) mod endpoint;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod patient;
@@ -43,6 +44,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Events(args) => events::run(args, session).await,
         Command::Endpoint(args) => endpoint::run(args, session).await,
         Command::Switchover(args) => switchover::run(args, session).await,
+        Command::Failback(args) => switchover::failback(args, session).await,
+        Command::History(args) => history::run(args, session).await,
         Command::Digest(args) => digest::run(args, session).await,
         Command::Copies(args) => copies::run(args, session).await,
         Command::Compliance(command) => compliance::run(command, session).await,

@@ -1,12 +1,13 @@
 //! English.
 
-use super::{Say, Word};
+use super::{Lang, Say, Word};
 use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
 pub(super) const fn word(word: Word) -> &'static str {
     match word {
         Word::See(word) => super::see::word(super::Lang::En, word),
+        Word::Lead(word) => word.text(Lang::En),
         Word::Action => "action",
         Word::Actor => "actor",
         Word::Address => "address",
@@ -172,6 +173,7 @@ pub(super) const fn word(word: Word) -> &'static str {
 pub(super) fn say(say: &Say) -> String {
     match say {
         Say::See(see) => super::see::say(super::Lang::En, see),
+        Say::Lead(say) => say.text(Lang::En),
         Say::NothingFound => "Nothing found.".to_owned(),
         Say::Situation { word: state, voters, alive, spare } => {
             let spare = match spare {
@@ -230,7 +232,6 @@ pub(super) fn say(say: &Say) -> String {
         Say::Plan { from, to, behind: None } => format!("Plan: {from} → {to}"),
         Say::AnyVoter => "any voter that is caught up".to_owned(),
         Say::Ask { label } => format!("Confirm on {label}? [y/N]"),
-        Say::Transferred { from, to, took_ms } => format!("{from} → {to} in {took_ms} ms"),
         Say::Before => "Before:".to_owned(),
         Say::After => "After:".to_owned(),
         Say::DigestsEqual { nodes, index } => format!("{nodes} nodes are equal at index {index}."),

@@ -24,6 +24,8 @@ const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect
 const IMAGE: &[Exit] = &[Done, Failed, Usage, Partial, NoLeader, NotFound, Denied, Integrity, Connect];
 const WRITE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
 
+const MOVE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Connect, Interrupted];
+
 /// All of them.
 pub(crate) static EXAMPLES: &[Examples] = &[
     of("", "plantao status", "plantao agenda list --unit centro -o json", &Exit::ALL),
@@ -44,9 +46,21 @@ pub(crate) static EXAMPLES: &[Examples] = &[
     ),
     of(
         "switchover",
-        "plantao switchover --to jardins",
-        "plantao switchover --expect-leader centro --yes",
-        &[Done, Failed, Usage, NoLeader, Refused, NotFound, Connect, Interrupted],
+        "plantao switchover --to jardins --reason 'troca de nobreak'",
+        "plantao switchover --expect-leader centro --reason manutencao --yes",
+        MOVE,
+    ),
+    of(
+        "failback",
+        "plantao failback --reason 'nobreak trocado'",
+        "plantao failback --reason 'fim da obra' --yes -o json",
+        MOVE,
+    ),
+    of(
+        "history",
+        "plantao history -n 20",
+        "plantao history --since 2026-11-01T00:00-03:00 -o json",
+        &[Done, Failed, Usage, NoLeader, Connect],
     ),
     of(
         "digest",

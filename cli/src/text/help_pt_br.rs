@@ -2,6 +2,14 @@
 
 /// English, Portuguese.
 pub(super) static HELP: &[(&str, &str)] = &[
+    ("At most this many, the latest first", "No máximo tantas, da mais recente para a mais antiga"),
+    ("Hand leadership back to where it belongs", "Devolve a liderança ao nó a que ela pertence"),
+    ("Only changes since this time", "Só as mudanças desde este instante"),
+    ("Show each change of leader and how long writes waited", "Mostra cada troca de líder e quanto a escrita esperou"),
+    (
+        "Why, for the history: shown to every operator, so no name of a person",
+        "Motivo, para o histórico: todo operador o vê, então sem nome de pessoa",
+    ),
     (
         "Agenda, patients, records, consents and audit, which are replicated together",
         "Agenda, pacientes, registros, consentimentos e auditoria, replicados juntos",

@@ -7,8 +7,11 @@ pub(crate) mod doctor;
 mod en;
 pub(crate) mod examples;
 mod help_pt_br;
+mod lead;
 mod pt_br;
 pub(crate) mod see;
+
+pub(crate) use lead::{LeadSay, LeadWord};
 
 use crate::failure::Failure;
 use plantao_client::error::Refusal;
@@ -196,6 +199,7 @@ pub(crate) enum Word {
     Confirmed,
     // Of `health`, `doctor`, `events`, `top`.
     See(see::SeeWord),
+    Lead(LeadWord),
 }
 
 /// The copies of images on one node.
@@ -259,7 +263,6 @@ pub(crate) enum Say {
     Plan { from: String, to: String, behind: Option<u64> },
     AnyVoter,
     Ask { label: String },
-    Transferred { from: String, to: String, took_ms: u64 },
     Before,
     After,
     DigestsEqual { nodes: usize, index: u64 },
@@ -293,6 +296,7 @@ pub(crate) enum Say {
     NoImage { path: String },
     ImageWhole,
     ImageNotWhole,
+    Lead(LeadSay),
 }
 
 /// Two nodes that are up, and a link between them that is not.
@@ -390,6 +394,12 @@ impl Lang {
                 what = format!("{what}: {} “{text}”", self.word(*kind));
                 why = Some(matches.join(", "));
             }
+            Failure::Guard { why: clause, help, .. } => {
+                why = Some(clause.clone());
+                if let Some(help) = help.clone().filter(|_| self == Self::En) {
+                    now = help;
+                }
+            }
             Failure::NeedsConfirmation { flag } => now = self.say(&Say::AddFlag { flag }),
             Failure::BadValue { field, why: clause } => {
                 what = format!("{what}: {field}");
@@ -430,7 +440,11 @@ impl Lang {
             | Failure::ImageDamaged { why: clause }
             | Failure::Work { why: clause } => why = Some(clause.clone()),
             Failure::Output(source) => why = Some(source.to_string()),
-            Failure::Declined | Failure::NoLeader | Failure::OutputClosed | Failure::Interrupted => {}
+            Failure::Declined
+            | Failure::NeedsReason
+            | Failure::NoLeader
+            | Failure::OutputClosed
+            | Failure::Interrupted => {}
         }
         Told { what, why, now }
     }

@@ -1,12 +1,13 @@
 //! Portuguese of Brazil.
 
-use super::{Say, Word};
+use super::{Lang, Say, Word};
 use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
 pub(super) const fn word(word: Word) -> &'static str {
     match word {
         Word::See(word) => super::see::word(super::Lang::PtBr, word),
+        Word::Lead(word) => word.text(Lang::PtBr),
         Word::Action => "ação",
         Word::Actor => "autor",
         Word::Address => "endereço",
@@ -172,6 +173,7 @@ pub(super) const fn word(word: Word) -> &'static str {
 pub(super) fn say(say: &Say) -> String {
     match say {
         Say::See(see) => super::see::say(super::Lang::PtBr, see),
+        Say::Lead(say) => say.text(Lang::PtBr),
         Say::NothingFound => "Nenhum resultado.".to_owned(),
         Say::Situation { word: state, voters, alive, spare } => {
             let spare = match spare {
@@ -230,7 +232,6 @@ pub(super) fn say(say: &Say) -> String {
         Say::Plan { from, to, behind: None } => format!("Plano: {from} → {to}"),
         Say::AnyVoter => "qualquer votante em dia".to_owned(),
         Say::Ask { label } => format!("Confirma em {label}? [s/N]"),
-        Say::Transferred { from, to, took_ms } => format!("{from} → {to} em {took_ms} ms"),
         Say::Before => "Antes:".to_owned(),
         Say::After => "Depois:".to_owned(),
         Say::DigestsEqual { nodes, index } => format!("{nodes} nós iguais no índice {index}."),

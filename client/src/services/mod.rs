@@ -9,6 +9,7 @@
 
 mod admin;
 mod health;
+mod lead;
 mod pages;
 mod public;
 mod watch;

@@ -1,6 +1,7 @@
 //! Formats: what is written is read back, nothing else is, and no bytes panic. The golden file holds the bytes of one
 //! of each: they may only be added to.
 
+use crate::lead::{lead_samples, two_nodes};
 use crate::world::*;
 use plantao_domain::codec::*;
 use plantao_domain::command::AppointmentState;
@@ -52,6 +53,11 @@ fn outcomes() -> Vec<Outcome> {
         ReceiptRefused,
         TooManyUploads,
         StillInUse,
+        Drained { node: NodeId(2) },
+        TooFarAhead,
+        AlreadyScheduled,
+        Keyless { node: NodeId(3) },
+        Invalid { field: Field::Reason },
     ];
     all.extend(rejections.map(rejected));
     all
@@ -100,7 +106,7 @@ fn assert_total<T: PartialEq + std::fmt::Debug>(
 
 #[test]
 fn envelopes_and_outcomes_are_read_back_whole_or_refused() {
-    for envelope in envelopes().into_iter().chain(envelopes_of(image_samples())) {
+    for envelope in envelopes().into_iter().chain(envelopes_of(image_samples())).chain(envelopes_of(lead_samples())) {
         assert_total(&encode_envelope(&envelope), &envelope, decode_envelope);
     }
     for outcome in outcomes() {
@@ -134,7 +140,10 @@ fn rows_are_read_back_whole_or_refused() {
     }
     let mut seen = std::collections::BTreeSet::new();
     let images = after(imaging(), image_samples());
-    for (key, value) in world.rows.rows().iter().chain(images.rows.rows().iter().filter(|(key, _)| key[0] >= 0x80)) {
+    let lead = after(two_nodes(), lead_samples());
+    let of_images = images.rows.rows().iter().filter(|(key, _)| key[0] >= 0x80);
+    let of_lead = lead.rows.rows().iter().filter(|(key, _)| is_of_lead(key[0]));
+    for (key, value) in world.rows.rows().iter().chain(of_images).chain(of_lead) {
         seen.insert(key[0]);
         match key[0] {
             prefix::CLUSTER => check::<cluster::ClusterRow>(value),
@@ -142,6 +151,9 @@ fn rows_are_read_back_whole_or_refused() {
             prefix::DATA_KEY => check::<command::WrappedKey>(value),
             prefix::NODE => check::<cluster::NodeRow>(value),
             prefix::JOIN_TOKEN => check::<cluster::JoinTokenRow>(value),
+            prefix::LEADERSHIP => check::<lead::LeadershipRow>(value),
+            prefix::HANDOVER => check::<lead::HandoverRow>(value),
+            prefix::LEAD_POLICY => check::<lead::LeadPolicy>(value),
             prefix::UNIT => check::<UnitRow>(value),
             prefix::UNIT_SLUG => check::<UnitId>(value),
             prefix::PRACTITIONER => check::<PractitionerRow>(value),
@@ -185,7 +197,7 @@ fn rows_are_read_back_whole_or_refused() {
             other => panic!("a row of kind {other:#04x}"),
         }
     }
-    assert_eq!(seen.len(), 46, "every kind was tried");
+    assert_eq!(seen.len(), 49, "every kind was tried");
 }
 
 #[test]
@@ -374,6 +386,17 @@ fn print_rows(text: &mut String, world: &World, keep: impl Fn(u8) -> bool) {
     }
 }
 
+fn is_of_lead(first: u8) -> bool {
+    (prefix::LEADERSHIP..=prefix::LEAD_POLICY).contains(&first)
+}
+
+fn print_lead() -> String {
+    let mut text = String::from(HEADING);
+    print_envelopes(&mut text, &envelopes_of(lead_samples()));
+    print_rows(&mut text, &after(two_nodes(), lead_samples()), is_of_lead);
+    text
+}
+
 const HEADING: &str = "bytes of one of each, in hexadecimal; lines may only be added\n";
 
 fn print() -> String {
@@ -400,4 +423,5 @@ fn print_images() -> String {
 fn formats_are_the_golden_ones() {
     assert_eq!(print(), include_str!("../formats.golden"), "the file now:\n{}", print());
     assert_eq!(print_images(), include_str!("../images.golden"), "the file now:\n{}", print_images());
+    assert_eq!(print_lead(), include_str!("../lead.golden"), "the file now:\n{}", print_lead());
 }

@@ -8,9 +8,9 @@ use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::*;
 use std::collections::BTreeSet;
 
-const ALL_CODES: [u16; 29] = [
+const ALL_CODES: [u16; 33] = [
     1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301, 1302, 1401, 1501,
-    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609,
+    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609, 1701, 1702, 1703, 1704,
 ];
 
 /// A refusal that is added here needs its number above, or this does not compile.
@@ -22,6 +22,7 @@ fn is_listed(rejection: &Rejection) -> bool {
         ReasonMissing | NotAStep { .. } | Revoked | Invalid { .. } | WrongClusterState | TokenRefused => true,
         WrongUnit | Duplicate { .. } | NotCovered | UploadClosed | LeaseOver | ManifestIncomplete { .. } => true,
         TooFewSites { .. } | NoSecondSite | StoreRefused | ReceiptRefused | TooManyUploads | StillInUse => true,
+        Drained { .. } | TooFarAhead | AlreadyScheduled | Keyless { .. } => true,
     }
 }
 
@@ -191,6 +192,8 @@ fn every_refusal_is_reached_and_changes_no_object() {
         expected.code()
     });
     reached.extend(of_images);
+    // These are reached in `lead`.
+    reached.extend(crate::lead::refusals());
     assert_eq!(reached, BTreeSet::from(ALL_CODES));
 }
 

@@ -159,6 +159,8 @@ pub(crate) fn entitled(command: &Command) -> Actor {
         CreateJoinToken { .. } | RetireStore { .. } => Role::Operator,
         RegisterStore { .. } | RenewIntent { .. } | RePlace { .. } | PutManifestPart { .. } => Role::Node,
         PutReceipts { .. } | ExpireIntents | DropPart { .. } | PutTombstones { .. } | FinishGc { .. } => Role::Node,
+        NoteLeadership(_) => Role::Node,
+        BeginHandover { .. } | SetLead { .. } => Role::Operator,
         RegisterUnit { .. } | RegisterPractitioner { .. } | RegisterRoom { .. } => Role::Manager,
         _ => Role::Clinician,
     };
@@ -179,6 +181,7 @@ fn sender(command: &Command) -> NodeId {
         Command::RegisterStore { node, .. } | Command::PutTombstones { node, .. } | Command::FinishGc { node, .. } => {
             *node
         }
+        Command::NoteLeadership(told) => told.to,
         _ => NodeId(1),
     }
 }

@@ -1,12 +1,14 @@
 //! Status, digests, the lead, tokens.
 
 use super::convert;
+use super::lead::{handover, refused};
 use crate::api::convert::status as status_of;
-use crate::consensus::{self, Link, Role, TransferError};
+use crate::consensus::{self, Link, Role};
 use crate::entropy::SharedEntropy;
 use crate::gateway::Gateway;
 use crate::health::Timeline;
 use crate::images::keeping::{ImagesReport, Keeper};
+use crate::lead::hand_over;
 use crate::storage::identity::NodeIdentity;
 use crate::transport::{ReloadStatus, peer_identity};
 use plantao_proto::admin::v1;
@@ -218,36 +220,23 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         &self,
         request: Request<v1::TransferLeadershipRequest>,
     ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
-        self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
-        let message = request.into_inner();
-        let consensus = self.gateway.consensus();
-        let status = consensus.status();
-        if message.expect_leader_id != 0 && status.leader != Some(message.expect_leader_id) {
-            return Err(Status::failed_precondition(format!(
-                "node {} does not lead, node {} does: look again with `plantao status`",
-                message.expect_leader_id,
-                status.leader.unwrap_or(0)
-            )));
-        }
+        let actor = self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
+        let wanted = handover(request.get_ref()).map_err(|error| status_of(&error))?;
         let started = Instant::now();
         let deadline = tokio::time::Instant::now() + TRANSFER_TIME_MAX;
-        let handed = match message.to_node_id {
-            0 => consensus.step_down(deadline).await,
-            to => consensus.transfer_leader(to, deadline).await,
-        };
-        handed.map_err(|error| match &error {
-            TransferError::NotLeader { leader } => Status::failed_precondition(format!(
-                "this node does not lead, node {} does: ask that one",
-                leader.unwrap_or(0)
-            )),
-            _ => Status::failed_precondition(error.to_string()),
-        })?;
-        let to = consensus.wait_leader(deadline).await.unwrap_or(0);
-        tracing::info!(from = status.node, to, "the lead was handed over");
+        // In a task of its own: an operator who hangs up must not stop it half-way.
+        let gateway = self.gateway.clone();
+        let handing = tokio::spawn(async move { hand_over(&gateway, actor, &wanted, deadline).await });
+        let handed =
+            handing.await.map_err(|_| Status::internal("the handover was cut off; look with `plantao status`"))?;
+        let handed = handed.map_err(|error| refused(&error))?;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Ok(Response::new(v1::TransferLeadershipResponse {
-            from_node_id: status.node,
-            to_node_id: to,
-            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            from_node_id: handed.from,
+            to_node_id: handed.to,
+            took_ms: millis(started.elapsed()),
+            gap_ms: millis(handed.gap),
+            term: handed.term,
         }))
     }
 

@@ -2,7 +2,9 @@
 
 mod cluster;
 pub(crate) mod convert;
+mod lead;
 mod proof;
 
 pub use cluster::{About, AdminServices};
+pub use lead::LeadServices;
 pub use proof::ProofServices;

@@ -44,7 +44,7 @@ pub(crate) fn status(error: &Error) -> Status {
 }
 
 /// A status as every service gives it.
-pub(super) fn told(grpc: Code, text: String, code: u16, help: &str, is_not_done: bool) -> Status {
+pub(crate) fn told(grpc: Code, text: String, code: u16, help: &str, is_not_done: bool) -> Status {
     let mut metadata = MetadataMap::new();
     metadata.insert(CODE_KEY, MetadataValue::from(code));
     metadata.insert_bin(HELP_KEY, MetadataValue::from_bytes(help.as_bytes()));

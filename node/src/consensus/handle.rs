@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,10 +24,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clocks::PeerClocks;
 use super::links::PeerLinks;
+use super::membership::Wishes;
 use super::profile::{self, Preference, Timers};
 use super::read_index::{ReadError, ReadRounds};
 use super::state_machine::{Applier, Progress, StateMachine};
 use super::status::Status;
+use super::tenure::Asked;
 use super::types::{Applied, Member, PROPOSAL_BYTES_MAX, Proposal, Raft, TypeConfig};
 use crate::clock::SharedClock;
 use crate::storage::snapshot::{Snapshots, VerifiedSnapshot};
@@ -137,6 +139,9 @@ pub(super) struct Inner {
     /// When this node started, and how many milliseconds later a leader was last heard; 0: never.
     started: Instant,
     leader_heard_ms: AtomicU64,
+    /// The last request of a leader to take over from it.
+    asked_to_lead: std::sync::Mutex<Option<Asked>>,
+    pub(super) wishes: std::sync::RwLock<Wishes>,
 }
 
 /// Cheap to clone; all clones are the same node.
@@ -174,6 +179,8 @@ impl Consensus {
             runtime: tokio::runtime::Handle::current(),
             started: Instant::now(),
             leader_heard_ms: AtomicU64::new(0),
+            asked_to_lead: std::sync::Mutex::default(),
+            wishes: std::sync::RwLock::default(),
         })))
     }
 
@@ -209,6 +216,29 @@ impl Consensus {
     /// A leader was heard just now.
     pub(super) fn note_leader(&self) {
         self.0.leader_heard_ms.store(self.since_start_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// When another node's leader was last heard; never since it started: `None`.
+    pub(super) fn leader_heard(&self) -> Option<Instant> {
+        match self.0.leader_heard_ms.load(Ordering::Relaxed) {
+            0 => None,
+            heard => Some(self.0.started + Duration::from_millis(heard)),
+        }
+    }
+
+    /// A leader of this term asked this node to take over.
+    pub(super) fn note_asked_to_lead(&self, term: u64) {
+        let asked = Asked { term, at: Instant::now() };
+        *self.0.asked_to_lead.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+    }
+
+    /// The last request was not for this node after all.
+    pub(super) fn forget_asked_to_lead(&self) {
+        *self.0.asked_to_lead.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn asked_to_lead(&self) -> Option<Asked> {
+        *self.0.asked_to_lead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long ago this node heard from a leader or, leading, from a majority; `None`: never since it started.

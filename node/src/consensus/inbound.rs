@@ -95,7 +95,14 @@ impl Consensus {
     ) -> Result<wire::TransferLeaderResponse, InboundError> {
         let request = convert::transfer(request)?;
         own(from, request.from_leader())?;
+        if request.to_node_id() == &self.node() {
+            // Before openraft acts on it: the new term may be there sooner than the answer.
+            self.note_asked_to_lead(request.from_leader().leader_id.term);
+        }
         let response = self.0.raft.handle_transfer_leader(request).await;
+        if !matches!(response, Ok(Ok(()))) {
+            self.forget_asked_to_lead();
+        }
         Ok(convert::wire_transferred(response.map_err(|_| InboundError::Stopped)?))
     }
 

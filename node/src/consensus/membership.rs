@@ -3,6 +3,7 @@
 //! assertion. When they are due is decided elsewhere (`leader_tasks`, the join service, an operator).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -18,6 +19,15 @@ use super::types::Member;
 /// How many entries a node may lack and still count as caught up: one message. The leader takes no new proposals during a
 /// transfer, so the rest arrives at once.
 const LAG_MAX: u64 = PAYLOAD_ENTRIES;
+
+/// Who should lead, where several could. Wishes: where nobody else can, a drained node leads too.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Wishes {
+    /// Before all others.
+    pub preferred: Option<u64>,
+    /// After all others.
+    pub drained: BTreeSet<u64>,
+}
 
 /// Why leadership stays where it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,6 +171,40 @@ impl Consensus {
         }
     }
 
+    /// Who should lead from now on, as far as others can as well.
+    pub fn set_wishes(&self, wishes: Wishes) {
+        *self.0.wishes.write().unwrap_or_else(PoisonError::into_inner) = wishes;
+    }
+
+    /// Who should lead, as it was set last.
+    pub fn wishes(&self) -> Wishes {
+        self.0.wishes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The voter that this leader would hand over to: the wished one, else the best that answers a heartbeat now.
+    ///
+    /// # Errors
+    /// `NotLeader`, or `NoCandidate` within two heartbeat intervals.
+    pub async fn successor(&self, deadline: Instant) -> Result<u64, TransferError> {
+        let status = self.status();
+        if !status.leads() {
+            return Err(TransferError::NotLeader { leader: status.leader });
+        }
+        self.answering_candidate(deadline).await.ok_or(TransferError::NoCandidate)
+    }
+
+    /// Whether this leader could hand over to that node now; changes nothing.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub fn check_transfer(&self, to: u64) -> Result<(), TransferError> {
+        let status = self.status();
+        if !status.leads() {
+            return Err(TransferError::NotLeader { leader: status.leader });
+        }
+        if to == status.node { Ok(()) } else { self.check_candidate(&status, to) }
+    }
+
     /// The best of the voters that could take over and answer a heartbeat of this very moment: one that stopped just now
     /// still looks alive by its last answer, and this node would wait for it for nothing.
     async fn answering_candidate(&self, deadline: Instant) -> Option<u64> {
@@ -191,7 +235,12 @@ impl Consensus {
     pub(super) fn candidates(&self, status: &Status) -> impl Iterator<Item = u64> + use<> {
         let mut able: Vec<&MemberStatus> =
             status.members.iter().filter(|member| self.check_candidate(status, member.id).is_ok()).collect();
-        able.sort_by_key(|member| (!member.member.keyed, std::cmp::Reverse(member.matched), member.id));
+        let wishes = self.wishes();
+        able.sort_by_key(|member| {
+            let drained = wishes.drained.contains(&member.id);
+            let preferred = wishes.preferred == Some(member.id);
+            (drained, !preferred, !member.member.keyed, std::cmp::Reverse(member.matched), member.id)
+        });
         able.into_iter().map(|member| member.id).collect::<Vec<_>>().into_iter()
     }
 

@@ -17,6 +17,7 @@ pub mod profile;
 mod read_index;
 pub mod state_machine;
 pub mod status;
+mod tenure;
 pub mod types;
 
 pub use checkpoints::checkpoints;
@@ -26,11 +27,12 @@ pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped
 pub use inbound::InboundError;
 pub use leader_tasks::{ClockWarning, LeaderTasks};
 pub use links::{Link, PeerLinks, watch_links};
-pub use membership::{ChangeError, TransferError};
+pub use membership::{ChangeError, TransferError, Wishes};
 pub use network::Network;
 pub use read_index::ReadError;
 pub use state_machine::Progress;
 pub use status::{MemberStatus, Role, Status};
+pub use tenure::{Tenure, Tenures};
 
 #[cfg(test)]
 mod tests;

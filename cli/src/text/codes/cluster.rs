@@ -246,6 +246,32 @@ pub(super) static CODES: &[Code] = &[
         ("the image has no thumbnail", "read the image itself"),
     ),
     theirs(
+        1701,
+        ("o nó está drenado", "escolha outro nó, ou libere-o: plantao node undrain"),
+        ("the node is drained", "choose another node, or let it lead again: plantao node undrain"),
+    ),
+    theirs(
+        1702,
+        (
+            "o instante já passou, ou está longe demais",
+            "escolha um instante futuro: uma pausa dura até 24 horas, um agendamento até 30 dias",
+        ),
+        (
+            "the time is over, or too far ahead",
+            "choose a time to come: a pause lasts 24 hours at most, a schedule 30 days",
+        ),
+    ),
+    theirs(
+        1703,
+        ("já há uma troca de líder agendada", "cancele a outra antes: plantao switchover cancel"),
+        ("a switchover is scheduled already", "cancel the other one first: plantao switchover cancel"),
+    ),
+    theirs(
+        1704,
+        ("o nó não tem a chave raiz", "escolha o nó de uma unidade; o nó externo lidera só quando nenhum outro pode"),
+        ("the node holds no root key", "choose a unit's node; the off-site node leads when no other can"),
+    ),
+    theirs(
         2001,
         (
             "este nó está selado: guarda o conteúdo e não pode abri-lo",
@@ -360,6 +386,46 @@ pub(super) static CODES: &[Code] = &[
             "no good copy of a part of the image can be reached",
             "send it again in a moment; `plantao copies` shows where the copies are",
         ),
+    ),
+    theirs(
+        2601,
+        ("este nó não lidera", "veja quem lidera e peça a ele: plantao status"),
+        ("this node does not lead", "look who leads, and ask that one: plantao status"),
+    ),
+    theirs(
+        2602,
+        ("o nó não é votante", "escolha um votante: plantao status"),
+        ("the node is not a voter", "choose a voter: plantao status"),
+    ),
+    theirs(
+        2603,
+        ("o nó não responde", "veja esse nó e o enlace até ele, ou escolha outro"),
+        ("the node does not answer", "look at that node and at the link to it, or choose another"),
+    ),
+    theirs(
+        2604,
+        ("o nó está atrasado", "espere ele ficar em dia, ou escolha outro"),
+        ("the node is behind", "wait until it has caught up, or choose another"),
+    ),
+    theirs(
+        2605,
+        ("nenhum outro votante responde e está em dia", "traga outro votante de volta: plantao status"),
+        ("no other voter is reachable and caught up", "bring another voter back: plantao status"),
+    ),
+    theirs(
+        2606,
+        ("o nó não assumiu a tempo", "veja quem lidera e tente de novo: plantao status"),
+        ("the node did not take over in time", "look who leads, then try again: plantao status"),
+    ),
+    theirs(
+        2607,
+        ("a replicação deste nó parou", "veja o log deste nó; peça a outro"),
+        ("replication has stopped on this node", "look at this node's log; ask another node"),
+    ),
+    theirs(
+        2608,
+        ("outro nó lidera", "olhe de novo, o plano era para outro líder: plantao status"),
+        ("another node leads", "look again, the plan was for another leader: plantao status"),
     ),
     theirs(
         3001,

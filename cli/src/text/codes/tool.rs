@@ -259,4 +259,10 @@ pub(super) static CODES: &[Code] = &[
             "read it from another node, with --endpoint; repair fetches a good copy by itself: plantao image verify",
         ),
     ),
+    ours(
+        9040,
+        Exit::Usage,
+        ("falta o motivo", "diga por quê, sem nome de pessoa: --reason TEXTO"),
+        ("a reason is needed", "say why, without the name of a person: --reason TEXT"),
+    ),
 ];

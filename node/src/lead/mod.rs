@@ -1,0 +1,10 @@
+//! The lead from the node's side: what is noted of its changes, how an operator moves it, and why it may not be moved. Who
+//! leads is decided by Raft (`consensus`) alone; the rules of what is kept are `domain::lead`'s.
+
+mod error;
+mod handover;
+mod history;
+
+pub use error::Error;
+pub use handover::{Handed, Handover, hand_over};
+pub use history::note_tenures;

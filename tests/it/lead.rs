@@ -1,0 +1,253 @@
+//! The lead moves without loss, says afterwards how, and stays where a move would not be safe.
+
+use crate::world::{Place, TOOL, World, booking};
+use plantao_client::{Cluster, Error};
+use plantao_proto::admin::v1::{
+    GetHistoryRequest, LeadCause, LeadKind, LeadershipChange, TransferLeadershipRequest, TransferLeadershipResponse,
+};
+use plantao_tests::network::{CLUSTER, Network};
+use plantao_tests::wait::{PATIENCE, until};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const NODES: [&str; 3] = ["centro", "jardins", "cofre"];
+
+fn operator(network: &Network) -> Cluster {
+    network.client("rede/operator/plantao", &NODES)
+}
+
+/// The history as a node has it, the latest term first.
+async fn history(network: &Network, node: &str) -> Result<Vec<LeadershipChange>, Error> {
+    let found = network.admin(node).get_history(GetHistoryRequest::default()).await?;
+    Ok(found.changes)
+}
+
+/// Waits until a node's history begins with this term.
+async fn noted(network: &Network, node: &str, term: u64) -> LeadershipChange {
+    until("the change in the history", || async {
+        let found = history(network, node).await.map_err(|error| error.to_string())?;
+        found.iter().find(|change| change.term == term).cloned().ok_or_else(|| format!("{found:?}"))
+    })
+    .await
+}
+
+async fn number(network: &Network, node: &str) -> u64 {
+    network.status(node).await.unwrap().node_id
+}
+
+/// Moves the lead; repeated while a node is not ready for it.
+async fn switch(network: &Network, to: &str, reason: &str) -> TransferLeadershipResponse {
+    let operator = operator(network);
+    let to_node_id = number(network, to).await;
+    until("a switchover", || async {
+        let request = TransferLeadershipRequest { to_node_id, reason: reason.to_owned(), ..Default::default() };
+        operator.transfer_leadership(request).await.map_err(|error| format!("{error:?}"))
+    })
+    .await
+}
+
+/// Bookings one after the other, each acknowledged or not, until it is told to stop.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<Result<u64, Error>>,
+}
+
+impl Writer {
+    fn start(world: &World, place: Place, first_day_ms: i64) -> Self {
+        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let cluster = world.network.client(crate::world::SOFTWARE, &["centro", "jardins"]);
+        let (stopping, count, patient) = (Arc::clone(&stop), Arc::clone(&acknowledged), world.patients[2]);
+        let task = tokio::spawn(async move {
+            let mut done = 0;
+            while !stopping.load(Ordering::SeqCst) {
+                let start = first_day_ms + i64::try_from(done).unwrap() * 10 * crate::world::MINUTE;
+                cluster.book(booking(patient, place.slot(1, start, 10))).await?;
+                done += 1;
+                count.store(done, Ordering::SeqCst);
+            }
+            Ok(done)
+        });
+        Self { stop, acknowledged, task }
+    }
+
+    /// Waits until so many more are acknowledged than now.
+    async fn more(&self, count: u64) {
+        let from = self.acknowledged.load(Ordering::SeqCst);
+        until("acknowledged writes", || async {
+            let now = self.acknowledged.load(Ordering::SeqCst);
+            if now >= from + count { Ok(()) } else { Err(now) }
+        })
+        .await;
+    }
+
+    /// How many were acknowledged; not one may have failed.
+    async fn finish(self) -> u64 {
+        self.stop.store(true, Ordering::SeqCst);
+        self.task.await.unwrap().unwrap_or_else(|error| panic!("a write failed: {error}"))
+    }
+}
+
+pub(crate) async fn the_lead_moves_under_load_and_no_write_fails(world: &World) {
+    let network = &world.network;
+    let before = crate::world::appointments(&world.through("centro"), world.jardins.unit).await.len();
+    let writer = Writer::start(world, world.jardins, crate::world::NOON + 90 * crate::world::DAY);
+    let mut terms = BTreeSet::new();
+    for to in ["jardins", "centro", "jardins"] {
+        // Whoever leads already hands over to nobody.
+        let other = if to == "centro" { "jardins" } else { "centro" };
+        if network.leader().await == to {
+            switch(network, other, "antes do teste").await;
+        }
+        writer.more(5).await;
+        let done = switch(network, to, "troca de nobreak").await;
+        assert_ne!(done.from_node_id, done.to_node_id);
+        writer.more(5).await;
+        let change = noted(network, "cofre", done.term).await;
+        assert_eq!((change.kind(), change.cause()), (LeadKind::Planned, LeadCause::Switchover), "{change:?}");
+        assert_eq!((change.from_node_id, change.to_node_id), (done.from_node_id, done.to_node_id));
+        assert_eq!((change.to_name.as_str(), change.reason.as_str()), (to, "troca de nobreak"));
+        assert!(change.gap_ms.is_some() && change.detected_ms.is_none(), "{change:?}");
+        assert!(terms.insert(done.term), "a term of its own");
+    }
+    let written = writer.finish().await;
+    let after = crate::world::appointments(&world.through("jardins"), world.jardins.unit).await.len();
+    assert_eq!(after - before, usize::try_from(written).unwrap(), "each acknowledged write once");
+    // One row for each term, on each node the same.
+    for node in NODES {
+        let found = history(network, node).await.unwrap();
+        let told: BTreeSet<u64> = found.iter().map(|change| change.term).collect();
+        assert_eq!(told.len(), found.len(), "{node}: {found:?}");
+        assert!(terms.is_subset(&told), "{node}: {found:?}");
+    }
+}
+
+pub(crate) async fn a_plan_for_another_leader_is_refused(world: &World) {
+    let network = &world.network;
+    let leader = network.leader().await;
+    let other = if leader == "centro" { "jardins" } else { "centro" };
+    let (leads, follows) = (number(network, &leader).await, number(network, other).await);
+    let request = |to: u64, expect: u64| TransferLeadershipRequest {
+        to_node_id: to,
+        expect_leader_id: expect,
+        reason: "dois operadores".to_owned(),
+        failback: false,
+    };
+    let refused = |result: Result<TransferLeadershipResponse, Error>| match result {
+        Err(error) => error.code().unwrap_or_else(|| panic!("without a number: {error}")),
+        Ok(done) => panic!("not refused: {done:?}"),
+    };
+    // Stale: the operator saw another leader.
+    let stale = network.admin(&leader).transfer_leadership(request(leads, follows)).await;
+    assert_eq!(refused(stale), 2608);
+    let follower = network.admin(other).transfer_leadership(request(follows, 0)).await;
+    assert_eq!(refused(follower), 2601, "only a leader hands over");
+    let nobody = network.admin(&leader).transfer_leadership(request(9, leads)).await;
+    assert_eq!(refused(nobody), 2602);
+    assert_eq!(network.leader().await, leader, "nothing was tried");
+
+    // Two operators at once, with the same plan: one of them does it, the other learns that it is done.
+    until("both voters to be ready", || async {
+        let status = network.status(&leader).await.map_err(|error| error.to_string())?;
+        let heard =
+            |id| status.members.iter().any(|one| one.node_id == id && one.last_contact_ms.is_some_and(|ms| ms < 500));
+        if heard(follows) { Ok(()) } else { Err(format!("{:?}", status.members)) }
+    })
+    .await;
+    let (one, two) = (network.admin(&leader), network.admin(&leader));
+    let plan = || request(follows, leads);
+    let both = tokio::join!(one.transfer_leadership(plan()), two.transfer_leadership(plan()));
+    let both = [both.0, both.1];
+    for result in &both {
+        match result {
+            Ok(done) => assert_eq!((done.from_node_id, done.to_node_id), (leads, follows)),
+            Err(error) => assert!([Some(2601), Some(2608)].contains(&error.code()), "{error}"),
+        }
+    }
+    assert!(both.iter().any(Result::is_ok), "{both:?}");
+    until("the plan to be done", || async {
+        let now = network.leader().await;
+        if now == other { Ok(()) } else { Err(now) }
+    })
+    .await;
+}
+
+pub(crate) async fn a_leader_that_dies_is_in_the_history_and_no_leader_is_told(world: &mut World) {
+    if world.network.leader().await == "cofre" {
+        switch(&world.network, "centro", "antes do teste").await;
+    }
+    let died = world.network.leader().await;
+    let term = world.network.status(&died).await.unwrap().term;
+    let dead = number(&world.network, &died).await;
+    world.network.kill(&died).await;
+    let network = &world.network;
+    let (change, by) = until("an automatic change", || async {
+        let mut seen = Vec::new();
+        for node in NODES.iter().filter(|node| **node != died) {
+            let found = history(network, node).await.map_err(|error| error.to_string())?;
+            if let Some(change) = found.iter().find(|change| change.term > term && change.from_node_id == dead) {
+                return Ok((change.clone(), *node));
+            }
+            seen.push(found.first().cloned());
+        }
+        Err(format!("{seen:?}"))
+    })
+    .await;
+    assert_eq!((change.kind(), change.cause()), (LeadKind::Automatic, LeadCause::Silence), "{by}: {change:?}");
+    let (detected, gap) = (change.detected_ms.unwrap(), change.gap_ms.unwrap());
+    assert!(detected <= gap, "{change:?}");
+
+    // One voter alone: nobody leads. Its rows are there to read; without being asked for old ones, the tool says so.
+    let last = if died == "cofre" { "centro" } else { "cofre" };
+    let second = NODES.into_iter().find(|node| *node != died && *node != last).unwrap();
+    world.network.kill(second).await;
+    let network = &world.network;
+    let (code, said) = tool(network, &["history"]).await;
+    assert_eq!((code, said.contains("PLT-9023")), (5, true), "{said}");
+    let (code, said) = tool(network, &["history", "--stale"]).await;
+    assert!(code == 0 && said.contains("automatic"), "{code}: {said}");
+    assert!(history(network, last).await.unwrap().iter().any(|one| one.term == change.term));
+    let request = TransferLeadershipRequest { reason: "ninguém".to_owned(), ..Default::default() };
+    let refused = network.admin(last).transfer_leadership(request).await;
+    assert_eq!(refused.unwrap_err().code(), Some(2601));
+    for node in [second, died.as_str()] {
+        world.network.run_node(node).await;
+    }
+    world.network.digests_agree().await;
+}
+
+/// What an operator types, with its exit code.
+pub(crate) async fn tool(network: &Network, arguments: &[&str]) -> (i32, String) {
+    let (certificate, key) = network.credentials("rede/operator/plantao");
+    let admins: Vec<String> = NODES.iter().map(|node| network.node(node).admin()).collect();
+    let mut tool = tokio::process::Command::new(TOOL);
+    tool.env_clear().args(arguments).args(["--cluster", CLUSTER, "--lang", "en", "--no-input", "-o", "json"]);
+    tool.args(["--endpoint", &network.node("centro").public(), "--admin-endpoint", &admins.join(",")]);
+    tool.arg("--ca").arg(network.roots()).arg("--cert").arg(certificate).arg("--key").arg(key);
+    tool.stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, tool.output()).await.unwrap().unwrap();
+    (output.status.code().unwrap_or(-1), plantao_tests::network::text(&output))
+}
+
+pub(crate) async fn the_tool_moves_the_lead_and_shows_it(world: &World) {
+    let network = &world.network;
+    until("the voters to be ready", || async {
+        let (code, said) = tool(network, &["switchover", "--reason", "ensaio", "--yes"]).await;
+        if code == 0 && said.contains("write_gap_ms") { Ok(()) } else { Err(format!("{code}: {said}")) }
+    })
+    .await;
+    let (code, said) = tool(network, &["switchover", "--yes"]).await;
+    assert_eq!((code, said.contains("PLT-9040")), (2, true), "{said}");
+    let (code, said) = tool(network, &["switchover", "--reason", "ensaio"]).await;
+    assert_eq!((code, said.contains("--yes")), (2, true), "{said}");
+    let leader = network.leader().await;
+    let other = NODES.into_iter().find(|node| *node != leader).unwrap();
+    let (code, said) = tool(network, &["switchover", "--expect-leader", other, "--reason", "ensaio", "--yes"]).await;
+    assert_eq!((code, said.contains("PLT-9022")), (6, true), "{said}");
+    until("the switchover in the history", || async {
+        let (code, said) = tool(network, &["history", "-n", "5"]).await;
+        if code == 0 && said.contains("ensaio") { Ok(()) } else { Err(format!("{code}: {said}")) }
+    })
+    .await;
+}
