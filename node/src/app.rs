@@ -633,6 +633,8 @@ impl App {
         supervised(&mut self.tasks, "members", reconcile_members(self.gateway.clone()));
         let certificate = self.core.tls.status();
         supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));
+        let disks = [("data", config.data_dir.clone()), ("chunks", config.chunk_dir.clone())];
+        supervised(&mut self.tasks, "disks", metrics::watch_disks(disks));
         supervised(&mut self.tasks, "tls", Arc::clone(&self.core.tls).run(config.tls_reload_interval));
         let slot = SlotFile::new(&DataDir::new(&config.data_dir).slots(), "root");
         if let Some(source) = config.root_slot.as_ref().filter(|_| self.core.identity.keyed && !slot.exists()) {

@@ -1,7 +1,7 @@
 //! `plantaod`: one node of the network.
 
 use clap::{Parser, Subcommand};
-use plantao_node::cmd::{check_config, demo, exit, extract, init, inspect, join, run};
+use plantao_node::cmd::{check_config, demo, exit, extract, init, inspect, join, probe, run};
 use std::process::ExitCode;
 
 /// The system's allocator took a tenth of the processor under load, with rows and messages of a few hundred bytes.
@@ -31,6 +31,8 @@ enum Command {
     Join(join::Join),
     /// Check a configuration, or print the reference.
     CheckConfig(check_config::CheckConfig),
+    /// Ask the node on this machine whether it runs: for containers and supervisors.
+    Probe(probe::Probe),
     /// Show what a stopped node's directory holds.
     Inspect(inspect::Inspect),
     /// Check every file of a stopped node.
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
         Command::Init(arguments) => runtime.block_on(init::run(arguments)),
         Command::Join(arguments) => runtime.block_on(join::run(arguments)),
+        Command::Probe(arguments) => probe::run(arguments),
         Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Verify(arguments) => return inspect::verify(arguments).unwrap_or_else(|error| report(&error)),
         Command::Extract(arguments) => extract::run(arguments),

@@ -6,6 +6,7 @@ pub mod extract;
 pub mod init;
 pub mod inspect;
 pub mod join;
+pub mod probe;
 pub mod run;
 
 use crate::config::{self, Config, Sources};

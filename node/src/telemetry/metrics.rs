@@ -8,7 +8,8 @@ use crate::transport::ReloadStatus;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 macro_rules! names {
@@ -39,7 +40,12 @@ names! {
     JOURNAL_BACKLOG = "plantao_journal_backlog_entries", gauge, Count, "Read notes that wait for the log.";
     KEYRING_UNSEALED = "plantao_keyring_unsealed", gauge, Count, "1 with the root key, 0 sealed.";
     CERTIFICATE_LEFT = "plantao_certificate_left_seconds", gauge, Seconds, "Until this node's certificate expires.";
+    CERTIFICATE_RENEWAL = "plantao_certificate_renewal_seconds", gauge, Seconds,
+        "Until it should be replaced, with a third of its life left; negative after that.";
     CERTIFICATE_RELOAD_FAILED = "plantao_certificate_reload_failed", gauge, Count, "1 while the files cannot be used.";
+    LINKS_CUT = "plantao_links_cut", gauge, Count, "Directions between two nodes that are up in which nothing gets through.";
+    DISK_FREE = "plantao_disk_free_bytes", gauge, Bytes, "Free bytes of the disk below data or chunks.";
+    DISK_SIZE = "plantao_disk_size_bytes", gauge, Bytes, "Size of that disk.";
     REQUESTS = "plantao_requests_total", counter, Count, "Requests by plane and result.";
     REQUEST_SECONDS = "plantao_request_seconds", histogram, Seconds, "Time of unary requests by plane.";
     CHUNKS_HELD = "plantao_chunks_held", gauge, Count, "Chunks of images on this disk.";
@@ -168,13 +174,33 @@ pub async fn watch_copies(keeper: Keeper) {
     }
 }
 
+/// Refreshes how full the disks are, for as long as the node runs; `places` are directories by what they are for.
+pub async fn watch_disks(places: [(&'static str, PathBuf); 2]) {
+    let mut tick = tokio::time::interval(Duration::from_secs(10));
+    loop {
+        tick.tick().await;
+        for (place, directory) in &places {
+            let directory = directory.clone();
+            // A disk of another computer may keep the one who asks waiting.
+            let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&directory)).await;
+            // One that is not there is told by whoever needs it.
+            let Ok(Ok(figures)) = asked else { continue };
+            gauge!(DISK_FREE, "disk" => *place).set(number(figures.f_bavail.saturating_mul(figures.f_frsize)));
+            gauge!(DISK_SIZE, "disk" => *place).set(number(figures.f_blocks.saturating_mul(figures.f_frsize)));
+        }
+    }
+}
+
 /// Refreshes the gauges for as long as the node runs.
-pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadStatus>, started: std::time::Instant) {
+pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadStatus>, started: Instant) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        let Status { role, term, leader, last_index, committed_index, applied_index, .. } =
+        let Status { role, term, leader, last_index, committed_index, applied_index, members, .. } =
             gateway.consensus().status();
+        let voters: Vec<u64> = members.iter().filter(|member| member.voter).map(|member| member.id).collect();
+        let links = gateway.consensus().links().links(&voters, Instant::now());
+        gauge!(LINKS_CUT).set(number(links.iter().filter(|link| link.cut).count() as u64));
         gauge!(RAFT_TERM).set(number(term));
         gauge!(RAFT_LEADER).set(f64::from(u8::from(role == Role::Leader)));
         gauge!(RAFT_LEADER_KNOWN).set(f64::from(u8::from(leader.is_some())));
@@ -187,7 +213,11 @@ pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadSta
         gauge!(STATE_ROWS).set(number(gateway.state().count()));
         gauge!(JOURNAL_BACKLOG).set(number(gateway.journal().backlog().borrow().waiting()));
         gauge!(KEYRING_UNSEALED).set(f64::from(u8::from(!gateway.keyring().is_sealed())));
-        let left = certificate.borrow().not_after.saturating_sub(gateway.clock().now().millis() / 1000);
+        let now = gateway.clock().now().millis() / 1000;
+        let left = certificate.borrow().not_after.saturating_sub(now);
+        let renewal = certificate.borrow().renewal_due.saturating_sub(now);
+        let sign = if renewal < 0 { -1.0 } else { 1.0 };
+        gauge!(CERTIFICATE_RENEWAL).set(sign * number(renewal.unsigned_abs()));
         gauge!(CERTIFICATE_LEFT).set(number(u64::try_from(left).unwrap_or(0)));
         gauge!(CERTIFICATE_RELOAD_FAILED).set(f64::from(u8::from(certificate.borrow().failure.is_some())));
         gauge!(UPTIME).set(started.elapsed().as_secs_f64());
