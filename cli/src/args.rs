@@ -179,7 +179,11 @@ pub(crate) enum Command {
     Context(cmd::context::ContextCommand),
     /// Print a completion script for a shell
     Completion(cmd::completion::CompletionArgs),
-    /// Explain an error code
+    /// Write the runbooks of this network, in Portuguese, from how it is now
+    Runbook(cmd::runbook::RunbookArgs),
+    /// Write the man pages of all commands into a directory
+    Man(cmd::man::ManArgs),
+    /// Explain an error code or an alert
     Explain(cmd::explain::ExplainArgs),
     /// Print the version
     Version,

@@ -101,6 +101,8 @@ fn reports_are_as_in_their_files() {
     check("bench.txt", &every_format(cmd::bench::samples::write));
     check("bench-image.txt", &every_format(cmd::bench::samples::image_put));
     check("explain.txt", &every_format(cmd::explain::samples::slot_taken));
+    check("explain-alert.txt", &every_format(cmd::explain::samples::no_leader));
+    check("runbook.txt", &cmd::runbook::samples::clinic());
     check("watch.txt", &cmd::watch::samples::lines());
 }
 
@@ -138,6 +140,7 @@ fn json_is_the_same_in_every_language() {
         cmd::history::samples::some,
         cmd::switchover::samples::done,
         cmd::explain::samples::slot_taken,
+        cmd::explain::samples::no_leader,
     ] {
         for format in [Format::Json, Format::Jsonl] {
             let render = |lang| out(format, lang, false).render(&report(lang));
@@ -250,8 +253,16 @@ fn every_example_is_understood() {
     }
 }
 
+/// Commands of this tool in a page: after `$ ` at the beginning of a line, and between backquotes.
+pub(crate) fn commands_in(page: &str) -> Vec<String> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix("$ "));
+    let quoted = page.split('`').skip(1).step_by(2);
+    let ours = lines.chain(quoted).filter(|text| text.starts_with("plantao ") && !text.contains('\n'));
+    ours.map(|text| text.replace("PLT-nnnn", "PLT-1204")).collect()
+}
+
 /// Words of a command line with simple quotes.
-fn shell_words(line: &str) -> Vec<String> {
+pub(crate) fn shell_words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
     for c in line.chars() {

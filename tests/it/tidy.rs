@@ -449,19 +449,4 @@ fn every_metric_is_described_and_every_described_metric_exists() {
         .map(|(name, _, _)| name.strip_prefix("plantao_").expect("names begin with plantao_"))
         .collect();
     assert_eq!(declared, described, "names in telemetry/metrics.rs and rows of docs/metrics.md");
-    let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yml")).unwrap();
-    for (at, _) in rules.match_indices("plantao_") {
-        let name: String = rules[at + 8..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-        assert!(declared.contains(name.as_str()), "the alerts use plantao_{name}");
-    }
-}
-
-#[test]
-fn every_alert_has_its_paragraph() {
-    let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules.yml")).unwrap();
-    let alerts: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-    let page = std::fs::read_to_string(root().join("docs/operations/alerts.md")).unwrap();
-    let paragraphs: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    assert!(!alerts.is_empty());
-    assert_eq!(alerts, paragraphs, "alerts and the headings of docs/operations/alerts.md");
 }

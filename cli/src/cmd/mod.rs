@@ -19,9 +19,11 @@ pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod image;
 pub(crate) mod import;
+pub(crate) mod man;
 pub(crate) mod patient;
 pub(crate) mod pki;
 pub(crate) mod record;
+pub(crate) mod runbook;
 pub(crate) mod status;
 pub(crate) mod switchover;
 pub(crate) mod token;
@@ -65,6 +67,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Token(command) => token::run(command, session).await,
         Command::Context(command) => context::run(command, session),
         Command::Completion(args) => completion::run(&args, session),
+        Command::Runbook(args) => runbook::run(args, session).await,
+        Command::Man(args) => man::run(&args, session),
         Command::Explain(args) => explain::run(&args, session),
         Command::Version => version(session),
     }

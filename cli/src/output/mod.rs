@@ -3,6 +3,7 @@
 //! Results go to the standard output, everything else to the standard error, so that a pipe never mixes them.
 
 pub(crate) mod json;
+pub(crate) mod pages;
 pub(crate) mod table;
 
 use crate::escape;

@@ -341,6 +341,13 @@ pub(crate) static EXAMPLES: &[Examples] = &[
     of("context rm", "plantao context rm demo", "plantao context rm demo -q", LOCAL),
     of("context show", "plantao context show", "plantao context show demo -o json", LOCAL),
     of("completion", "plantao completion bash", "plantao completion zsh --lang en", LOCAL),
-    of("explain", "plantao explain PLT-1204", "plantao explain 9020 --lang en", LOCAL),
+    of(
+        "runbook",
+        "plantao runbook --out ./roteiros --contact 'Operação: 11 5555-0100'",
+        "plantao runbook -o json",
+        &[Done, Failed, Usage, NoLeader, Connect],
+    ),
+    of("man", "plantao man --out ./man", "plantao man --out ./man --force --lang en", LOCAL),
+    of("explain", "plantao explain PLT-1204", "plantao explain PlantaoNoLeader --lang en", LOCAL),
     of("version", "plantao version", "plantao version -o json", LOCAL),
 ];

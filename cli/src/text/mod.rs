@@ -2,6 +2,7 @@
 //!
 //! Words and messages are enums, and each language answers all of them in one `match`: a missing text does not compile.
 
+pub(crate) mod alerts;
 pub(crate) mod codes;
 pub(crate) mod doctor;
 mod en;

@@ -202,8 +202,8 @@ pub(super) static CODES: &[Code] = &[
     ours(
         9029,
         Exit::Usage,
-        ("não há esse código", "dê um código como PLT-1204"),
-        ("no such code", "give a code such as PLT-1204"),
+        ("não há esse código nem esse alerta", "dê um código como PLT-1204, ou um alerta como PlantaoNoLeader"),
+        ("no such code, and no such alert", "give a code such as PLT-1204, or an alert such as PlantaoNoLeader"),
     ),
     ours(
         9030,
