@@ -9,6 +9,7 @@ mod agenda;
 mod bad_input;
 mod configuration;
 mod contracts;
+mod deploy;
 mod faults;
 mod gallery;
 mod image_faults;
@@ -42,6 +43,7 @@ async fn a_healthy_network_keeps_its_promises() {
     bad_input::what_has_no_good_form_never_reaches_the_log(&world).await;
     bad_input::what_the_rules_refuse_changes_nothing_but_the_trail(&world).await;
     trail::health_and_metrics_tell_what_they_should(&world).await;
+    deploy::a_probe_tells_a_node_that_runs_from_one_that_does_not(&world).await;
     bad_input::bytes_that_are_no_message_are_refused(&world).await;
     unknown_fields::what_a_node_does_not_know_is_refused(&world).await;
     unknown_fields::nodes_of_two_versions_understand_each_other(&world).await;
