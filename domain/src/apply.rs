@@ -23,7 +23,7 @@ use crate::rows::{self, StoredOutcome};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
 use crate::{Envelope, Outcome};
-use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, lead, patients, records};
+use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, lead, patients, records, recovery};
 
 /// What a client's clock may be ahead of the leader's when it sets `not_after`: one minute.
 const SKEW_MS: i64 = 60 * 1000;
@@ -275,5 +275,6 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         Command::NoteLeadership(told) => lead::note(case, told),
         Command::BeginHandover { to, term, cause, reason } => lead::begin_handover(case, *to, *term, *cause, reason),
         Command::SetLead { change, reason } => lead::set(case, change, reason),
+        Command::NoteRecovery { recovery } => recovery::note(case, recovery),
     }
 }

@@ -14,6 +14,8 @@ pub const CONTENT_BYTES_MAX: usize = 60 * 1024;
 pub const TOKENS_MAX: usize = 16;
 /// Purposes of one consent; there are as many kinds.
 pub const PURPOSES_MAX: usize = 5;
+/// Nodes that one recovery names: above any number of voters.
+pub const NODES_MAX: usize = 64;
 /// Reads that one command reports.
 pub const READS_MAX: usize = 256;
 
@@ -159,6 +161,10 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
                 LeadChange::Schedule { at, .. } => times(&[*at]),
                 _ => Ok(()),
             }
+        }
+        Command::NoteRecovery { recovery } => {
+            let counts = [recovery.kept.len(), recovery.dropped_voters.len()];
+            hold(!recovery.kept.is_empty() && counts.iter().all(|count| *count <= NODES_MAX), Field::Node)
         }
         Command::NoteLeadership(_)
         | Command::RetireStore { .. }

@@ -7,6 +7,7 @@ use crate::case::{Case, Done, Ruling};
 use crate::command::{KeyOwner, Sealed, Tag, WrappedKey};
 use crate::id::*;
 use crate::outcome::{Field, Rejection};
+use crate::recovery::RecoveryRow;
 use crate::rows;
 use crate::time::ClusterTime;
 use crate::view::Changes;
@@ -87,6 +88,9 @@ pub struct ClusterRow {
     /// The current key epoch.
     #[n(4)]
     pub epoch: u32,
+    /// How lost majorities were given up, the newest [`RECOVERIES_MAX`](crate::recovery::RECOVERIES_MAX), oldest first.
+    #[n(5)]
+    pub recoveries: Option<Vec<RecoveryRow>>,
 }
 
 /// Outdated tokens that go with each new one.
@@ -122,6 +126,7 @@ pub(crate) fn create(case: &Case<'_>, beginning: &Beginning<'_>) -> Ruling {
         created_at: case.at,
         next_node: NodeId(2),
         epoch: search_key.epoch,
+        recoveries: None,
     };
     // It made the root key, so it has it.
     let node = NodeRow { description: first_node.clone(), joined_at: case.at, root_handed: first_node.keyed };

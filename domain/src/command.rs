@@ -8,6 +8,7 @@ use crate::cluster::NodeDescription;
 use crate::id::*;
 use crate::images::{ChunkEntry, ChunkEpoch, ManifestPart, NewImage, Receipt};
 use crate::lead::{LeadCause, LeadChange, Leadership};
+use crate::recovery::Recovery;
 use crate::time::{ClusterTime, Interval};
 use minicbor::{Decode, Encode};
 use std::fmt;
@@ -700,5 +701,13 @@ pub enum Command {
         /// As in [`Command::BeginHandover`].
         #[n(1)]
         reason: String,
+    },
+    /// A lost majority was given up: the network goes on with what the kept nodes have. Written into the log by the
+    /// offline tool, under the name of a kept node; nobody proposes it (decision 0018).
+    #[n(38)]
+    NoteRecovery {
+        /// What was decided.
+        #[n(0)]
+        recovery: Recovery,
     },
 }

@@ -36,6 +36,8 @@ impl Deed {
             Command::CreateCluster { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),
             Command::CreateJoinToken { .. } => Self::new(Module::Cluster, Action::Amend, Object::Cluster),
             Command::RedeemJoinToken { .. } => Self::new(Module::Cluster, Action::Join, Object::Cluster),
+            // The network begins once more; the version in the trail is the incarnation.
+            Command::NoteRecovery { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),
             Command::NoteRootHanded { node } => Self::new(Module::Keys, Action::HandKey, Object::Node(*node)),
             Command::RegisterUnit { unit, .. } => {
                 Self { unit: Some(*unit), ..Self::new(Module::Directory, Action::Create, Object::Unit(*unit)) }

@@ -29,6 +29,7 @@ pub mod lead;
 pub mod outcome;
 pub mod patients;
 pub mod records;
+pub mod recovery;
 pub mod rows;
 pub mod time;
 pub mod view;

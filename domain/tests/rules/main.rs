@@ -9,6 +9,7 @@ mod cluster;
 mod image_copies;
 mod images;
 mod lead;
+mod recovery;
 mod refusals;
 mod replicas;
 mod requests;

@@ -156,6 +156,7 @@ pub(crate) fn entitled(command: &Command) -> Actor {
     use Command::*;
     let role = match command {
         CreateCluster { .. } | RedeemJoinToken { .. } | NoteRootHanded { .. } | NoteReads { .. } => Role::Node,
+        NoteRecovery { .. } => Role::Node,
         CreateJoinToken { .. } | RetireStore { .. } => Role::Operator,
         RegisterStore { .. } | RenewIntent { .. } | RePlace { .. } | PutManifestPart { .. } => Role::Node,
         PutReceipts { .. } | ExpireIntents | DropPart { .. } | PutTombstones { .. } | FinishGc { .. } => Role::Node,
