@@ -20,7 +20,7 @@ use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
 use crate::consensus::{
     Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Stopped, Tenures, TransferError, checkpoints,
-    watch_links,
+    incarnations, offline, watch_links,
 };
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{
@@ -42,6 +42,7 @@ use crate::storage::fs::DataDir;
 use crate::storage::identity::{IdentityError, NodeIdentity};
 use crate::storage::lock::DirectoryLock;
 use crate::storage::rebuild::{self, Options as StateOptions, Start};
+use crate::storage::recovery::{self, MarkError};
 use crate::storage::snapshot::Snapshots;
 use crate::storage::state::{EngineKind, StateStore};
 use crate::storage::wal::{Wal, WalOptions};
@@ -97,6 +98,7 @@ pub struct Addresses {
 pub struct Core {
     /// Held for as long as the node lives.
     lock: DirectoryLock,
+    data: DataDir,
     /// Who this is.
     pub identity: Arc<NodeIdentity>,
     /// The rows.
@@ -200,6 +202,7 @@ impl Core {
         }
         let lock = data.lock().context("the data directory is in use, or cannot be locked")?;
         let identity = load_identity(&data)?;
+        recovery::check(&data).map_err(refused)?;
         match tls.identity() {
             Identity::Node { cluster, id } if cluster.as_str() == identity.cluster_name && id == identity.node.0 => {}
             other => bail!(
@@ -220,6 +223,7 @@ impl Core {
         let us = Affiliation { cluster: identity.cluster, incarnation: identity.incarnation, node: identity.node.0 };
         let clocks = PeerClocks::new(clock.clone());
         let channels = PeerChannels::new(tls.client());
+        ask_incarnation(&data, &*state, us, &channels).await?;
         let preferred = config.prefer_leader && identity.keyed;
         let consensus = Consensus::start(RaftParts {
             node: identity.node.0,
@@ -246,6 +250,7 @@ impl Core {
         }
         Ok(Self {
             lock,
+            data,
             identity: Arc::new(identity),
             state,
             snapshots,
@@ -314,6 +319,35 @@ fn unseal(config: &Config, data: &DataDir, identity: &NodeIdentity, keyring: &Ke
         anyhow::Error::new(error).context(format!("the root slot does not open; {help}"))
     })?;
     keyring.unseal(root).context("the root key is not this network's")
+}
+
+/// A mark as a person meets it: what, its number, what to do.
+fn refused(mark: MarkError) -> anyhow::Error {
+    let (code, help) = (mark.code(), mark.help());
+    anyhow::Error::new(mark).context(format!("this node does not run (PLT-{code}); {help}"))
+}
+
+/// The network went on without this node: its directory never runs again.
+fn superseded(data: &DataDir, incarnation: u32) -> anyhow::Error {
+    refused(match recovery::supersede(data, incarnation) {
+        Ok(()) => MarkError::Superseded { incarnation },
+        Err(error) => error,
+    })
+}
+
+/// Two members of the past would elect each other: whoever can be asked is asked before Raft begins.
+async fn ask_incarnation(
+    data: &DataDir,
+    state: &dyn StateStore,
+    us: Affiliation,
+    channels: &PeerChannels,
+) -> anyhow::Result<()> {
+    let known = offline::membership_of_state(&state.meta().membership).context("the membership cannot be read")?;
+    let members = known.unwrap_or_default().members.into_iter().map(|member| (member.id, member.member.peer_address));
+    match incarnations::ask(members.collect(), us, channels).await {
+        Some(newer) => Err(superseded(data, newer)),
+        None => Ok(()),
+    }
 }
 
 type Storage = (Arc<Snapshots>, Arc<dyn StateStore>, Wal);
@@ -461,9 +495,16 @@ impl App {
         let raft = self.core.consensus.fatal();
         let wal = self.core.wal.clone();
         let mut journal = self.gateway.journal().backlog();
+        let (data, ours) = (self.core.data.clone(), self.core.identity.incarnation);
+        let mut newest = self.core.consensus.incarnations().watch();
         async move {
+            let superseded = async {
+                let newer = newest.wait_for(|newest| *newest > ours).await.map(|newest| *newest);
+                newer.map(|newer| Stopped { reason: format!("{:#}", superseded(&data, newer)) })
+            };
             tokio::select! {
                 stopped = raft => stopped,
+                Ok(stopped) = superseded => stopped,
                 error = wal.failed() => Stopped { reason: format!("the log failed: {error}") },
                 // An error means that the journal is gone with the node.
                 Ok(_) = journal.wait_for(|backlog| backlog.broken) => {

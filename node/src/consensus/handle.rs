@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clocks::PeerClocks;
+use super::incarnations::Incarnations;
 use super::links::PeerLinks;
 use super::membership::Wishes;
 use super::profile::{self, Preference, Timers};
@@ -125,6 +126,7 @@ pub(super) struct Inner {
     pub(super) timers: Timers,
     pub(super) clocks: PeerClocks,
     links: PeerLinks,
+    incarnations: Incarnations,
     /// One membership change at a time.
     pub(super) changes: Mutex<()>,
     applier: Applier,
@@ -170,6 +172,7 @@ impl Consensus {
             timers: parts.timers,
             clocks: parts.clocks,
             links: PeerLinks::new(parts.node),
+            incarnations: Incarnations::new(),
             changes: Mutex::default(),
             applier,
             clock: parts.clock,
@@ -280,6 +283,11 @@ impl Consensus {
     /// Which links between nodes work, as far as this one was told.
     pub fn links(&self) -> &PeerLinks {
         &self.0.links
+    }
+
+    /// What this node hears of newer incarnations of the network.
+    pub fn incarnations(&self) -> &Incarnations {
+        &self.0.incarnations
     }
 
     /// Proposes one encoded envelope on this node, which must lead, and waits until it is applied here. Stamps it. Cancel

@@ -215,7 +215,14 @@ async fn hello(consensus: Consensus, us: Affiliation, channels: PeerChannels, pe
                 format_max: FORMAT,
                 links: convert::wire_links(links.tell(sent)),
             };
-            timeout(CALL_TIME_MAX, ForwardServiceClient::new(channel).hello(question)).await.ok().and_then(Result::ok)
+            match timeout(CALL_TIME_MAX, ForwardServiceClient::new(channel).hello(question)).await {
+                Ok(Ok(answer)) => Some(answer),
+                Ok(Err(refusal)) => {
+                    consensus.incarnations().learn(&refusal);
+                    None
+                }
+                Err(_) => None,
+            }
         }
         Err(_) => None,
     };

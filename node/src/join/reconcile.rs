@@ -3,6 +3,7 @@
 
 use crate::consensus::types::Member;
 use crate::gateway::Gateway;
+use plantao_domain::rows;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -24,7 +25,12 @@ pub async fn reconcile_members(gateway: Gateway) {
 
 async fn step(gateway: &Gateway) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let consensus = gateway.consensus();
+    let cluster = rows::cluster(&**gateway.state())?;
     for (id, row) in gateway.nodes()? {
+        // It may come back with an older incarnation's log, and would be let in by its row alone.
+        if cluster.as_ref().is_some_and(|cluster| cluster.went_on_without(id)) {
+            continue;
+        }
         let status = consensus.status();
         if status.changing {
             return Ok(());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plantao_proto::peer::v1::PeerHeader;
 use tonic::{Request, Status};
 
-use crate::consensus::{Affiliation, Consensus, HeaderError};
+use crate::consensus::{Affiliation, Consensus, HeaderError, incarnations};
 use crate::transport::peer_identity;
 
 /// Members that are remembered after they left: far above any cluster.
@@ -22,12 +22,14 @@ pub struct Gate {
     /// was removed. A number that was never a member may be one that this node, lagging, does not know yet: refusing it could
     /// keep this node behind for ever.
     seen: Arc<Mutex<BTreeSet<u64>>>,
+    /// Members of the past whose calls were told of in the log: once for each.
+    past: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Gate {
     /// For the node `us`.
     pub fn new(us: Affiliation, consensus: Consensus) -> Self {
-        Self { us, consensus, seen: Arc::default() }
+        Self { us, consensus, seen: Arc::default(), past: Arc::default() }
     }
 
     /// Lets a call in, and says which node it is from. `header` must be the header in `request`.
@@ -37,7 +39,7 @@ impl Gate {
     // A status is large, and tonic's handlers return it by value everywhere.
     #[allow(clippy::result_large_err)]
     pub fn admit(&self, caller: Caller, header: Option<&PeerHeader>) -> Result<u64, Status> {
-        let from = self.us.check(header, Some(caller.0)).map_err(refusal)?;
+        let from = self.us.check(header, Some(caller.0)).map_err(|error| self.refuse(caller, error))?;
         let member = self.consensus.member(from).is_some();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if member {
@@ -50,6 +52,28 @@ impl Gate {
             )));
         }
         Ok(from)
+    }
+
+    /// The refusal, which tells a caller of another incarnation ours. A caller of a newer one is news to this node.
+    fn refuse(&self, caller: Caller, error: HeaderError) -> Status {
+        let mut status = refusal(error);
+        if let HeaderError::Incarnation { theirs, ours } = error {
+            incarnations::tell(&mut status, ours);
+            if theirs > ours {
+                self.consensus.incarnations().note(theirs);
+            } else {
+                let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+                if past.len() < SEEN_MAX && past.insert(caller.0) {
+                    tracing::warn!(
+                        node = caller.0,
+                        incarnation = theirs,
+                        code = "PLT-3201",
+                        "a node of an older incarnation calls, and is refused: its directory is to be set aside"
+                    );
+                }
+            }
+        }
+        status
     }
 }
 
@@ -79,7 +103,7 @@ fn refusal(error: HeaderError) -> Status {
         HeaderError::Missing => "use a node of this version",
         HeaderError::Cluster => "check the peer addresses of both nodes",
         HeaderError::Incarnation { .. } => {
-            "the cluster was recovered without one of the two; let the older one join anew"
+            "the network was recovered without the older one (PLT-3201); set its data directory aside and let it join as a new node"
         }
         HeaderError::NotMe { .. } => "check the peer address that the membership has for it",
         HeaderError::NotYou { .. } => "check which certificate the calling node was given",

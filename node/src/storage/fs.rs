@@ -192,6 +192,16 @@ impl DataDir {
         self.root.join("identity")
     }
 
+    /// File: a recovered quorum that was begun here and is not finished.
+    pub fn recovery(&self) -> PathBuf {
+        self.root.join("recovery")
+    }
+
+    /// File: the network went on without this node.
+    pub fn superseded(&self) -> PathBuf {
+        self.root.join("superseded")
+    }
+
     /// File: how far the log had come, outside the log.
     pub fn watermark(&self) -> PathBuf {
         self.root.join("watermark")

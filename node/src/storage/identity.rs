@@ -109,6 +109,19 @@ impl NodeIdentity {
         }
     }
 
+    /// Writes the identity of a later incarnation over this one: the old or the new is there after a crash.
+    ///
+    /// # Errors
+    /// See [`IdentityError`]; `Damaged` when the incarnation would not rise, which no caller may ask for.
+    pub fn begin_incarnation(&self, path: &Path, incarnation: u32) -> Result<Self, IdentityError> {
+        if incarnation <= self.incarnation {
+            return Err(IdentityError::Damaged);
+        }
+        let next = Self { incarnation, ..self.clone() };
+        write_durably(path, &next.encode()).map_err(IdentityError::Write)?;
+        Ok(next)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let line = Line {
             format: FORMAT,
@@ -171,6 +184,17 @@ mod tests {
         identity().create(&path).unwrap();
         assert_eq!(NodeIdentity::load(&path).unwrap(), identity());
         assert!(matches!(identity().create(&path), Err(IdentityError::Present { .. })));
+    }
+
+    #[test]
+    fn an_incarnation_only_rises() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        identity().create(&path).unwrap();
+        assert!(identity().begin_incarnation(&path, 1).is_err());
+        let next = identity().begin_incarnation(&path, 2).unwrap();
+        assert_eq!((NodeIdentity::load(&path).unwrap(), next.incarnation), (next.clone(), 2));
+        assert_eq!(NodeIdentity { incarnation: 1, ..next }, identity());
     }
 
     #[test]

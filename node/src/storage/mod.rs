@@ -6,6 +6,7 @@ pub mod identity;
 pub mod keyspaces;
 pub mod lock;
 pub mod rebuild;
+pub mod recovery;
 pub mod row_seal;
 pub mod seal;
 pub mod snapshot;
