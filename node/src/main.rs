@@ -1,7 +1,7 @@
 //! `plantaod`: one node of the network.
 
 use clap::{Parser, Subcommand};
-use plantao_node::cmd::{check_config, demo, exit, extract, init, inspect, join, probe, run};
+use plantao_node::cmd::{check_config, demo, exit, extract, init, inspect, join, probe, quorum, run, unseal};
 use std::process::ExitCode;
 
 /// The system's allocator took a tenth of the processor under load, with rows and messages of a few hundred bytes.
@@ -39,6 +39,10 @@ enum Command {
     Verify(inspect::Verify),
     /// Read every document from a stopped node's directory with the paper passphrase.
     Extract(extract::Extract),
+    /// Make a stopped unit's root slot from the paper passphrase.
+    Unseal(unseal::Unseal),
+    /// A majority of the voters is gone for good: look, and go on with what a survivor has.
+    Quorum(quorum::Quorum),
     /// Show a whole network on this machine: two units and an off-site node.
     Demo(demo::DemoOptions),
 }
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Verify(arguments) => return inspect::verify(arguments).unwrap_or_else(|error| report(&error)),
         Command::Extract(arguments) => extract::run(arguments),
+        Command::Unseal(arguments) => unseal::run(arguments),
+        Command::Quorum(arguments) => return quorum::run(arguments).unwrap_or_else(|error| report(&error)),
         Command::Demo(options) => {
             return runtime.block_on(demo::run(options.clone())).unwrap_or_else(|error| report(&error));
         }

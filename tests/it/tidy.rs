@@ -403,6 +403,8 @@ const CODE_FILES: &[(&str, &str)] = &[
     ("node/src/gateway/error.rs", "=>"),
     ("node/src/images/error.rs", "=>"),
     ("node/src/lead/error.rs", "=>"),
+    ("node/src/storage/recovery.rs", "=>"),
+    ("node/src/cmd/quorum/error.rs", "=>"),
     ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
     ("cli/src/text/codes/cluster.rs", "theirs("),

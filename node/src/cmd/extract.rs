@@ -2,11 +2,12 @@
 //! is left when everything else burned. An off-site node's directory is enough.
 
 use super::ConfigArguments;
+use super::unseal::read_phrase;
 use crate::app::{log_identity, owner, storage_key};
-use crate::crypto::{Keyring, RecoveryPhrase, Slot, StorageSeal};
+use crate::crypto::{Keyring, Slot, StorageSeal};
 use crate::entropy::SystemEntropy;
 use crate::gateway::Archive;
-use crate::storage::fs::{DataDir, create_dir_durably, read_bounded};
+use crate::storage::fs::{DataDir, create_dir_durably};
 use crate::storage::identity::NodeIdentity;
 use crate::storage::rebuild::{self, Options as StateOptions};
 use crate::storage::snapshot::Snapshots;
@@ -18,7 +19,6 @@ use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// Reads every document with the paper passphrase and writes it out in clear.
 #[derive(Debug, clap::Args)]
@@ -42,9 +42,7 @@ pub fn run(arguments: &Extract) -> anyhow::Result<()> {
     let data = DataDir::new(&config.data_dir);
     let _lock = data.lock().context("the directory is in use: stop the node first")?;
     let identity = NodeIdentity::load(&data.identity()).context("this is not a node's directory")?;
-    let text = Zeroizing::new(read_bounded(&arguments.recovery_file, 4096)?);
-    let text = Zeroizing::new(String::from_utf8(text.to_vec()).context("the paper passphrase is no text")?);
-    let phrase = RecoveryPhrase::parse(text.trim()).context("this is no paper passphrase")?;
+    let phrase = read_phrase(&arguments.recovery_file)?;
     create_dir_durably(&arguments.out)?;
     let empty = std::fs::read_dir(&arguments.out)?.next().is_none();
     ensure!(empty, "{} is not empty", arguments.out.display());

@@ -1,6 +1,7 @@
 //! `plantaod join`: spends a token, and makes the directory of a node that is to be.
 
 use super::ConfigArguments;
+use super::unseal::read_phrase;
 use crate::app::{log_identity, passphrase_cost, slot_secret};
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{Slot, SlotFile, StorageKey, StorageSeal};
@@ -38,6 +39,9 @@ pub struct Join {
     /// Its key.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// File with the paper passphrase, where no unit is left to hand over the root key: a unit makes its root slot from it.
+    #[arg(long, value_name = "FILE")]
+    recovery_file: Option<PathBuf>,
 }
 
 /// Runs it.
@@ -72,6 +76,11 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
         slot_secret(&config, root)?;
     }
     let cost = passphrase_cost(&config)?;
+    let phrase = arguments.recovery_file.as_deref().map(read_phrase).transpose()?;
+    ensure!(
+        phrase.is_none() || config.root_slot.is_some(),
+        "slots.root is not configured: only a unit takes the root key"
+    );
 
     let tls = ClientTls::new(Arc::new(credentials), TlsVersions::Only13);
     let target = Target { address: arguments.peer.clone(), expected: ExpectedServer::AnyNode };
@@ -85,6 +94,7 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
             bail!("no answer from {} within {CALL_TIME_MAX:?}: the token may be spent; make a new one", arguments.peer)
         }
     };
+    let recovery = Slot::decode(&joined.recovery_slot);
     let identity = convert::identity(joined, &config.name).context("the network answered without its id")?;
     let entropy = SystemEntropy;
     let place = SlotPlace { cluster: identity.cluster, node: identity.node, serial: 1 };
@@ -92,6 +102,12 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
     SlotFile::new(&data.slots(), "storage").store(&Slot::seal_storage(&storage, place, &secret, cost, &entropy)?)?;
     let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &entropy));
     drop(Wal::create(&data, log_identity(&identity), seal, WalOptions::default()).context("the log cannot be made")?);
+    let root = phrase.filter(|_| identity.keyed).zip(config.root_slot.as_ref());
+    let rooted = root.map_or(Ok(()), |(phrase, source)| {
+        let root = recovery?.open_recovery(identity.cluster, &phrase)?;
+        let slot = Slot::seal_root(&root, place, &slot_secret(&config, source)?, cost, &entropy)?;
+        SlotFile::new(&data.slots(), "root").store(&slot).map_err(anyhow::Error::from)
+    });
     identity.create(&data.identity()).context("the identity cannot be written")?;
     drop(lock);
     writeln!(
@@ -103,5 +119,9 @@ pub async fn run(arguments: &Join) -> anyhow::Result<()> {
         identity.cluster_name,
         identity.node
     )?;
-    Ok(())
+    // The token is spent and the node is whole; only its root slot is missing.
+    rooted.context(
+        "it joined, but the paper passphrase did not give it the root key: run it, stop it, and repeat with \
+                    `plantaod unseal`",
+    )
 }

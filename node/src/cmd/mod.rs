@@ -7,7 +7,9 @@ pub mod init;
 pub mod inspect;
 pub mod join;
 pub mod probe;
+pub mod quorum;
 pub mod run;
+pub mod unseal;
 
 use crate::config::{self, Config, Sources};
 use std::path::PathBuf;

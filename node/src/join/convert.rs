@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::gateway::Written;
 use crate::storage::identity::NodeIdentity;
 use plantao_domain::cluster::{NodeDescription, NodeRow};
-use plantao_domain::command::Tag;
-use plantao_domain::{ClusterId, Command, NodeId, Outcome};
+use plantao_domain::command::{Sealed, Tag};
+use plantao_domain::{ClusterId, Command, NodeId, Outcome, View, ViewFault, rows};
 use plantao_proto::peer::v1;
 use tonic::Status;
 
@@ -70,12 +70,21 @@ pub(crate) fn number(written: &Written) -> Result<NodeId, Status> {
     }
 }
 
+/// The root key wrapped by the paper passphrase, as every node has it.
+///
+/// # Errors
+/// The rows cannot be read.
+pub(crate) fn recovery_slot(view: &dyn View) -> Result<Option<Sealed>, ViewFault> {
+    rows::recovery_slot(view)
+}
+
 /// What the network `us` answers a new node, from the rows of all nodes.
 #[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
 pub(crate) fn welcome(
     us: &NodeIdentity,
     number: NodeId,
     nodes: &[(NodeId, NodeRow)],
+    recovery_slot: Option<Sealed>,
 ) -> Result<v1::JoinResponse, Status> {
     let row = nodes.iter().find(|(id, _)| *id == number).map(|(_, row)| row);
     let row = row.ok_or_else(|| Status::unavailable("this node has not applied the join yet"))?;
@@ -93,6 +102,7 @@ pub(crate) fn welcome(
                 peer_address: row.description.peer_address.clone(),
             })
             .collect(),
+        recovery_slot: recovery_slot.filter(|_| row.description.keyed).unwrap_or_default().0.into(),
     })
 }
 

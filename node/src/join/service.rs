@@ -48,7 +48,8 @@ impl v1::join_service_server::JoinService for JoinServer {
         let number = convert::number(&written)?;
         self.gateway.settle(Consistency::Linearizable).await.map_err(|e| status(&e))?;
         let nodes = self.gateway.nodes().map_err(|e| status(&e))?;
-        let answer = convert::welcome(&self.node, number, &nodes)?;
+        let slot = convert::recovery_slot(&**self.gateway.state()).map_err(|fault| status(&fault.into()))?;
+        let answer = convert::welcome(&self.node, number, &nodes, slot)?;
         tracing::info!(node = number.0, "a node joins");
         Ok(Response::new(answer))
     }

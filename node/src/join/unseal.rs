@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 const PAUSE: Duration = Duration::from_millis(500);
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -34,12 +34,16 @@ pub struct Unseal {
 /// Asks the members for the root key until one gives it, wraps it into the slot, and unseals. Ends when done, or when
 /// it is refused for good.
 pub async fn fetch_root_key(gateway: Gateway, us: Affiliation, channels: PeerChannels, keep: Unseal) {
+    let mut told = false;
     loop {
         sleep(PAUSE).await;
-        for member in gateway.consensus().status().members {
-            if member.id == us.node || !member.member.keyed {
-                continue;
-            }
+        let members = gateway.consensus().status().members;
+        let mut holders = members.into_iter().filter(|member| member.id != us.node && member.member.keyed).peekable();
+        if holders.peek().is_none() && !told && gateway.consensus().leader().is_some() {
+            warn!("no other unit can hand over the root key: stop this node and run `plantaod unseal`");
+            told = true;
+        }
+        for member in holders {
             let Ok(channel) = channels.channel(member.id, &member.member.peer_address, Lane::Forward) else { continue };
             let request = FetchRootKeyRequest { header: Some(us.header(member.id)) };
             let answer = timeout(CALL_TIME_MAX, JoinServiceClient::new(channel).fetch_root_key(request)).await;

@@ -470,4 +470,68 @@ pub(super) static CODES: &[Code] = &[
             "look at the node's log for the reason, mend it and start the node again",
         ),
     ),
+    theirs(
+        3201,
+        (
+            "a rede seguiu sem este nó: o diretório dele é de uma encarnação anterior",
+            "ponha o diretório de lado, guarde-o e entre como nó novo: plantao token create, plantaod join",
+        ),
+        (
+            "the network went on without this node: its directory is of an older incarnation",
+            "set the directory aside, keep it, and join as a new node: plantao token create, plantaod join",
+        ),
+    ),
+    theirs(
+        3202,
+        (
+            "uma recuperação de quórum começou aqui e não terminou",
+            "repita o mesmo plantaod quorum recover: ele continua de onde parou",
+        ),
+        (
+            "a quorum recovery was begun here and is not finished",
+            "repeat the same plantaod quorum recover: it goes on where it stopped",
+        ),
+    ),
+    theirs(
+        3203,
+        ("foi confirmada outra rede", "confira qual é a máquina e a configuração; nada mudou"),
+        ("another network was confirmed", "check which machine and which configuration this is; nothing was changed"),
+    ),
+    theirs(
+        3204,
+        ("os nós mantidos são maioria: nada se perdeu", "inicie esses nós; eles elegem um líder sozinhos"),
+        ("the kept nodes are a majority: nothing was lost", "start these nodes: they elect a leader by themselves"),
+    ),
+    theirs(
+        3205,
+        (
+            "o nó a manter não é o deste diretório",
+            "escolha o sobrevivente com plantaod quorum show --against e rode o comando nele",
+        ),
+        (
+            "the node to keep is not the one of this directory",
+            "choose the survivor with plantaod quorum show --against, and run the command there",
+        ),
+    ),
+    theirs(
+        3206,
+        (
+            "a rede não pode seguir com este diretório",
+            "veja com plantaod verify; use outro sobrevivente, ou leia o que resta com plantaod extract",
+        ),
+        (
+            "the network cannot go on with this directory",
+            "look with plantaod verify; take another survivor, or read what is left with plantaod extract",
+        ),
+    ),
+    theirs(
+        3207,
+        ("uma marca do diretório de dados está danificada", "ponha o diretório de lado e entre como nó novo"),
+        ("a mark of the data directory is damaged", "set the directory aside and join as a new node"),
+    ),
+    theirs(
+        3208,
+        ("uma marca do diretório de dados não pode ser lida ou escrita", "confira dono, permissões e disco, e repita"),
+        ("a mark of the data directory cannot be read or written", "check owner, rights and disk, and repeat"),
+    ),
 ];
