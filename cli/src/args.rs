@@ -130,6 +130,9 @@ pub(crate) enum Command {
     History(cmd::history::HistoryArgs),
     /// Compare the copies of all nodes
     Digest(cmd::digest::DigestArgs),
+    /// The majority of the voters
+    #[command(subcommand)]
+    Quorum(cmd::quorum::QuorumCommand),
     /// Show where copies lie
     Copies(cmd::copies::CopiesArgs),
     /// Prove what the law and good practice ask for

@@ -22,6 +22,7 @@ pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod patient;
 pub(crate) mod pki;
+pub(crate) mod quorum;
 pub(crate) mod record;
 pub(crate) mod runbook;
 pub(crate) mod status;
@@ -49,6 +50,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Failback(args) => switchover::failback(args, session).await,
         Command::History(args) => history::run(args, session).await,
         Command::Digest(args) => digest::run(args, session).await,
+        Command::Quorum(command) => quorum::run(command, session).await,
         Command::Copies(args) => copies::run(args, session).await,
         Command::Compliance(command) => compliance::run(command, session).await,
         Command::Watch(args) => watch::run(args, session).await,

@@ -78,6 +78,8 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Module => "module",
         Word::Name => "name",
         Word::NewOnes => "new",
+        Word::Answers => "answers",
+        Word::WouldLose => "would lose ≥",
         Word::No => "no",
         Word::NoQuorum => "NO QUORUM",
         Word::NoShow => "no-show",
@@ -238,6 +240,11 @@ pub(super) fn say(say: &Say) -> String {
         Say::DigestsNotCompared { nodes } => {
             format!("No common index of all that answer ({nodes} answered) → plantao digest --wait 60")
         }
+        Say::QuorumThere { answering, voters } => format!("There is a quorum: {answering} of {voters} voters answer."),
+        Say::QuorumLost { answering, voters, latest } => format!(
+            "No quorum: {answering} of {voters} voters answer; {latest} has the latest entry → try to start another voter; if \
+             they never come back, with the node stopped: plantaod quorum show"
+        ),
         Say::DigestMissing { node, why } => format!("■ {node}: does not answer ({why})"),
         Say::TrailWhole { entries } => format!("The trail is whole: {entries} entries."),
         Say::TokenOnce => "Shown once. Carry it to the new node by a safe way: plantaod join".to_owned(),

@@ -68,6 +68,13 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao digest --wait 60 -o json",
         &[Done, Failed, Usage, Partial, Integrity, GoalNotMet, Connect],
     ),
+    of("quorum", "plantao quorum show", "plantao quorum show -o json", &[Done, Failed, Usage, NoLeader, Connect]),
+    of(
+        "quorum show",
+        "plantao quorum show",
+        "plantao quorum show --stale -o json",
+        &[Done, Failed, Usage, NoLeader, Connect],
+    ),
     of(
         "copies",
         "plantao copies --patient 0190d1c4-7c1e-7b3a-9f00-000000000001",

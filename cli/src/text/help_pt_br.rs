@@ -18,6 +18,11 @@ pub(super) static HELP: &[(&str, &str)] = &[
         "File of the key; the public half is written beside it as FILE.pub",
         "Arquivo da chave; a parte pública fica ao lado, como FILE.pub",
     ),
+    ("The majority of the voters", "A maioria dos votantes"),
+    (
+        "Show who votes, who answers, and what would be lost if the others never came back",
+        "Mostra quem vota, quem responde e o que se perderia se os outros não voltassem",
+    ),
     ("Images, one by one", "Imagens, uma a uma"),
     (
         "Make a key that signs reports, and the file by which others verify them",

@@ -78,6 +78,8 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Module => "módulo",
         Word::Name => "nome",
         Word::NewOnes => "novos",
+        Word::Answers => "responde",
+        Word::WouldLose => "perderia ≥",
         Word::No => "não",
         Word::NoQuorum => "SEM QUÓRUM",
         Word::NoShow => "faltou",
@@ -238,6 +240,11 @@ pub(super) fn say(say: &Say) -> String {
         Say::DigestsNotCompared { nodes } => {
             format!("Nenhum índice comum a todos os que respondem ({nodes} responderam) → plantao digest --wait 60")
         }
+        Say::QuorumThere { answering, voters } => format!("Há quórum: {answering} de {voters} votantes respondem."),
+        Say::QuorumLost { answering, voters, latest } => format!(
+            "Sem quórum: {answering} de {voters} votantes respondem; {latest} tem o registro mais recente → tente ligar outro \
+             votante; se não voltam mais, com o nó parado: plantaod quorum show"
+        ),
         Say::DigestMissing { node, why } => format!("■ {node}: não responde ({why})"),
         Say::TrailWhole { entries } => format!("A trilha está íntegra: {entries} entradas."),
         Say::TokenOnce => "Mostrado uma só vez. Leve ao novo nó por um caminho seguro: plantaod join".to_owned(),
