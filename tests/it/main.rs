@@ -19,6 +19,7 @@ mod images;
 mod lead;
 mod links;
 mod proof;
+mod quorum;
 mod raw;
 mod requests;
 mod secrecy;
@@ -143,4 +144,13 @@ async fn a_network_in_trouble_keeps_its_promises() {
     faults::a_unit_without_its_root_slot_votes_and_serves_no_content(&mut world).await;
     faults::what_would_endanger_the_others_does_not_start(&mut world).await;
     faults::a_join_token_lets_one_node_in_once(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_lost_its_majority_goes_on_by_the_runbook() {
+    let mut world = World::start(&[]).await;
+    let lost = quorum::two_units_burn_with_what_only_they_had(&mut world).await;
+    quorum::the_runbook_as_written_brings_the_network_back(&mut world, &lost).await;
+    quorum::members_of_the_past_are_refused_and_stop(&mut world).await;
+    world.network.digests_agree().await;
 }

@@ -118,6 +118,12 @@ impl Network {
         until("a join token", || self.local.token(keyed, true)).await
     }
 
+    /// A prepared node was joined by other hands under this number.
+    pub fn joined(&mut self, name: &str, id: u64) {
+        let at = self.position(name);
+        self.local.joined(at, id).unwrap();
+    }
+
     /// Runs a command of the daemon on a node's configuration, to its end.
     pub fn run(&self, command: &str, node: &Node, arguments: &[&str]) -> Output {
         let mut all = vec![command, "--config", node.config().to_str().unwrap()];

@@ -124,6 +124,12 @@ impl LocalNetwork {
         Ok(said)
     }
 
+    /// A prepared node was joined by other hands, which gave it this number and its certificate.
+    pub fn joined(&mut self, at: usize, id: u64) -> Result<(), Error> {
+        self.node_mut(at)?.id = id;
+        Ok(())
+    }
+
     /// The root of trust of this network.
     pub fn authority(&self) -> Result<Authority, Error> {
         Authority::open(&self.directory.join("authority")).map_err(Error::Pki)
