@@ -59,7 +59,7 @@ pub(crate) async fn run(args: EventsArgs, session: &Session) -> Result<Exit, Fai
         for (address, why) in silent {
             session.out.note(&Say::See(See::Lost { address, why }));
         }
-        all.sort_by(|one, other| order(one).cmp(&order(other)));
+        all.sort_by_key(order);
         for told in all.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             print(session, told)?;
         }

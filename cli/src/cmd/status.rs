@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::ids;
 use crate::session::Session;
+use crate::text::see::See;
 use crate::text::{CopiesOfNode, CutLink, Say};
 use crate::when;
 use clap::Args;
@@ -34,6 +35,10 @@ const CERTIFICATE_DAYS: i64 = 14;
 /// Between two pictures of `-W`.
 const WATCH_SECONDS: u64 = 2;
 const DAY_MS: i64 = 86_400_000;
+/// What a node alone would lose and that is worth a word, though it is only a few entries.
+const EXPOSED_MS: u64 = 30_000;
+/// A clock that is surely off by more than this makes trouble soon: five seconds are tolerated by default.
+const CLOCK_MS: u64 = 1_000;
 /// The servers' warning of a cut link. It is told here in the reader's language, once, whoever noticed.
 const LINK_CUT: u32 = 2305;
 
@@ -80,7 +85,7 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
     let pause = args.interval.or(args.watch.then_some(WATCH_SECONDS)).map(Duration::from_secs);
     loop {
         let asked = ask(&cluster).await;
-        let Some(status) = Status::merge(&asked) else {
+        let Some(mut status) = Status::merge(&asked) else {
             let why = asked.iter().find_map(|one| one.answer.as_ref().err()).cloned().unwrap_or_default();
             // A picture that repeats outlives a blackout; a single one does not.
             if pause.is_none() {
@@ -93,6 +98,7 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
         if pause.is_some() && session.out.style.framed && !session.out.format.is_json() {
             session.out.raw(b"\x1b[H\x1b[2J")?;
         }
+        status.stale = session.global.stale;
         let now_ms = when::now_ms();
         let report = status.view(&View { lang: session.out.lang, zone: &session.zone, label: &label, now_ms });
         session.out.report(&report)?;
@@ -122,6 +128,19 @@ pub(crate) struct Status {
     strangers: Vec<(String, String)>,
     voters: usize,
     alive: usize,
+    /// Whose word on the membership this is, and how long ago it heard a leader.
+    source: Source,
+    /// Whoever asks wants to know whose view it is.
+    stale: bool,
+}
+
+/// Whose view a status is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Source {
+    id: u64,
+    name: String,
+    /// Since it heard a leader; `None`: never since its start.
+    heard_ms: Option<u64>,
 }
 
 /// The node that leads.
@@ -200,6 +219,12 @@ impl Status {
             images: source.images.clone(),
             copies: copies(&answers),
             strangers: silent,
+            source: Source {
+                id: source.node_id,
+                name: source.node_name.clone(),
+                heard_ms: (source.leader_contact_ms != u64::MAX).then_some(source.leader_contact_ms),
+            },
+            stale: false,
         })
     }
 
@@ -217,6 +242,13 @@ impl Status {
     /// Entries that a node lacks.
     pub(crate) fn lag(&self, node_id: u64) -> Option<u64> {
         self.nodes.iter().find(|node| node.member.node_id == node_id)?.lag
+    }
+
+    /// Whose view this is, where that matters: nobody leads, or it was asked for.
+    fn view_told(&self) -> Option<Say> {
+        let told = self.leader.is_none() || self.stale;
+        let Source { name, heard_ms, .. } = &self.source;
+        told.then(|| Say::See(See::ViewOf { node: name.clone(), heard_ms: *heard_ms }))
     }
 
     /// The copies on each node, once there are images.
@@ -251,6 +283,13 @@ impl Status {
             }
             if let Some(entries) = node.lag.filter(|lag| *lag > BEHIND_ENTRIES) {
                 warnings.push(Say::NodeBehind { node: name.clone(), entries });
+            } else if let Some(ms) = node.member.behind_ms.filter(|ms| node.alive && *ms >= EXPOSED_MS) {
+                warnings.push(Say::See(See::Exposed { node: name.clone(), seconds: ms / 1_000 }));
+            }
+            if let Some(offset_ms) = node.member.clock_offset_ms
+                && offset_ms.unsigned_abs().saturating_sub(node.member.clock_uncertainty_ms.unwrap_or(0)) > CLOCK_MS
+            {
+                warnings.push(Say::See(See::ClockOff { node: name.clone(), offset_ms }));
             }
             let Some(own) = &node.own else { continue };
             // The off-site node has no root key, and is never meant to have one.

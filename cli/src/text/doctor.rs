@@ -189,7 +189,7 @@ static OF_NODES: &[(&str, &str, &str, &str)] = &[
     ),
     ("D14", "ok", "a chave raiz está aberta", ""),
     ("D14", "keyless", "este nó não deve ter chave raiz, e não tem", ""),
-    ("D14", "closed", "o nó está selado: vota, e não serve conteúdo", "dê a ele a chave do slot raiz e reinicie-o"),
+    ("D14", "closed", "o nó está lacrado: vota, e não serve conteúdo", "dê a ele a chave do slot raiz e reinicie-o"),
     ("D15", "ok", "{0} fontes de chaves estão onde devem", ""),
     (
         "D15",

@@ -200,7 +200,7 @@ pub(crate) enum Word {
     // Outcomes.
     AlreadySo,
     Confirmed,
-    // Of `health`, `doctor`, `events`, `top`.
+    // Of `health`, `doctor`, `events`.
     See(see::SeeWord),
     Lead(LeadWord),
 }
@@ -239,7 +239,7 @@ fn amount(bytes: u64) -> String {
 }
 
 /// A time in the largest unit that leaves more than one.
-fn span(milliseconds: u64) -> String {
+pub(crate) fn span(milliseconds: u64) -> String {
     let seconds = milliseconds.div_ceil(1_000);
     match seconds {
         0..120 => format!("{seconds} s"),

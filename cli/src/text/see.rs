@@ -1,4 +1,4 @@
-//! What `health`, `doctor`, `events`, `top` and `status` say, in both languages.
+//! What `health`, `doctor`, `events` and `status` say, in both languages.
 
 use super::Lang;
 use plantao_proto::admin::v1::{Event, EventKind, NodeRole};
@@ -6,22 +6,16 @@ use plantao_proto::admin::v1::{Event, EventKind, NodeRole};
 /// Titles and states of these commands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SeeWord {
-    Alerts,
     Bad,
     Check,
     Clock,
     Healthy,
     Images,
-    Links,
     Look,
-    OffSiteCopy,
-    OperationsPerSecond,
     Result,
     Rpo,
     Seen,
-    Silent,
     Subject,
-    Tells,
     Took,
     Unknown,
     Works,
@@ -46,31 +40,21 @@ pub(crate) enum See {
     Following { nodes: usize },
     /// A node whose events were followed does not answer.
     Lost { address: String, why: String },
-    /// Keys of `top`.
-    Keys,
-    /// Help of `top`.
-    TopHelp,
 }
 
 /// The word.
 pub(super) const fn word(lang: Lang, word: SeeWord) -> &'static str {
     let (pt_br, en) = match word {
-        SeeWord::Alerts => ("alertas", "alerts"),
         SeeWord::Bad => ("FALHA", "BAD"),
         SeeWord::Check => ("verif.", "check"),
         SeeWord::Clock => ("relógio", "clock"),
         SeeWord::Healthy => ("saudável", "healthy"),
         SeeWord::Images => ("imagens", "images"),
-        SeeWord::Links => ("enlaces", "links"),
         SeeWord::Look => ("atenção", "attention"),
-        SeeWord::OffSiteCopy => ("cópia ext.", "off-site"),
-        SeeWord::OperationsPerSecond => ("op/s", "op/s"),
         SeeWord::Result => ("resultado", "result"),
         SeeWord::Rpo => ("rpo obs.", "rpo seen"),
         SeeWord::Seen => ("visto", "seen"),
-        SeeWord::Silent => ("sem resposta", "silent"),
         SeeWord::Subject => ("assunto", "subject"),
-        SeeWord::Tells => ("visto por", "told by"),
         SeeWord::Took => ("tempo", "took"),
         SeeWord::Unknown => ("não se sabe", "unknown"),
         SeeWord::Works => ("em ordem", "fine"),
@@ -119,16 +103,6 @@ pub(super) fn say(lang: Lang, see: &See) -> String {
         See::Following { nodes } => format!("Following {nodes} nodes; Ctrl-C ends."),
         See::Lost { address, why } if pt => format!("■ {address}: não responde ({why}); tentando de novo"),
         See::Lost { address, why } => format!("■ {address}: does not answer ({why}); trying again"),
-        See::Keys if pt => "q sai · / filtra · ? ajuda".to_owned(),
-        See::Keys => "q quits · / filters · ? helps".to_owned(),
-        See::TopHelp if pt => {
-            "q ou Esc: sai\n/: mostra só os nós cujo nome contém o texto; Enter fecha, Esc apaga\n?: esta ajuda\n\
-             Nada aqui muda a rede. Para mudar: plantao switchover"
-                .to_owned()
-        }
-        See::TopHelp => "q or Esc: quits\n/: shows only nodes whose name has the text; Enter closes, Esc clears\n\
-             ?: this help\nNothing here changes the network. To change it: plantao switchover"
-            .to_owned(),
     }
 }
 
@@ -171,7 +145,7 @@ pub(crate) fn event(lang: Lang, event: &Event) -> Option<String> {
         (EventKind::WarningCleared, false) => format!("● warning over PLT-{:04}: {}", event.code, event.message),
         (EventKind::CertificateReloaded, true) => format!("● {node} passou a usar o novo certificado"),
         (EventKind::CertificateReloaded, false) => format!("● {node} uses its new certificate"),
-        (EventKind::Sealed, true) => format!("■ {node} está selado"),
+        (EventKind::Sealed, true) => format!("■ {node} está lacrado"),
         (EventKind::Sealed, false) => format!("■ {node} is sealed"),
         (EventKind::Unsealed, true) => format!("● {node} abriu a chave raiz"),
         (EventKind::Unsealed, false) => format!("● {node} is unsealed"),
@@ -219,5 +193,4 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("Show what happened on the nodes", "Mostra o que aconteceu nos nós"),
     ("Go on as it happens", "Continua conforme acontece"),
     ("End after this many events", "Encerra depois de tantos eventos"),
-    ("Watch the network on one screen", "Acompanha a rede em uma tela"),
 ];

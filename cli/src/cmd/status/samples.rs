@@ -52,8 +52,12 @@ fn own(node_id: u64, role: NodeRole, applied_index: u64) -> GetStatusResponse {
         members: if role == NodeRole::Leader {
             members
         } else {
-            members.into_iter().map(|member| Member { matched_index: 0, last_contact_ms: None, ..member }).collect()
+            members
+                .into_iter()
+                .map(|member| Member { matched_index: 0, last_contact_ms: None, behind_ms: None, ..member })
+                .collect()
         },
+        leader_contact_ms: 40,
         version: "0.1.0".into(),
         now_ms: MOMENT,
         certificate_not_after_ms: MOMENT + 61 * DAY_MS + 1,
@@ -86,6 +90,31 @@ fn degraded() -> Vec<Asked> {
     let mut leader = own(1, NodeRole::Leader, 918_204);
     leader.members[2].last_contact_ms = Some(41_000);
     leader.members[2].matched_index = 917_392;
+    leader.members[2].behind_ms = Some(41_000);
+    leader.members[1].clock_offset_ms = Some(-3_600_000);
+    leader.images = Some(ImageCopies {
+        images: 12,
+        nodes: vec![
+            NodeCopies {
+                node_id: 1,
+                medium: "ssd".into(),
+                expected_chunks: 400,
+                received_chunks: 400,
+                ..NodeCopies::default()
+            },
+            NodeCopies {
+                node_id: 3,
+                medium: "hdd".into(),
+                expected_chunks: 400,
+                received_chunks: 389,
+                backlog_chunks: 11,
+                backlog_bytes: 11_000_000,
+                backlog_ms: Some(88_000),
+                ..NodeCopies::default()
+            },
+        ],
+        ..ImageCopies::default()
+    });
     leader.warnings = vec![Warning {
         code: 6001,
         message: "the disk is nearly full".into(),
@@ -121,7 +150,8 @@ fn cut() -> Vec<Asked> {
 }
 
 fn lost() -> Vec<Asked> {
-    asked(vec![Err("connection refused"), Ok(own(2, NodeRole::Candidate, 918_204)), Err("connection refused")])
+    let alone = GetStatusResponse { leader_contact_ms: 41_000, ..own(2, NodeRole::Candidate, 918_204) };
+    asked(vec![Err("connection refused"), Ok(alone), Err("connection refused")])
 }
 
 pub(crate) fn good(lang: Lang) -> Report {
@@ -183,4 +213,29 @@ fn a_deposed_leader_is_not_believed() {
     assert_eq!(status.find("jardins").unwrap().node_id, 2);
     assert_eq!(status.find("3").unwrap().name, "cofre");
     assert!(status.find("moema").is_none());
+}
+
+// What a script and a person at night decide by: seconds, clocks, whose view it is.
+#[test]
+fn ages_and_clocks_are_worth_a_word_only_when_they_matter() {
+    let told = |change: &dyn Fn(&mut GetStatusResponse)| {
+        let mut asked = healthy();
+        change(asked[0].answer.as_mut().unwrap());
+        let status = Status::merge(&asked).unwrap();
+        status.warnings(MOMENT, &|_| String::new()).len()
+    };
+    assert_eq!(told(&|_| {}), 0);
+    assert_eq!(told(&|leader| leader.members[1].behind_ms = Some(29_000)), 0);
+    assert_eq!(told(&|leader| leader.members[1].behind_ms = Some(31_000)), 1);
+    let clock = |offset, uncertainty| {
+        told(&move |leader| {
+            leader.members[1].clock_offset_ms = Some(offset);
+            leader.members[1].clock_uncertainty_ms = Some(uncertainty);
+        })
+    };
+    assert_eq!((clock(-1_500, 100), clock(-1_500, 600)), (1, 0), "a slow line is no wrong clock");
+    let mut status = Status::merge(&healthy()).unwrap();
+    assert_eq!(status.view_told(), None);
+    status.stale = true;
+    assert!(status.view_told().is_some());
 }

@@ -3,7 +3,8 @@
 use super::{BEHIND_ENTRIES, Node, Status};
 use crate::exit::Exit;
 use crate::output::{Cell, Column, Items, Report, Table, Tone};
-use crate::text::{Lang, Say, Word};
+use crate::text::see::SeeWord;
+use crate::text::{Lang, Say, Word, span};
 use crate::when::{self, Zone};
 use plantao_proto::admin::v1::{GetStatusResponse, Link, NodeCopies, NodeRole};
 use serde_json::{Map, Value, json};
@@ -39,7 +40,8 @@ impl Status {
             view.zone.second(view.now_ms, view.lang),
         );
         let copies: Vec<_> = self.copies_told().collect();
-        let said = std::iter::once(&situation).chain(&copies).chain(&warnings);
+        let source = self.view_told();
+        let said = std::iter::once(&situation).chain(&source).chain(&copies).chain(&warnings);
         let footer = said.map(|say| view.lang.say(say)).collect();
         let table = Table {
             title: Some(title),
@@ -50,11 +52,14 @@ impl Status {
                     Column::of(Word::Role),
                     Column::of(Word::State),
                     Column::number(Word::Lag),
-                    Column::of(Word::Site),
-                    Column::of(Word::Country),
-                    Column::of(Word::Medium),
-                    Column::number(Word::Contact),
+                    Column::number(Word::See(SeeWord::Rpo)),
+                    Column::number(Word::See(SeeWord::Images)),
+                    Column::number(Word::See(SeeWord::Clock)),
                     Column::number(Word::Certificate),
+                    Column::of(Word::Site),
+                    Column::of(Word::Country).wide(),
+                    Column::of(Word::Medium),
+                    Column::number(Word::Contact).wide(),
                     Column::number(Word::Term).wide(),
                     Column::number(Word::Applied).wide(),
                     Column::number(Word::Committed).wide(),
@@ -82,6 +87,11 @@ impl Status {
             "leader_id": self.leader.as_ref().map(|leader| leader.id),
             "term": self.leader.as_ref().map(|leader| leader.term),
             "last_log_index": self.last_log_index,
+            "view": {
+                "node_id": self.source.id,
+                "node": self.source.name,
+                "leader_contact_ms": self.source.heard_ms,
+            },
             "voters": self.voters,
             "voters_alive": self.alive,
             "may_lose": self.spare(),
@@ -122,6 +132,10 @@ impl Status {
                 "role": role_name(node.role(self)),
                 "alive": node.alive,
                 "lag_entries": node.lag,
+                "lag_ms": node.member.behind_ms,
+                "observed_rpo_ms": node.member.behind_ms,
+                "clock_offset_ms": node.member.clock_offset_ms,
+                "clock_uncertainty_ms": node.member.clock_uncertainty_ms,
                 "site": node.member.site,
                 "country": node.member.country,
                 "medium": node.member.medium,
@@ -177,7 +191,15 @@ impl Node {
         let own = self.own.as_ref();
         let number = |of: fn(&GetStatusResponse) -> u64| own.map_or_else(dash, |own| of(own).to_string());
         let is_leader = self.role(status) == NodeRole::Leader;
-        let lag = if is_leader { dash() } else { self.lag.map_or_else(dash, |lag| lag.to_string()) };
+        let behind = self.member.behind_ms.map(span);
+        let lag = match (self.lag, &behind) {
+            _ if is_leader => dash(),
+            (Some(lag), Some(behind)) => format!("{lag} / {behind}"),
+            (Some(lag), None) => lag.to_string(),
+            (None, _) => dash(),
+        };
+        let images = status.copies.get(&self.member.node_id).and_then(|copies| share(copies, view.lang));
+        let clock = self.member.clock_offset_ms.map(|offset| format!("{offset:+} ms"));
         let contact = match self.member.last_contact_ms {
             Some(ms) if !is_leader => format!("{ms} ms"),
             _ => dash(),
@@ -187,11 +209,14 @@ impl Node {
             view.lang.word(role).into(),
             view.lang.word(state).into(),
             lag.into(),
+            behind.unwrap_or_else(dash).into(),
+            images.unwrap_or_else(dash).into(),
+            clock.unwrap_or_else(dash).into(),
+            self.certificate_days(view.now_ms).map_or_else(dash, |days| format!("{days} d")).into(),
             self.member.site.as_str().into(),
             self.member.country.as_str().into(),
             self.member.medium.as_str().into(),
             contact.into(),
-            self.certificate_days(view.now_ms).map_or_else(dash, |days| format!("{days} d")).into(),
             number(|own| own.term).into(),
             number(|own| own.applied_index).into(),
             number(|own| own.committed_index).into(),
@@ -200,6 +225,16 @@ impl Node {
             self.member.peer_address.as_str().into(),
         ]
     }
+}
+
+/// What a node has of the images that it should have; never 100 % before all is there. `None`: it should have none.
+fn share(copies: &NodeCopies, lang: Lang) -> Option<String> {
+    let permille = copies.received_chunks.saturating_mul(1_000).checked_div(copies.expected_chunks)?;
+    let comma = if lang == Lang::PtBr { ',' } else { '.' };
+    Some(match permille {
+        1_000.. => "100 %".to_owned(),
+        permille => format!("{}{comma}{} %", permille / 10, permille % 10),
+    })
 }
 
 fn copies(copies: &NodeCopies) -> Value {
