@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
+    "plantao/admin/v1/certificates.proto",
     "plantao/admin/v1/cluster.proto",
     "plantao/admin/v1/health.proto",
     "plantao/admin/v1/lead.proto",

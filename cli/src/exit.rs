@@ -94,7 +94,8 @@ impl Exit {
             1201 | 1628 => Self::NotFound,
             1202 | 1204 | 1211 | 1608 | 2402 | 2403 => Self::Busy,
             2104 => Self::Unknown,
-            2301..=2305 => Self::Degraded,
+            2301..=2305 | 2661 | 2662 => Self::Degraded,
+            2671..=2675 => Self::Refused,
             // One node cannot, now: what a command ends with when no other could either.
             2001..=3999 => Self::NoLeader,
             _ => Self::Failed,

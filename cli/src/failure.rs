@@ -236,6 +236,24 @@ pub(crate) enum Failure {
         /// What it said, with its cause.
         why: String,
     },
+    /// Certificates are not touched while a node is away or nobody leads.
+    #[error("this is not the moment to touch certificates")]
+    NotNow {
+        /// What is in the way.
+        why: String,
+    },
+    /// Some nodes did not take it.
+    #[error("not every node took it")]
+    NotAllNodes {
+        /// The first of them, and why.
+        why: String,
+    },
+    /// A step of the rotation before the one that it needs.
+    #[error("the rotation is not at this step")]
+    NotThisStep {
+        /// What is missing.
+        why: String,
+    },
     /// `explain` was asked for a code that nobody uses.
     #[error("no such code")]
     UnknownCode {
@@ -276,14 +294,16 @@ impl Failure {
             | Self::UnknownCode { .. } => Exit::Usage,
             Self::Declined | Self::Interrupted => Exit::Interrupted,
             Self::AmbiguousId { .. } | Self::NotFound { .. } | Self::NotThere { .. } => Exit::NotFound,
-            Self::RequestOver { .. } | Self::OtherLeader { .. } => Exit::Refused,
+            Self::RequestOver { .. } | Self::OtherLeader { .. } | Self::NotNow { .. } | Self::NotThisStep { .. } => {
+                Exit::Refused
+            }
             Self::Credentials { .. } | Self::Connect { .. } => Exit::Connect,
             Self::Denied { .. } => Exit::Denied,
             Self::Unavailable { .. } | Self::NoLeader => Exit::NoLeader,
             Self::Unknown { .. } => Exit::Unknown,
             Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
             Self::Guard { code, .. } => Exit::of_rejection(*code),
-            Self::Conflict { .. } => Exit::Partial,
+            Self::Conflict { .. } | Self::NotAllNodes { .. } => Exit::Partial,
             Self::DigestsDiffer { .. }
             | Self::TrailBroken { .. }
             | Self::ReadBackDiffers { .. }
@@ -341,6 +361,9 @@ impl Failure {
             Self::WriteFile { .. } => 9034,
             Self::NotSafeYet { .. } => 9035,
             Self::ImageDamaged { .. } => 9036,
+            Self::NotNow { .. } => 9090,
+            Self::NotAllNodes { .. } => 9091,
+            Self::NotThisStep { .. } => 9092,
         }
     }
 }

@@ -98,6 +98,7 @@ fn reports_are_as_in_their_files() {
     check("unit-list.txt", &every_format(|_| cmd::directory::samples::units()));
     check("room-list.txt", &every_format(|_| cmd::directory::samples::rooms()));
     check("pki-list.txt", &every_format(cmd::pki::samples::list));
+    check("pki-push.txt", &every_format(cmd::pki::samples::pushed));
     check("import.txt", &every_format(cmd::import::samples::some_refused));
     check("bench.txt", &every_format(cmd::bench::samples::write));
     check("bench-image.txt", &every_format(cmd::bench::samples::image_put));

@@ -8,7 +8,7 @@
 //! Ports are bound before anything slow, so that a wrong address is told at once; certificates come before them, because a
 //! port without an identity is of no use. Whatever fails on the way ends the start with what, why and what to do.
 
-use crate::admin::{About, AdminServices, LeadServices, ProofServices};
+use crate::admin::{About, AdminServices, CertificateServices, LeadServices, ProofServices};
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
@@ -53,6 +53,7 @@ use anyhow::{Context, bail};
 use plantao_client::identity::Identity;
 use plantao_client::transport::{CredentialsPaths, TlsVersions};
 use plantao_domain::{JournalId, NodeId, rows};
+use plantao_proto::admin::v1::certificate_service_server::CertificateServiceServer;
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
 use plantao_proto::admin::v1::health_service_server::HealthServiceServer;
 use plantao_proto::admin::v1::lead_service_server::LeadServiceServer;
@@ -152,7 +153,8 @@ pub fn certificates(config: &Config, clock: &SharedClock) -> anyhow::Result<Arc<
         key: config.tls_key.clone(),
         roots: config.tls_roots.clone(),
     };
-    TlsReloader::start(paths, TlsVersions::Only13, clock.clone()).context("the certificates cannot be used")
+    TlsReloader::start_with(paths, config.tls_revoked.clone(), TlsVersions::Only13, clock.clone())
+        .context("the certificates cannot be used")
 }
 
 fn load_identity(data: &DataDir) -> anyhow::Result<NodeIdentity> {
@@ -581,6 +583,7 @@ impl App {
             timeline.clone(),
         );
         let health = self.watch_health(&about, &services, config, timeline);
+        let certificates = CertificateServices::new(self.gateway.clone(), Arc::clone(&self.core.tls));
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
@@ -592,7 +595,8 @@ impl App {
             .add_service(ClusterServiceServer::new(services))
             .add_service(ProofServiceServer::new(proofs))
             .add_service(HealthServiceServer::new(health))
-            .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone())));
+            .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone())))
+            .add_service(CertificateServiceServer::new(certificates));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
         Ok(())

@@ -407,6 +407,8 @@ const CODE_FILES: &[(&str, &str)] = &[
     ("node/src/cmd/quorum/error.rs", "=>"),
     ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
+    ("node/src/admin/certificates.rs", "warn("),
+    ("node/src/transport/install.rs", "=>"),
     ("cli/src/text/codes/cluster.rs", "theirs("),
     ("cli/src/text/codes/tool.rs", "ours("),
 ];

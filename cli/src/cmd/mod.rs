@@ -65,7 +65,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Practitioner(command) => directory::practitioners(command, session).await,
         Command::Room(command) => directory::rooms(command, session).await,
         Command::Audit(command) => audit::run(command, session).await,
-        Command::Pki(command) => pki::run(command, session),
+        Command::Pki(command) => pki::run(command, session).await,
         Command::Token(command) => token::run(command, session).await,
         Command::Context(command) => context::run(command, session),
         Command::Completion(args) => completion::run(&args, session),

@@ -1,5 +1,10 @@
-//! `plantao pki init|issue|renew|list`: the built-in authority, for networks without one. Works on files alone; the
-//! root's key stays in the authority's directory, which belongs on no node.
+//! `plantao pki`: the built-in authority, for networks without one. The root's key stays in the authority's directory,
+//! which belongs on no node; nodes are reached from where it is kept.
+
+mod nodes;
+mod renew;
+mod revoke;
+mod rotate;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
@@ -9,7 +14,8 @@ use crate::text::{Lang, Say, Word};
 use crate::when::{self, Zone};
 use clap::{Args, Subcommand};
 use plantao_client::identity::{Identity, Kind, Scope, Slug};
-use plantao_client::pki::{Authority, Issued, IssuedRecord, RenewWhen, Renewal, ReportKey, Request};
+use plantao_client::pki::{Authority, Issued, IssuedRecord, ReportKey, Request};
+use plantao_client::transport::unix_seconds;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::path::PathBuf;
@@ -32,20 +38,15 @@ pub(crate) enum PkiCommand {
     },
     /// Issue a certificate for a node, a person or a program
     Issue(IssueArgs),
-    /// Renew a certificate, from two thirds of its life on
-    Renew {
-        /// Directory of the authority
-        #[arg(long, value_name = "DIR")]
-        dir: PathBuf,
-        /// Directory with the certificate
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// Name of the files, without .crt
-        name: String,
-        /// Even when it is not due
-        #[arg(long)]
-        now: bool,
-    },
+    /// Renew certificates, from two thirds of their life on
+    Renew(renew::RenewArgs),
+    /// Take a certificate back before its end
+    Revoke(revoke::RevokeArgs),
+    /// Sign the lists by which nodes know what was taken back
+    Crl(revoke::CrlArgs),
+    /// Change the root of the network, in three steps, without a pause
+    #[command(subcommand)]
+    RotateCa(rotate::RotateCommand),
     /// Make a key that signs reports, and the file by which others verify them
     ReportKey {
         /// File of the key; the public half is written beside it as FILE.pub
@@ -57,6 +58,9 @@ pub(crate) enum PkiCommand {
         /// Directory of the authority
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
+        /// Only those in use whose renewal is due
+        #[arg(long)]
+        due: bool,
     },
 }
 
@@ -100,7 +104,7 @@ struct Whom {
 }
 
 /// Runs one of them.
-pub(crate) fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failure> {
     let now = SystemTime::now();
     match command {
         PkiCommand::Init { dir, network } => {
@@ -128,19 +132,10 @@ pub(crate) fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failur
             let issued = authority.issue(&request, &args.out, &file, now).map_err(|error| refused(&error))?;
             session.out.report(&issued_view(session.out.lang, &session.zone, &issued))?;
         }
-        PkiCommand::Renew { dir, out, name, now: at_once } => {
-            let authority = Authority::open(&dir).map_err(|error| refused(&error))?;
-            let when = if at_once { RenewWhen::Now } else { RenewWhen::Due };
-            match authority.renew(&out, &parse("NAME", &name)?, when, now).map_err(|error| refused(&error))? {
-                Renewal::Renewed(issued) => {
-                    session.out.report(&issued_view(session.out.lang, &session.zone, &issued))?;
-                }
-                Renewal::NotDue { due_at } => {
-                    let due = session.zone.minute(due_at.saturating_mul(1_000), session.out.lang);
-                    session.out.note(&Say::NotDue { due });
-                }
-            }
-        }
+        PkiCommand::Renew(args) => return renew::run(args, session).await,
+        PkiCommand::Revoke(args) => return revoke::revoke(args, session).await,
+        PkiCommand::Crl(args) => return revoke::crl(args, session).await,
+        PkiCommand::RotateCa(command) => return rotate::run(command, session).await,
         PkiCommand::ReportKey { file } => {
             let (_, public) = ReportKey::create(&file).map_err(|error| refused(&error))?;
             session.out.report(&Report {
@@ -156,9 +151,13 @@ pub(crate) fn run(command: PkiCommand, session: &Session) -> Result<Exit, Failur
                 ),
             })?;
         }
-        PkiCommand::List { dir } => {
+        PkiCommand::List { dir, due } => {
             let authority = Authority::open(&dir).map_err(|error| refused(&error))?;
-            let issued = authority.list().map_err(|error| refused(&error))?;
+            let mut issued = authority.list().map_err(|error| refused(&error))?;
+            if due {
+                let now = unix_seconds(now);
+                issued.retain(|record| record.is_live(now) && record.renewal_due() <= now);
+            }
             return session.list(&list_view(session.out.lang, &session.zone, &issued));
         }
     }
@@ -204,6 +203,10 @@ fn value(record: &IssuedRecord) -> Value {
         "not_before": seconds(record.not_before),
         "not_after": seconds(record.not_after),
         "fingerprint": record.fingerprint,
+        "root": record.root,
+        "renewal_due": seconds(record.renewal_due()),
+        "revoked_at": record.revoked.and_then(|revoked| seconds(revoked.at)),
+        "revocation_reason": record.revoked.map(|revoked| revoked.reason.as_str()),
     })
 }
 
@@ -237,6 +240,7 @@ fn list_view(lang: Lang, zone: &Zone, issued: &[IssuedRecord]) -> Report {
             zone.minute(record.not_after.saturating_mul(1_000), lang).into(),
             record.names.join(", ").into(),
             record.serial.as_str().into(),
+            record.revoked.map_or_else(String::new, |revoked| revoked.reason.as_str().to_owned()).into(),
             record.fingerprint.as_str().into(),
         ]
     });
@@ -250,6 +254,7 @@ fn list_view(lang: Lang, zone: &Zone, issued: &[IssuedRecord]) -> Report {
                 Column::of(Word::NotAfter),
                 Column::of(Word::Name).wide(),
                 Column::of(Word::Serial),
+                Column::of(Word::Revoked),
                 Column::of(Word::Fingerprint).wide(),
             ],
             rows.collect(),
@@ -260,8 +265,10 @@ fn list_view(lang: Lang, zone: &Zone, issued: &[IssuedRecord]) -> Report {
 #[cfg(test)]
 pub(crate) mod samples {
     //! Fixed certificates for golden files.
+    use super::nodes::Done;
     use super::*;
     use crate::golden::{MOMENT, zone};
+    use plantao_client::pki::{RevocationReason, RevokedRecord};
 
     pub(crate) fn list(lang: Lang) -> Report {
         let record = IssuedRecord {
@@ -271,7 +278,26 @@ pub(crate) mod samples {
             not_before: MOMENT / 1_000,
             not_after: MOMENT / 1_000 + 90 * 86_400,
             fingerprint: "ab".repeat(32),
+            root: None,
+            revoked: None,
         };
-        list_view(lang, &zone(), &[record])
+        let taken = IssuedRecord {
+            serial: "1e".repeat(16),
+            identity: "spiffe://estetica-sul/unit/centro/reception/balcao-1".into(),
+            names: Vec::new(),
+            revoked: Some(RevokedRecord { at: MOMENT / 1_000 + 3_600, reason: RevocationReason::KeyCompromise }),
+            ..record.clone()
+        };
+        list_view(lang, &zone(), &[record, taken])
+    }
+
+    pub(crate) fn pushed(lang: Lang) -> Report {
+        let done = [
+            Done { node: "centro".into(), outcome: Ok("7 / 2".into()) },
+            Done { node: "jardins".into(), outcome: Err("10.0.0.2:7401: no answer in time".into()) },
+        ];
+        let mut head = Map::new();
+        head.insert("number".to_owned(), json!(7));
+        nodes::done_view("revocation_list", head, lang, &done)
     }
 }

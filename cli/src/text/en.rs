@@ -252,6 +252,7 @@ pub(super) fn say(say: &Say) -> String {
         Say::ContextUsed { name } => format!("Context {name} is the current one."),
         Say::ContextRemoved { name } => format!("Context {name} is removed; its certificates and keys stay."),
         Say::NotDue { due } => format!("Not due before {due} → add --now to renew all the same"),
+        Say::Certificates(said) => said.told(super::Lang::En),
         Say::RootMade { directory } => {
             format!("The authority is in {directory}. Its key signs all: keep it off the nodes, with a copy.")
         }

@@ -20,6 +20,7 @@ use Exit::{Busy, Connect, Degraded, Denied, Done, Failed, GoalNotMet, Integrity,
 use Exit::{Interrupted, Refused, Unknown, Usage};
 
 const LOCAL: &[Exit] = &[Done, Failed, Usage];
+const PUSH: &[Exit] = &[Done, Failed, Usage, Partial, Refused, Denied, Connect, Interrupted];
 const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect];
 const IMAGE: &[Exit] = &[Done, Failed, Usage, Partial, NoLeader, NotFound, Denied, Integrity, Connect];
 const WRITE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
@@ -313,8 +314,8 @@ pub(crate) static EXAMPLES: &[Examples] = &[
     of(
         "pki renew",
         "plantao pki renew --dir ./autoridade --out ./centro node-1",
-        "plantao pki renew --dir ./autoridade --out ./balcao balcao-1 --now",
-        LOCAL,
+        "plantao pki renew --dir ./autoridade --nodes --window 02:00-05:00 --yes",
+        PUSH,
     ),
     of(
         "pki report-key",
@@ -322,7 +323,43 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao pki report-key /media/chave/relatorio.key -o json",
         LOCAL,
     ),
-    of("pki list", "plantao pki list --dir ./autoridade", "plantao pki list --dir ./autoridade -o json", LOCAL),
+    of("pki list", "plantao pki list --dir ./autoridade", "plantao pki list --dir ./autoridade --due -o json", LOCAL),
+    of(
+        "pki revoke",
+        "plantao pki revoke --dir ./autoridade unit/centro/reception/balcao-1 --reason key-compromise --push",
+        "plantao pki revoke --dir ./autoridade 4f3a91c2 --reason superseded --yes",
+        PUSH,
+    ),
+    of(
+        "pki crl",
+        "plantao pki crl --dir ./autoridade --out revoked.pem",
+        "plantao pki crl --dir ./autoridade --push -o json",
+        PUSH,
+    ),
+    of(
+        "pki rotate-ca",
+        "plantao pki rotate-ca start --dir ./autoridade",
+        "plantao pki rotate-ca finish --dir ./autoridade",
+        PUSH,
+    ),
+    of(
+        "pki rotate-ca start",
+        "plantao pki rotate-ca start --dir ./autoridade",
+        "plantao pki rotate-ca start --dir ./autoridade --yes -o json",
+        PUSH,
+    ),
+    of(
+        "pki rotate-ca switch",
+        "plantao pki rotate-ca switch --dir ./autoridade",
+        "plantao pki rotate-ca switch --dir ./autoridade --yes -o json",
+        PUSH,
+    ),
+    of(
+        "pki rotate-ca finish",
+        "plantao pki rotate-ca finish --dir ./autoridade",
+        "plantao pki rotate-ca finish --dir ./autoridade --leave-behind --yes",
+        PUSH,
+    ),
     of(
         "token",
         "plantao token create",

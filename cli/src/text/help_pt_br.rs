@@ -11,6 +11,54 @@ pub(super) static HELP: &[(&str, &str)] = &[
         "Motivo, para o histórico: todo operador o vê, então sem nome de pessoa",
     ),
     (
+        "Renew certificates, from two thirds of their life on",
+        "Renova certificados, a partir de dois terços da validade",
+    ),
+    ("Take a certificate back before its end", "Revoga um certificado antes do fim"),
+    (
+        "Sign the lists by which nodes know what was taken back",
+        "Assina as listas pelas quais os nós sabem o que foi revogado",
+    ),
+    (
+        "Change the root of the network, in three steps, without a pause",
+        "Troca a raiz da rede, em três passos, sem parada",
+    ),
+    (
+        "Make a new root and have every node trust it beside the old one",
+        "Cria uma nova raiz, em que todos os nós passam a confiar também",
+    ),
+    (
+        "Sign with the new root and give every node a certificate under it",
+        "Assina com a nova raiz e dá a cada nó um certificado dela",
+    ),
+    (
+        "Trust the new root only, once no node shows a certificate under an old one",
+        "Confia só na nova raiz, quando nenhum nó mostra certificado de uma antiga",
+    ),
+    (
+        "Even when people or programs still have certificates under an old root: they are refused from then on",
+        "Mesmo que pessoas ou programas tenham certificados de uma raiz antiga: passam a ser recusados",
+    ),
+    (
+        "Every node's, over the network; keys stay on their nodes",
+        "De todos os nós, pela rede; as chaves não saem dos nós",
+    ),
+    (
+        "With --nodes: only between these hours of --zone, such as 02:00-05:00",
+        "Com --nodes: só entre estas horas de --zone, como 02:00-05:00",
+    ),
+    ("With --nodes: do not ask", "Com --nodes: não pergunta"),
+    (
+        "Beginning of a serial number (8 digits or more), or an identity: every certificate of it",
+        "Começo de um número de série (8 dígitos ou mais), ou uma identidade: todos os certificados dela",
+    ),
+    ("Sign a new list and send it to every node at once", "Assina uma nova lista e a envia já a todos os nós"),
+    ("Days that the list is good", "Dias em que a lista vale"),
+    ("File for the lists: what tls.revoked of a node names", "Arquivo das listas: o que tls.revoked de um nó indica"),
+    ("Send them to every node", "Envia a todos os nós"),
+    ("Days that they are good", "Dias em que valem"),
+    ("Only those in use whose renewal is due", "Só os que valem e já devem ser renovados"),
+    (
         "Agenda, patients, records, consents and audit, which are replicated together",
         "Agenda, pacientes, registros, consentimentos e auditoria, replicados juntos",
     ),
@@ -209,7 +257,6 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("Register a consent that was given", "Registra um consentimento dado"),
     ("Register a patient", "Cadastra um paciente"),
     ("Remove a context; certificates and keys stay", "Remove um contexto; certificados e chaves ficam"),
-    ("Renew a certificate, from two thirds of its life on", "Renova um certificado, a partir de dois terços da vida"),
     ("Repeat every 2 seconds", "Repete a cada 2 segundos"),
     ("Repeat every SEC seconds", "Repete a cada SEG segundos"),
     (

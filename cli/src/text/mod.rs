@@ -3,6 +3,7 @@
 //! Words and messages are enums, and each language answers all of them in one `match`: a missing text does not compile.
 
 pub(crate) mod alerts;
+mod certificates;
 pub(crate) mod codes;
 pub(crate) mod doctor;
 mod en;
@@ -12,6 +13,7 @@ mod lead;
 mod pt_br;
 pub(crate) mod see;
 
+pub(crate) use certificates::CertificateSay;
 pub(crate) use lead::{LeadSay, LeadWord};
 
 use crate::failure::Failure;
@@ -279,6 +281,7 @@ pub(crate) enum Say {
     ContextUsed { name: String },
     ContextRemoved { name: String },
     NotDue { due: String },
+    Certificates(CertificateSay),
     RootMade { directory: String },
     NothingChanged,
     ImportDone { issues: u64 },
@@ -441,6 +444,9 @@ impl Lang {
             | Failure::Invalid { why: clause }
             | Failure::BadAnswer { why: clause }
             | Failure::Authority { why: clause }
+            | Failure::NotNow { why: clause }
+            | Failure::NotAllNodes { why: clause }
+            | Failure::NotThisStep { why: clause }
             | Failure::NotSafeYet { why: clause }
             | Failure::ImageDamaged { why: clause }
             | Failure::Work { why: clause } => why = Some(clause.clone()),

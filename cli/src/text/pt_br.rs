@@ -252,6 +252,7 @@ pub(super) fn say(say: &Say) -> String {
         Say::ContextUsed { name } => format!("Contexto {name} é o atual."),
         Say::ContextRemoved { name } => format!("Contexto {name} removido; certificados e chaves ficam."),
         Say::NotDue { due } => format!("Não é preciso antes de {due} → acrescente --now para renovar assim mesmo"),
+        Say::Certificates(said) => said.told(super::Lang::PtBr),
         Say::RootMade { directory } => {
             format!("A autoridade está em {directory}. A chave dela assina tudo: guarde fora dos nós, com cópia.")
         }

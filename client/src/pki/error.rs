@@ -96,6 +96,21 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// Neither a serial number nor an identity of a certificate that is not past its end.
+    #[error("no certificate of this serial number or identity is in use")]
+    UnknownCertificate,
+    /// More than one serial number begins like this.
+    #[error("{count} serial numbers begin like this: give more digits")]
+    AmbiguousSerial {
+        /// How many.
+        count: usize,
+    },
+    /// Below an hour or above [`super::LIST_LIFETIME_MAX`].
+    #[error("the life of a revocation list is not between one hour and 90 days")]
+    ListLifetime,
+    /// Not a request, not signed by its own key, or for another identity.
+    #[error("the request for a certificate is damaged or asks for another identity")]
+    Request,
     /// The leaf to renew is not in the index.
     #[error("the certificate was not issued by this authority")]
     NotIssuedHere,

@@ -1,7 +1,9 @@
-//! `authority.json`: what the authority is and every certificate that it issued. Replaced whole at each change.
+//! `authority.json`: what the authority is, every certificate that it issued and which of them it took back. Replaced
+//! whole at each change.
 
 use super::error::Error;
 use super::files::{self, Readers};
+use super::revocation::RevokedRecord;
 use crate::identity::Slug;
 use crate::transport::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,25 @@ pub struct IssuedRecord {
     pub not_after: i64,
     /// SHA-256 of the certificate, 64 hexadecimal digits.
     pub fingerprint: String,
+    /// SHA-256 of the root that signed it; absent in what was issued before roots were noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// When and why it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevokedRecord>,
+}
+
+impl IssuedRecord {
+    /// Whether it is good at `now` (Unix seconds): neither at its end nor taken back.
+    pub fn is_live(&self, now: i64) -> bool {
+        self.not_after >= now && self.revoked.is_none()
+    }
+
+    /// When to replace it: at two thirds of its life, Unix seconds.
+    pub fn renewal_due(&self) -> i64 {
+        let life = self.not_after.saturating_sub(self.not_before).max(0);
+        self.not_before.saturating_add(life / 3 * 2)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,18 +65,31 @@ struct Document {
     version: u32,
     cluster: String,
     root: String,
+    /// The root that a rotation has made and that does not sign yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_root: Option<String>,
+    /// Number of the last revocation list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    list_number: u64,
     issued: Vec<IssuedRecord>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 pub(super) struct Index {
     pub(super) cluster: Slug,
     pub(super) root: Fingerprint,
+    pub(super) next_root: Option<Fingerprint>,
+    pub(super) list_number: u64,
     pub(super) issued: Vec<IssuedRecord>,
 }
 
 impl Index {
     pub(super) fn new(cluster: &Slug, root: Fingerprint) -> Self {
-        Self { cluster: cluster.clone(), root, issued: Vec::new() }
+        Self { cluster: cluster.clone(), root, next_root: None, list_number: 0, issued: Vec::new() }
     }
 
     pub(super) fn read(directory: &Path) -> Result<Self, Error> {
@@ -65,9 +99,12 @@ impl Index {
         if document.version != VERSION {
             return Err(Error::Index);
         }
+        let next_root = document.next_root.map(|root| root.parse()).transpose();
         Ok(Self {
             cluster: document.cluster.parse().map_err(|_| Error::Index)?,
             root: document.root.parse().map_err(|_| Error::Index)?,
+            next_root: next_root.map_err(|_| Error::Index)?,
+            list_number: document.list_number,
             issued: document.issued,
         })
     }
@@ -86,6 +123,8 @@ impl Index {
             version: VERSION,
             cluster: self.cluster.to_string(),
             root: self.root.to_string(),
+            next_root: self.next_root.map(|root| root.to_string()),
+            list_number: self.list_number,
             issued: self.issued,
         };
         let bytes = serde_json::to_vec_pretty(&document).map_err(|_| Error::Index)?;

@@ -12,16 +12,23 @@
 //! leaves are made here and handed over with the files; they are not kept. No node ever opens an authority directory,
 //! and nothing here opens a socket. In this crate only this folder names rcgen.
 //!
-//! A rotation of the root: [`Authority::rotate_root`] makes a new one and puts both into `ca.crt`; give that bundle to
-//! everybody, renew every leaf, then [`Authority::retire_old_roots`] and give the short bundle to everybody.
+//! A rotation of the root: [`Authority::add_root`] makes a new one and puts both into `ca.crt`; give that bundle to
+//! everybody, then [`Authority::switch_root`] and renew every leaf, then [`Authority::retire_old_roots`] and give the short
+//! bundle to everybody.
 
 mod error;
 mod files;
 mod index;
+mod request;
+mod revocation;
 mod signing;
 
 pub use error::Error;
 pub use index::IssuedRecord;
+pub use request::{Answered, KeyRequest};
+pub use revocation::{
+    LIST_LIFETIME, LIST_LIFETIME_MAX, ParseReasonError, RevocationReason, RevokedRecord, SignedLists,
+};
 pub use signing::ReportKey;
 
 use crate::identity::{Identity, Slug};
@@ -128,6 +135,7 @@ pub struct Issued {
 }
 
 /// What a renewal did.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on its way to the screen")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Renewal {
     /// A new leaf with a new key is in place.
@@ -207,6 +215,8 @@ pub struct Authority {
     cluster: Slug,
     roots_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    root: Fingerprint,
+    next_root: Option<Fingerprint>,
     root_not_after: i64,
 }
 
@@ -246,21 +256,35 @@ impl Authority {
             .ok_or(Error::RootMissing)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(&current).map_err(|_| Error::RootMissing)?;
         let root_not_after = parsed.validity().not_after.timestamp();
-        let key_path = root_key(directory, &index.root);
-        let key = Zeroizing::new(files::read(&key_path, BUNDLE_BYTES_MAX).map_err(Error::read(&key_path))?);
-        let key = std::str::from_utf8(&key).map_err(|_| Error::RootKey)?;
-        let key = KeyPair::from_pem(key).map_err(|_| Error::RootKey)?;
-        if key.public_key_raw() != parsed.public_key().subject_public_key.data.as_ref() {
-            return Err(Error::RootKey);
-        }
-        let issuer = Issuer::from_ca_cert_der(&current, key).map_err(Error::Sign)?;
+        let issuer = signing_root(directory, &current)?.ok_or_else(|| Error::Read {
+            path: root_key(directory, &index.root),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
         let roots_pem = String::from_utf8(bundle).map_err(|_| Error::Bundle)?;
-        Ok(Self { directory: directory.to_owned(), cluster: index.cluster, roots_pem, issuer, root_not_after })
+        Ok(Self {
+            directory: directory.to_owned(),
+            cluster: index.cluster,
+            roots_pem,
+            issuer,
+            root: index.root,
+            next_root: index.next_root,
+            root_not_after,
+        })
     }
 
     /// Short name of the cluster it issues for.
     pub fn cluster(&self) -> &Slug {
         &self.cluster
+    }
+
+    /// The root that signs.
+    pub fn root(&self) -> Fingerprint {
+        self.root
+    }
+
+    /// The root that a rotation has made and that does not sign yet.
+    pub fn next_root(&self) -> Option<Fingerprint> {
+        self.next_root
     }
 
     /// The roots to trust, as they stand in `ca.crt`.
@@ -313,18 +337,54 @@ impl Authority {
         self.issue_over(&request, directory, name, now).map(Renewal::Renewed)
     }
 
-    /// Makes a new root, signs with it from now on, and trusts the old ones as well until they are retired.
-    pub fn rotate_root(&mut self, now: SystemTime) -> Result<(), Error> {
+    /// Makes a new root and trusts it beside the others; the one of before goes on signing until [`Self::switch_root`],
+    /// because what a new one signs is refused where the new bundle has not arrived. Where one waits already, nothing
+    /// changes.
+    pub fn add_root(&mut self, now: SystemTime) -> Result<Fingerprint, Error> {
         let _lock = lock(&self.directory)?;
         let mut index = Index::read(&self.directory)?;
+        if let Some(waiting) = index.next_root {
+            return Ok(waiting);
+        }
         let root = make_root(&self.cluster, &self.directory, now)?;
         let bundle = self.directory.join(BUNDLE);
         let old = files::read(&bundle, BUNDLE_BYTES_MAX).map_err(Error::read(&bundle))?;
-        let pem = [root.pem.as_bytes(), &old].concat();
+        let pem = [old.as_slice(), root.pem.as_bytes()].concat();
         files::write(&bundle, &pem, Readers::Everybody).map_err(Error::write(&bundle))?;
-        index.root = root.fingerprint;
+        index.next_root = Some(root.fingerprint);
         index.write(&self.directory)?;
         *self = Self::open(&self.directory)?;
+        Ok(root.fingerprint)
+    }
+
+    /// Signs with the root that waits from now on, and puts it first in the bundle; the old ones are trusted until they
+    /// are retired. Gives whether one waited.
+    pub fn switch_root(&mut self) -> Result<bool, Error> {
+        let _lock = lock(&self.directory)?;
+        let mut index = Index::read(&self.directory)?;
+        let Some(root) = index.next_root.take() else {
+            return Ok(false);
+        };
+        let bundle = self.directory.join(BUNDLE);
+        let old = files::read(&bundle, BUNDLE_BYTES_MAX).map_err(Error::read(&bundle))?;
+        let is_new =
+            |block: &Vec<u8>| CertificateDer::from_pem_slice(block).is_ok_and(|der| Fingerprint::of(&der) == root);
+        let (first, rest): (Vec<_>, Vec<_>) = pem_blocks(&old).partition(is_new);
+        if first.is_empty() {
+            return Err(Error::RootMissing);
+        }
+        let pem = first.into_iter().chain(rest).collect::<Vec<_>>().concat();
+        files::write(&bundle, &pem, Readers::Everybody).map_err(Error::write(&bundle))?;
+        index.root = root;
+        index.write(&self.directory)?;
+        *self = Self::open(&self.directory)?;
+        Ok(true)
+    }
+
+    /// Both steps at once, for a network that reads new bundles before it meets what the new root signed.
+    pub fn rotate_root(&mut self, now: SystemTime) -> Result<(), Error> {
+        self.add_root(now)?;
+        self.switch_root()?;
         Ok(())
     }
 
@@ -347,33 +407,8 @@ impl Authority {
     /// [`Authority::issue`] would never make.
     #[doc(hidden)]
     pub fn sign_unchecked(&self, leaf: &UncheckedLeaf) -> Result<SignedLeaf, Error> {
-        let mut params = CertificateParams::default();
         let serial = serial()?;
-        params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.not_before = date(leaf.not_before)?;
-        params.not_after = date(leaf.not_after)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name = DistinguishedName::new();
-        if let Some(last) = leaf.uris.first().and_then(|uri| uri.rsplit('/').next()) {
-            params.distinguished_name.push(DnType::CommonName, last);
-        }
-        for usage in &leaf.usages {
-            params.extended_key_usages.push(match usage {
-                Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
-                Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
-            });
-        }
-        for uri in &leaf.uris {
-            params.subject_alt_names.push(SanType::URI(Ia5String::try_from(uri.as_str()).map_err(Error::Sign)?));
-        }
-        for name in &leaf.names {
-            params.subject_alt_names.push(match name {
-                SubjectName::Dns(name) => SanType::DnsName(Ia5String::try_from(name.as_str()).map_err(Error::Sign)?),
-                SubjectName::Ip(address) => SanType::IpAddress(*address),
-            });
-        }
+        let params = params_of(leaf, &serial)?;
         let key = KeyPair::generate().map_err(Error::Sign)?;
         let certificate = match leaf.signer {
             Signer::Root => params.signed_by(&key, &self.issuer),
@@ -391,21 +426,9 @@ impl Authority {
     fn issue_over(&self, request: &Request, into: &Path, name: &Slug, now: SystemTime) -> Result<Issued, Error> {
         let leaf = self.plan(request, now)?;
         let signed = self.sign_unchecked(&leaf)?;
-        let record = IssuedRecord {
-            serial: signed.serial.clone(),
-            identity: request.identity.to_string(),
-            names: request.names.iter().map(SubjectName::to_string).collect(),
-            not_before: leaf.not_before,
-            not_after: leaf.not_after,
-            fingerprint: signed.fingerprint.to_string(),
-        };
+        let record = self.record(request, &leaf, signed.serial.clone(), signed.fingerprint);
         files::create_directory(into).map_err(Error::write(into))?;
-        {
-            let _lock = lock(&self.directory)?;
-            let mut index = Index::read(&self.directory)?;
-            index.add(record.clone(), unix_seconds(now))?;
-            index.write(&self.directory)?;
-        }
+        self.note(&record, now)?;
         let issued = Issued {
             record,
             certificate: into.join(format!("{name}.crt")),
@@ -418,6 +441,33 @@ impl Authority {
         files::write(&issued.certificate, signed.certificate_pem.as_bytes(), Readers::Everybody)
             .map_err(Error::write(&issued.certificate))?;
         Ok(issued)
+    }
+
+    fn record(
+        &self,
+        request: &Request,
+        leaf: &UncheckedLeaf,
+        serial: String,
+        fingerprint: Fingerprint,
+    ) -> IssuedRecord {
+        IssuedRecord {
+            serial,
+            identity: request.identity.to_string(),
+            names: request.names.iter().map(SubjectName::to_string).collect(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            fingerprint: fingerprint.to_string(),
+            root: Some(self.root.to_string()),
+            revoked: None,
+        }
+    }
+
+    /// Into the index, before anybody has the certificate.
+    fn note(&self, record: &IssuedRecord, now: SystemTime) -> Result<(), Error> {
+        let _lock = lock(&self.directory)?;
+        let mut index = Index::read(&self.directory)?;
+        index.add(record.clone(), unix_seconds(now))?;
+        index.write(&self.directory)
     }
 
     fn plan(&self, request: &Request, now: SystemTime) -> Result<UncheckedLeaf, Error> {
@@ -450,6 +500,53 @@ impl Authority {
             signer: Signer::Root,
         })
     }
+}
+
+/// A leaf as rcgen takes it.
+fn params_of(leaf: &UncheckedLeaf, serial: &[u8]) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(SerialNumber::from_slice(serial));
+    params.not_before = date(leaf.not_before)?;
+    params.not_after = date(leaf.not_after)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(last) = leaf.uris.first().and_then(|uri| uri.rsplit('/').next()) {
+        params.distinguished_name.push(DnType::CommonName, last);
+    }
+    for usage in &leaf.usages {
+        params.extended_key_usages.push(match usage {
+            Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        });
+    }
+    for uri in &leaf.uris {
+        params.subject_alt_names.push(SanType::URI(Ia5String::try_from(uri.as_str()).map_err(Error::Sign)?));
+    }
+    for name in &leaf.names {
+        params.subject_alt_names.push(match name {
+            SubjectName::Dns(name) => SanType::DnsName(Ia5String::try_from(name.as_str()).map_err(Error::Sign)?),
+            SubjectName::Ip(address) => SanType::IpAddress(*address),
+        });
+    }
+    Ok(params)
+}
+
+/// A root with its key, ready to sign; `None` when the key is not in the directory.
+fn signing_root(directory: &Path, root: &CertificateDer<'_>) -> Result<Option<Issuer<'static, KeyPair>>, Error> {
+    let key_path = root_key(directory, &Fingerprint::of(root));
+    if !key_path.try_exists().map_err(Error::read(&key_path))? {
+        return Ok(None);
+    }
+    let (_, parsed) = x509_parser::parse_x509_certificate(root).map_err(|_| Error::RootMissing)?;
+    let key = Zeroizing::new(files::read(&key_path, BUNDLE_BYTES_MAX).map_err(Error::read(&key_path))?);
+    let key = std::str::from_utf8(&key).map_err(|_| Error::RootKey)?;
+    let key = KeyPair::from_pem(key).map_err(|_| Error::RootKey)?;
+    if key.public_key_raw() != parsed.public_key().subject_public_key.data.as_ref() {
+        return Err(Error::RootKey);
+    }
+    Issuer::from_ca_cert_der(root, key).map(Some).map_err(Error::Sign)
 }
 
 struct Root {
@@ -485,6 +582,14 @@ fn make_root(cluster: &Slug, directory: &Path, now: SystemTime) -> Result<Root, 
 fn root_key(directory: &Path, root: &Fingerprint) -> PathBuf {
     let text: String = root.to_string().chars().take(16).collect();
     directory.join(format!("root-{text}.key"))
+}
+
+/// The fingerprints of a bundle's roots, in its order.
+///
+/// # Errors
+/// [`Error::Bundle`] for what is no PEM.
+pub fn roots_in(bundle: &[u8]) -> Result<Vec<Fingerprint>, Error> {
+    Ok(roots_of(bundle)?.iter().map(|root| Fingerprint::of(root)).collect())
 }
 
 fn roots_of(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {

@@ -8,6 +8,7 @@
 //! [`AdminNode`]: crate::AdminNode
 
 mod admin;
+mod certificates;
 mod health;
 mod lead;
 mod pages;

@@ -2,6 +2,8 @@
 //! credentials that are current at each new connection.
 
 use super::credentials::Credentials;
+use super::guard::Guarded;
+use super::revocation::Revocations;
 use super::verify::{ExpectedServer, NodeVerifier};
 use super::{ALPN_H2, FRAME_BYTES_MAX, HEADER_BYTES_MAX, TlsVersions, provider};
 use http::Uri;
@@ -27,6 +29,7 @@ use tonic::transport::{Channel, Endpoint};
 #[derive(Clone)]
 pub struct ClientTls {
     current: Arc<RwLock<Current>>,
+    revocations: Revocations,
     versions: TlsVersions,
 }
 
@@ -44,7 +47,15 @@ impl fmt::Debug for ClientTls {
 impl ClientTls {
     /// Starts with `credentials`, at generation 0.
     pub fn new(credentials: Arc<Credentials>, versions: TlsVersions) -> Self {
-        Self { current: Arc::new(RwLock::new(Current { credentials, generation: 0 })), versions }
+        let current = Arc::new(RwLock::new(Current { credentials, generation: 0 }));
+        Self { current, revocations: Revocations::default(), versions }
+    }
+
+    /// Refuses servers whose certificates these lists name, and leaves them when they come to.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = revocations;
+        self
     }
 
     /// The credentials that the next connection will use.
@@ -68,7 +79,7 @@ impl ClientTls {
     fn configuration(&self, expected: ExpectedServer) -> Result<ClientConfig, rustls::Error> {
         let credentials = self.credentials();
         let cluster = credentials.leaf().identity.cluster().clone();
-        let verifier = NodeVerifier::new(credentials.roots(), cluster, expected);
+        let verifier = NodeVerifier::new(credentials.roots(), self.revocations.clone(), cluster, expected);
         let mut configuration = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.versions.as_rustls())?
             .dangerous()
@@ -212,7 +223,7 @@ impl Connector {
         Err(failure)
     }
 
-    async fn connect(self) -> Result<TokioIo<TlsStream<TcpStream>>, ConnectError> {
+    async fn connect(self) -> Result<TokioIo<Guarded<TlsStream<TcpStream>>>, ConnectError> {
         let configuration = self.tls.configuration(self.expected).map_err(ConnectError::Configuration)?;
         let connecting = async {
             let tcp = self.dial().await.map_err(ConnectError::Tcp)?;
@@ -223,16 +234,17 @@ impl Connector {
         };
         let stream =
             tokio::time::timeout(self.timeout, connecting).await.map_err(|_| ConnectError::Timeout(self.timeout))??;
-        if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
-            Ok(TokioIo::new(stream))
-        } else {
-            Err(ConnectError::NotHttp2)
+        let session = stream.get_ref().1;
+        if session.alpn_protocol() != Some(ALPN_H2) {
+            return Err(ConnectError::NotHttp2);
         }
+        let leaf = session.peer_certificates().and_then(<[_]>::first).cloned();
+        Ok(TokioIo::new(Guarded::new(stream, leaf.as_ref(), &self.tls.revocations)))
     }
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<Guarded<TlsStream<TcpStream>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 

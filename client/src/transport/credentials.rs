@@ -145,6 +145,7 @@ pub struct Credentials {
     leaf: Leaf,
     certified: Arc<CertifiedKey>,
     roots: Arc<RootCertStore>,
+    root_certificates: Vec<CertificateDer<'static>>,
     roots_digest: [u8; 32],
 }
 
@@ -168,7 +169,9 @@ impl Credentials {
         let seconds = unix_seconds(now);
         let chain = certificates(CredentialsFile::Certificate, certificate, CHAIN_CERTIFICATES_MAX)?;
         let key = private_key(key)?;
-        let (roots, roots_digest) = root_store(roots, seconds)?;
+        let (roots, root_certificates) = root_store(roots, seconds)?;
+        let fingerprints: Vec<u8> = root_certificates.iter().flat_map(|der| *Fingerprint::of(der).as_bytes()).collect();
+        let roots_digest = *Fingerprint::of(&fingerprints).as_bytes();
         let first = chain.first().ok_or(CredentialsError::Empty(CredentialsFile::Certificate))?;
         let leaf = Leaf::from_der(first).map_err(CredentialsError::Leaf)?;
         if leaf.is_expired(seconds) {
@@ -182,7 +185,7 @@ impl Credentials {
             _ => CredentialsError::UnsupportedKey,
         })?;
         check_chain(&certified, &roots, now)?;
-        Ok(Self { leaf, certified: Arc::new(certified), roots, roots_digest })
+        Ok(Self { leaf, certified: Arc::new(certified), roots, root_certificates, roots_digest })
     }
 
     /// What the leaf says.
@@ -198,6 +201,22 @@ impl Credentials {
     /// The roots within their validity.
     pub fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.roots)
+    }
+
+    /// The same roots as certificates, in file order.
+    pub fn root_certificates(&self) -> &[CertificateDer<'static>] {
+        &self.root_certificates
+    }
+
+    /// The root under whose name the leaf was issued; `None` when an intermediate stands between the two.
+    pub fn issuing_root(&self) -> Option<Fingerprint> {
+        let leaf = self.certified.cert.first()?;
+        let (_, leaf) = x509_parser::parse_x509_certificate(leaf).ok()?;
+        let issued = |root: &&CertificateDer<'static>| {
+            x509_parser::parse_x509_certificate(root)
+                .is_ok_and(|(_, root)| root.subject().as_raw() == leaf.issuer().as_raw())
+        };
+        self.root_certificates.iter().find(issued).map(|root| Fingerprint::of(root))
     }
 
     /// SHA-256 over the fingerprints of the trusted roots, in file order: equal roots, equal digest.
@@ -303,10 +322,13 @@ fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, CredentialsError>
     }
 }
 
+/// Roots as webpki takes them, and as certificates.
+type Trusted = (Arc<RootCertStore>, Vec<CertificateDer<'static>>);
+
 /// webpki takes a root's name and key and never its dates, so those are checked here: an expired root is left out.
-fn root_store(bytes: &[u8], now: i64) -> Result<(Arc<RootCertStore>, [u8; 32]), CredentialsError> {
+fn root_store(bytes: &[u8], now: i64) -> Result<Trusted, CredentialsError> {
     let mut store = RootCertStore::empty();
-    let mut fingerprints = Vec::new();
+    let mut trusted = Vec::new();
     for der in certificates(CredentialsFile::Roots, bytes, ROOTS_MAX)? {
         let (rest, root) =
             x509_parser::parse_x509_certificate(&der).map_err(|_| CredentialsError::Damaged(CredentialsFile::Roots))?;
@@ -320,11 +342,11 @@ fn root_store(bytes: &[u8], now: i64) -> Result<(Arc<RootCertStore>, [u8; 32]), 
         if now < validity.not_before.timestamp() || now > validity.not_after.timestamp() {
             continue;
         }
-        fingerprints.extend_from_slice(Fingerprint::of(&der).as_bytes());
-        store.add(der).map_err(|_| CredentialsError::NotARoot)?;
+        store.add(der.clone()).map_err(|_| CredentialsError::NotARoot)?;
+        trusted.push(der);
     }
     if store.is_empty() {
         return Err(CredentialsError::RootsExpired);
     }
-    Ok((Arc::new(store), *Fingerprint::of(&fingerprints).as_bytes()))
+    Ok((Arc::new(store), trusted))
 }

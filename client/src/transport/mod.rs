@@ -11,6 +11,8 @@
 mod certificate;
 mod channel;
 mod credentials;
+mod guard;
+mod revocation;
 mod verify;
 
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod tests;
 pub use certificate::{Fingerprint, Leaf, LeafError, ParseFingerprintError};
 pub use channel::{ChannelError, ChannelOptions, ClientTls, ConnectError, Target, channel};
 pub use credentials::{Credentials, CredentialsError, CredentialsFile, CredentialsPaths};
+pub use guard::Guarded;
+pub use revocation::{CertificateId, REVOCATION_BYTES_MAX, RevocationError, RevocationList, Revocations};
 pub use verify::{ExpectedServer, ServerRefused};
 
 use rustls::SupportedProtocolVersion;

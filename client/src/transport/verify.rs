@@ -3,6 +3,7 @@
 
 use super::certificate::{Leaf, LeafError};
 use super::provider;
+use super::revocation::Revocations;
 use crate::identity::{Identity, Slug};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -47,14 +48,20 @@ pub enum ServerRefused {
 #[derive(Debug)]
 pub(super) struct NodeVerifier {
     roots: Arc<RootCertStore>,
+    revocations: Revocations,
     algorithms: WebPkiSupportedAlgorithms,
     cluster: Slug,
     expected: ExpectedServer,
 }
 
 impl NodeVerifier {
-    pub(super) fn new(roots: Arc<RootCertStore>, cluster: Slug, expected: ExpectedServer) -> Self {
-        Self { roots, algorithms: provider().signature_verification_algorithms, cluster, expected }
+    pub(super) fn new(
+        roots: Arc<RootCertStore>,
+        revocations: Revocations,
+        cluster: Slug,
+        expected: ExpectedServer,
+    ) -> Self {
+        Self { roots, revocations, algorithms: provider().signature_verification_algorithms, cluster, expected }
     }
 
     fn identity(&self, leaf: &CertificateDer<'_>) -> Result<(), ServerRefused> {
@@ -85,6 +92,9 @@ impl ServerCertVerifier for NodeVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, self.algorithms.all)?;
+        if self.revocations.refuses(end_entity) {
+            return Err(Error::InvalidCertificate(CertificateError::Revoked));
+        }
         self.identity(end_entity)
             .map_err(|refused| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused)))))?;
         Ok(ServerCertVerified::assertion())

@@ -19,8 +19,6 @@ use tonic::{Request, Response, Status};
 
 /// How long a handover of the lead may take.
 const TRANSFER_TIME_MAX: Duration = Duration::from_secs(10);
-/// Certificate life left at which the operator is warned.
-const CERTIFICATE_WARN_SECONDS: i64 = 14 * 24 * 3600;
 /// Silence of a member that is worth a warning.
 const SILENT_WARN: Duration = Duration::from_secs(5);
 /// Entries behind the leader at which a member counts as behind.
@@ -73,7 +71,7 @@ impl AdminServices {
     }
 
     fn warnings(&self, status: &consensus::Status, links: &[Link], images: &ImagesReport) -> Vec<v1::Warning> {
-        let mut warnings = Vec::new();
+        let mut warnings = super::certificates::warnings(&self.about.certificate.borrow(), self.gateway.clock());
         let mut warn = |code, message: String, help: &str| {
             warnings.push(v1::Warning { code, message, help: help.to_string() });
         };
@@ -113,17 +111,6 @@ impl AdminServices {
                 3102,
                 format!("no node could give {} chunks of images that should be here", images.without_source),
                 "bring back the nodes that are away, with their disks: `plantao status` shows which",
-            );
-        }
-        let certificate = self.about.certificate.borrow();
-        if certificate.not_after.saturating_sub(self.gateway.clock().now().millis() / 1000) < CERTIFICATE_WARN_SECONDS {
-            warn(2301, "this node's certificate expires within 14 days".to_string(), "plantao pki renew");
-        }
-        if let Some(failure) = &certificate.failure {
-            warn(
-                2302,
-                format!("the new certificate files are not used: {failure}"),
-                "correct the files; the old ones serve on",
             );
         }
         let cut = |a: u64, b: u64| links.iter().any(|link| link.cut && (link.from, link.to) == (a, b));

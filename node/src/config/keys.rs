@@ -40,7 +40,12 @@ pub(super) const KEYS: &[Key] = &[
     given("tls.certificate", "\"/etc/plantao/node.crt\"", "PEM chain, leaf first."),
     given("tls.key", "\"/etc/plantao/node.key\"", "PEM key; readable by its owner only."),
     given("tls.roots", "\"/etc/plantao/ca.crt\"", "PEM roots; several while the authority is rotated."),
-    default("tls.reload_interval", "\"10s\"", "How often the three files are looked at."),
+    optional(
+        "tls.revoked",
+        "\"/etc/plantao/revoked.pem\"",
+        "PEM revocation lists of those roots, if there are any; absent: revoked.pem beside tls.roots.",
+    ),
+    default("tls.reload_interval", "\"10s\"", "How often these files are looked at; at most a minute."),
     given(
         "slots.storage",
         "{ key_file = \"/media/chave/storage.key\" }",

@@ -318,8 +318,10 @@ impl Reader {
         let tls_certificate = self.path("tls.certificate");
         let tls_key = self.path("tls.key");
         let tls_roots = self.path("tls.roots");
+        let tls_revoked = self.path("tls.revoked");
+        // A certificate that was revoked must be out within a minute.
         let tls_reload_interval =
-            self.duration("tls.reload_interval", Duration::from_millis(100), Duration::from_secs(3600));
+            self.duration("tls.reload_interval", Duration::from_millis(100), Duration::from_secs(60));
         let storage_slot = self.slot("slots.storage");
         let root_slot = self.slot("slots.root");
         let passphrase_memory = self.bytes("slots.passphrase_memory", 8 << 10, 4 << 30);
@@ -378,6 +380,8 @@ impl Reader {
                 metrics_listen,
                 tls_certificate: tls_certificate?,
                 tls_key: tls_key?,
+                tls_revoked: tls_revoked
+                    .or_else(|| Some(tls_roots.as_ref()?.with_file_name(crate::transport::REVOKED_FILE)))?,
                 tls_roots: tls_roots?,
                 tls_reload_interval: tls_reload_interval?,
                 storage_slot: storage_slot?,

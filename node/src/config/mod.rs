@@ -65,7 +65,9 @@ pub struct Config {
     pub tls_key: PathBuf,
     /// PEM roots.
     pub tls_roots: PathBuf,
-    /// How often the three files are looked at.
+    /// PEM revocation lists; the file may be absent.
+    pub tls_revoked: PathBuf,
+    /// How often these files are looked at.
     pub tls_reload_interval: Duration,
     /// What opens the storage slot: every node has one.
     pub storage_slot: SlotSource,

@@ -219,7 +219,7 @@ pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadSta
         let sign = if renewal < 0 { -1.0 } else { 1.0 };
         gauge!(CERTIFICATE_RENEWAL).set(sign * number(renewal.unsigned_abs()));
         gauge!(CERTIFICATE_LEFT).set(number(u64::try_from(left).unwrap_or(0)));
-        gauge!(CERTIFICATE_RELOAD_FAILED).set(f64::from(u8::from(certificate.borrow().failure.is_some())));
+        gauge!(CERTIFICATE_RELOAD_FAILED).set(f64::from(u8::from(certificate.borrow().is_failing())));
         gauge!(UPTIME).set(started.elapsed().as_secs_f64());
     }
 }

@@ -8,7 +8,7 @@
 use super::plane::Plane;
 use super::tls::ServerTls;
 use plantao_client::identity::Identity;
-use plantao_client::transport::{ALPN_H2, Fingerprint, Leaf};
+use plantao_client::transport::{ALPN_H2, Fingerprint, Guarded, Leaf};
 use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -208,9 +208,9 @@ pub(super) struct Proof {
     pub(super) generation: AtomicU64,
 }
 
-/// A connection through its handshake.
+/// A connection through its handshake. It ends when its caller's certificate is revoked.
 pub struct TlsConnection {
-    stream: TlsStream<TcpStream>,
+    stream: Guarded<TlsStream<TcpStream>>,
     peer: PeerIdentity,
     _place: OwnedSemaphorePermit,
     _share: Share<[u8; 16]>,
@@ -336,6 +336,8 @@ impl Door {
         };
         drop(share);
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        self.tls.opened(&peer.proof);
+        let stream = Guarded::new(stream, peer.proof.chain.first(), self.tls.revocations());
         // Fails only when the server is gone, and then the connection may go too.
         let _ = self.ready.send(TlsConnection { stream, peer, _place: place, _share: of_identity }).await;
     }

@@ -9,6 +9,7 @@
 //! and travels with each request as [`PeerIdentity`]. What it may do inside its plane is `domain::access`'s business.
 
 mod acceptor;
+mod install;
 mod limits;
 mod peers;
 mod plane;
@@ -22,10 +23,12 @@ mod tests;
 pub use acceptor::{
     Acceptor, AcceptorCounts, AcceptorMeter, AcceptorOptions, BindError, Incoming, PeerIdentity, TlsConnection,
 };
+pub use install::InstallError;
 pub use limits::{ServerLimits, server};
 pub use peers::{Lane, PeerChannels};
 pub use plane::{Plane, PlaneLayer, PlaneService, peer_identity};
-pub use reload::{ReloadError, ReloadStatus, Reloaded, TlsReloader};
+pub(crate) use reload::chain as error_chain;
+pub use reload::{REVOKED_FILE, ReloadError, ReloadStatus, Reloaded, TlsReloader};
 pub use tls::{ServerTls, ServerTlsError};
 
 use plantao_domain::ClusterTime;

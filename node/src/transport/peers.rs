@@ -104,6 +104,8 @@ impl PeerChannels {
         {
             return Ok(found.channel.clone());
         }
+        // Those of other lanes too: one that is seldom used would go on showing the old certificate for as long.
+        cached.retain(|_, cached| cached.generation == generation);
         let target = Target { address: address.to_owned(), expected: ExpectedServer::Node(node) };
         let channel = channel(&self.tls, &target, &lane.options())?;
         let entry = Cached { address: address.to_owned(), generation, channel: channel.clone() };

@@ -5,8 +5,8 @@ use crate::clock::{Clock, ScriptedClock, SharedClock, SystemClock};
 use plantao_client::identity::{Identity, Kind};
 use plantao_client::pki::{Authority, RenewWhen, Request as Wanted, SignedLeaf, Signer, UncheckedLeaf, Usage};
 use plantao_client::transport::{
-    ChannelOptions, ClientTls, Credentials, CredentialsError, CredentialsPaths, ExpectedServer, Fingerprint, Target,
-    TlsVersions, channel, provider, unix_seconds,
+    ChannelOptions, ClientTls, Credentials, CredentialsError, CredentialsPaths, ExpectedServer, Fingerprint,
+    Revocations, Target, TlsVersions, channel, provider, unix_seconds,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -26,6 +26,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+
+mod revocation;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const HOUR: i64 = 3600;
@@ -363,7 +365,7 @@ async fn the_dialer_takes_only_the_node_it_called() {
     };
     let both = || vec![Usage::Server, Usage::Client];
     for (uri, why) in [("spiffe://outra/node/2", "OtherCluster"), ("spiffe://clinica/node/new/n", "NotANode")] {
-        let tls = ServerTls::new(&server_of(uri, both()), TlsVersions::Only13, now).unwrap();
+        let tls = ServerTls::new(&server_of(uri, both()), TlsVersions::Only13, Revocations::default(), now).unwrap();
         let served = serve(tls, Plane::Peer).await;
         let status = check(dial(&caller, served.address, ExpectedServer::AnyNode)).await.unwrap_err();
         assert!(format!("{status:?}").contains(why), "{uri}: {status:?}");
@@ -375,9 +377,10 @@ async fn the_dialer_takes_only_the_node_it_called() {
     assert!(format!("{status:?}").contains("UnknownIssuer"), "{status:?}");
 
     let program = server_of("spiffe://clinica/unit/centro/integration/x", both());
-    assert!(matches!(ServerTls::new(&program, TlsVersions::Only13, now), Err(ServerTlsError::NotANode)));
+    let server = |credentials| ServerTls::new(credentials, TlsVersions::Only13, Revocations::default(), now);
+    assert!(matches!(server(&program), Err(ServerTlsError::NotANode)));
     let client_only = server_of("spiffe://clinica/node/2", vec![Usage::Client]);
-    assert!(matches!(ServerTls::new(&client_only, TlsVersions::Only13, now), Err(ServerTlsError::NotForServers(_))));
+    assert!(matches!(server(&client_only), Err(ServerTlsError::NotForServers(_))));
 }
 
 #[tokio::test]

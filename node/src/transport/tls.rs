@@ -1,9 +1,9 @@
 //! The server's side of TLS: our certificate, and the rule for callers: a chain to our roots, valid now, meant for
 //! clients, with an identity of our cluster. Swapped whole at a reload, roots included.
 
-use super::acceptor::PeerIdentity;
+use super::acceptor::{PeerIdentity, Proof};
 use plantao_client::identity::Slug;
-use plantao_client::transport::{ALPN_H2, Credentials, Leaf, LeafError, TlsVersions, provider};
+use plantao_client::transport::{ALPN_H2, Credentials, Leaf, LeafError, Revocations, TlsVersions, provider};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -15,7 +15,7 @@ use rustls::{
 };
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime};
 
 /// Why credentials that load are still no server's.
@@ -57,6 +57,9 @@ pub struct ServerTls(Arc<Shared>);
 struct Shared {
     current: RwLock<Prepared>,
     generation: AtomicU64,
+    revocations: Revocations,
+    /// Of the connections that are open, and of some that were.
+    open: Mutex<Vec<Weak<Proof>>>,
 }
 
 impl fmt::Debug for ServerTls {
@@ -66,10 +69,21 @@ impl fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// Serves with `credentials`, a node's; `now` is for the check that they are meant for servers.
-    pub fn new(credentials: &Credentials, versions: TlsVersions, now: SystemTime) -> Result<Self, ServerTlsError> {
-        let current = RwLock::new(prepare(credentials, versions, now)?);
-        Ok(Self(Arc::new(Shared { current, generation: AtomicU64::new(0) })))
+    /// Serves with `credentials`, a node's, nobody whom `revocations` name; `now` is for the check that the credentials are
+    /// meant for servers.
+    pub fn new(
+        credentials: &Credentials,
+        versions: TlsVersions,
+        revocations: Revocations,
+        now: SystemTime,
+    ) -> Result<Self, ServerTlsError> {
+        let current = RwLock::new(prepare(credentials, versions, &revocations, now)?);
+        Ok(Self(Arc::new(Shared { current, generation: AtomicU64::new(0), revocations, open: Mutex::default() })))
+    }
+
+    /// What callers are checked against besides the roots.
+    pub(super) fn revocations(&self) -> &Revocations {
+        &self.0.revocations
     }
 
     /// Counts the swaps.
@@ -87,6 +101,33 @@ impl ServerTls {
         // First the number: a swap in between then makes a connection look older than it is and be checked again.
         let generation = self.generation();
         (Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner).configuration), generation)
+    }
+
+    /// Remembers an open connection for as long as it is open.
+    pub(super) fn opened(&self, proof: &Arc<Proof>) {
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked through when the room is used up, which then doubles: bounded by twice the connections of all planes.
+        if open.len() == open.capacity() {
+            open.retain(|proof| proof.strong_count() > 0);
+        }
+        open.push(Arc::downgrade(proof));
+    }
+
+    /// A node that is connected with a certificate which is good now and would not be under `prepared`.
+    pub(super) fn first_cut_off(&self, prepared: &Prepared, now: SystemTime) -> Option<u64> {
+        let open: Vec<Arc<Proof>> = {
+            let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.iter().filter_map(Weak::upgrade).collect()
+        };
+        let verifier = Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner).verifier);
+        open.iter().find_map(|proof| {
+            let (leaf, intermediates) = proof.chain.split_first()?;
+            let node = Leaf::from_der(leaf).ok()?.identity.node_id()?;
+            let good = |verifier: &Arc<dyn ClientCertVerifier>| {
+                verifier.verify_client_cert(leaf, intermediates, unix_time(now)).is_ok()
+            };
+            (good(&verifier) && !good(&prepared.verifier)).then_some(node)
+        })
     }
 
     /// Checks an open connection's certificate against the roots of now, when they were swapped since it was checked
@@ -108,6 +149,7 @@ impl ServerTls {
 pub(super) fn prepare(
     credentials: &Credentials,
     versions: TlsVersions,
+    revocations: &Revocations,
     now: SystemTime,
 ) -> Result<Prepared, ServerTlsError> {
     if !credentials.leaf().identity.is_node() {
@@ -119,7 +161,8 @@ pub(super) fn prepare(
         .build()
         .map_err(ServerTlsError::Roots)?;
     let cluster = credentials.leaf().identity.cluster().clone();
-    let verifier: Arc<dyn ClientCertVerifier> = Arc::new(CallerVerifier { webpki, cluster });
+    let verifier: Arc<dyn ClientCertVerifier> =
+        Arc::new(CallerVerifier { webpki, revocations: revocations.clone(), cluster });
     let mut configuration = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions.as_rustls())
         .map_err(ServerTlsError::Configuration)?
@@ -143,10 +186,11 @@ fn unix_time(now: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }
 
-/// Chain by webpki, then the cluster.
+/// Chain by webpki, then what was taken back, then the cluster.
 #[derive(Debug)]
 struct CallerVerifier {
     webpki: Arc<dyn ClientCertVerifier>,
+    revocations: Revocations,
     cluster: Slug,
 }
 
@@ -162,6 +206,9 @@ impl ClientCertVerifier for CallerVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let verified = self.webpki.verify_client_cert(end_entity, intermediates, now)?;
+        if self.revocations.refuses(end_entity) {
+            return Err(Error::InvalidCertificate(CertificateError::Revoked));
+        }
         let refused = match Leaf::from_der(end_entity) {
             Ok(leaf) if *leaf.identity.cluster() == self.cluster => return Ok(verified),
             Ok(_) => CallerRefused::OtherCluster,

@@ -326,8 +326,8 @@ pub(super) static CODES: &[Code] = &[
     ),
     theirs(
         2301,
-        ("o certificado deste nó vence em menos de 14 dias", "renove: plantao pki renew"),
-        ("this node's certificate expires within 14 days", "renew it: plantao pki renew"),
+        ("resta um terço ou menos da validade do certificado deste nó", "renove: plantao pki renew --nodes"),
+        ("a third or less of the life of this node's certificate is left", "renew it: plantao pki renew --nodes"),
     ),
     theirs(
         2302,
@@ -426,6 +426,52 @@ pub(super) static CODES: &[Code] = &[
         2608,
         ("outro nó lidera", "olhe de novo, o plano era para outro líder: plantao status"),
         ("another node leads", "look again, the plan was for another leader: plantao status"),
+    ),
+    theirs(
+        2661,
+        ("o certificado deste nó está revogado", "emita outro onde fica a autoridade: plantao pki issue"),
+        ("this node's certificate is revoked", "issue another where the authority is kept: plantao pki issue"),
+    ),
+    theirs(
+        2662,
+        ("a lista de revogação precisa de atenção", "assine e envie outra: plantao pki crl --push"),
+        ("the revocation list needs attention", "sign and send another: plantao pki crl --push"),
+    ),
+    theirs(
+        2671,
+        ("este nó não pediu certificado, ou já o recebeu", "repita: plantao pki renew --nodes"),
+        ("no certificate was asked for by this node, or it was answered", "repeat: plantao pki renew --nodes"),
+    ),
+    theirs(
+        2672,
+        ("o certificado foi recusado", "assine o pedido do próprio nó com a autoridade desta rede"),
+        ("the certificate is refused", "have the node's own request signed by the authority of this network"),
+    ),
+    theirs(
+        2673,
+        ("as raízes foram recusadas", "envie também a raiz dos certificados em uso: plantao pki rotate-ca start"),
+        ("the roots are refused", "send the root of the certificates in use as well: plantao pki rotate-ca start"),
+    ),
+    theirs(
+        2674,
+        ("as raízes deixariam fora um nó conectado", "dê a ele um novo certificado: plantao pki rotate-ca switch"),
+        ("the roots would cut off a connected node", "give it a new certificate: plantao pki rotate-ca switch"),
+    ),
+    theirs(
+        2675,
+        ("a lista de revogação foi recusada", "assine outra: plantao pki crl --push"),
+        ("the revocation list is refused", "sign another: plantao pki crl --push"),
+    ),
+    theirs(
+        2676,
+        (
+            "o certificado, as raízes ou a lista não puderam ser gravados",
+            "o usuário do serviço precisa poder gravar no diretório dos arquivos tls; veja o log do nó",
+        ),
+        (
+            "the certificate, roots or list cannot be written",
+            "the daemon's user must be able to write the directory of the tls files; look at the node's log",
+        ),
     ),
     theirs(
         3001,

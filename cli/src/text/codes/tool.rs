@@ -265,4 +265,28 @@ pub(super) static CODES: &[Code] = &[
         ("falta o motivo", "diga por quê, sem nome de pessoa: --reason TEXTO"),
         ("a reason is needed", "say why, without the name of a person: --reason TEXT"),
     ),
+    ours(
+        9090,
+        Exit::Refused,
+        (
+            "não é hora de mexer em certificados",
+            "espere até todos os nós responderem e haver um líder: plantao status; o prazo tem folga",
+        ),
+        (
+            "this is not the moment to touch certificates",
+            "wait until every node answers and one leads: plantao status; there is time left",
+        ),
+    ),
+    ours(
+        9091,
+        Exit::Partial,
+        ("nem todos os nós aceitaram", "corrija o que o nó diz e repita o comando: o que já foi feito não muda"),
+        ("not every node took it", "mend what the node says and repeat the command: what is done stays as it is"),
+    ),
+    ours(
+        9092,
+        Exit::Refused,
+        ("a troca de raiz não está neste passo", "siga a ordem start, switch, finish; cada passo pode ser repetido"),
+        ("the rotation is not at this step", "keep to start, switch, finish; each step may be repeated"),
+    ),
 ];
