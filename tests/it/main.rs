@@ -7,6 +7,7 @@
 mod access;
 mod agenda;
 mod bad_input;
+mod certificates;
 mod configuration;
 mod contracts;
 mod deploy;
@@ -152,5 +153,16 @@ async fn a_network_that_lost_its_majority_goes_on_by_the_runbook() {
     let lost = quorum::two_units_burn_with_what_only_they_had(&mut world).await;
     quorum::the_runbook_as_written_brings_the_network_back(&mut world, &lost).await;
     quorum::members_of_the_past_are_refused_and_stop(&mut world).await;
+    world.network.digests_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_changes_its_certificates() {
+    let mut world = World::start(&[]).await;
+    certificates::nodes_renew_where_the_authority_is_kept(&world).await;
+    certificates::a_lost_key_is_worth_nothing_on_any_node(&world).await;
+    certificates::the_root_is_changed_under_load(&world).await;
+    world.network.digests_agree().await;
+    certificates::expired_certificates_on_all_nodes_stop_the_network_and_lose_nothing(&mut world).await;
     world.network.digests_agree().await;
 }
