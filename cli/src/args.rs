@@ -126,6 +126,18 @@ pub(crate) enum Command {
     Switchover(cmd::switchover::SwitchoverArgs),
     /// Hand leadership back to where it belongs
     Failback(cmd::switchover::FailbackArgs),
+    /// Make a node lead when the leader is sick or gone
+    Failover(cmd::failover::FailoverArgs),
+    /// Keep leaders from changing by themselves, for a while: a leader that dies is not replaced until then
+    Pause(cmd::lead::Until),
+    /// Let leaders change by themselves again
+    Resume(cmd::lead::Consent),
+    /// Single nodes
+    #[command(subcommand)]
+    Node(cmd::lead::NodeCommand),
+    /// Work on the network
+    #[command(subcommand)]
+    Maintenance(cmd::lead::MaintenanceCommand),
     /// Show each change of leader and how long writes waited
     History(cmd::history::HistoryArgs),
     /// Compare the copies of all nodes

@@ -75,6 +75,8 @@ fn reports_are_as_in_their_files() {
     check("doctor-attention.txt", &every_format(cmd::doctor::samples::attention));
     check("events.txt", &cmd::events::samples::lines());
     check("history.txt", &every_format(cmd::history::samples::some));
+    check("lead-policy.txt", &every_format(cmd::lead::samples::paused));
+    check("failover.txt", &every_format(cmd::failover::samples::elected));
     check("switchover.txt", &every_format(cmd::switchover::samples::done));
     check("digest-equal.txt", &every_format(|_| cmd::digest::samples::equal()));
     check("digest-differ.txt", &every_format(|_| cmd::digest::samples::differ()));

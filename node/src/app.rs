@@ -33,7 +33,7 @@ use crate::images::keeping::{self, FINDINGS_MAX, Keeper, KeepingOptions};
 use crate::images::{BulkLinks, ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
 use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
 use crate::journal::{Journal, Options as JournalOptions};
-use crate::lead::note_tenures;
+use crate::lead::{Forced, Steward, note_tenures};
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
 use crate::proof::evidence::convert::PeerEvidenceService;
 use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
@@ -75,7 +75,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -389,6 +389,7 @@ pub struct App {
     health: tonic_health::server::HealthReporter,
     /// Requests of programs, and of operators.
     requests: (Arc<RequestCounts>, Arc<RequestCounts>),
+    forced: Forced,
 }
 
 /// Runs until the future ends, but not longer than the node.
@@ -465,6 +466,7 @@ impl App {
             tasks: JoinSet::new(),
             health,
             requests: (Arc::default(), Arc::default()),
+            forced: Forced::default(),
         };
         app.serve_public(public, health_service)?;
         app.serve_admin(admin, config, started)?;
@@ -595,7 +597,7 @@ impl App {
             .add_service(ClusterServiceServer::new(services))
             .add_service(ProofServiceServer::new(proofs))
             .add_service(HealthServiceServer::new(health))
-            .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone())))
+            .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone(), self.forced.clone())))
             .add_service(CertificateServiceServer::new(certificates));
         let stop = self.stopping.clone().cancelled_owned();
         self.servers.spawn(router.serve_with_incoming_shutdown(acceptor.incoming(), stop));
@@ -655,14 +657,17 @@ impl App {
     fn start_tasks(&mut self, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
         let identity = self.core.tls.identity();
         supervised(&mut self.tasks, "submit_reads", submit_reads(self.gateway.clone(), identity.clone()));
-        let noting = note_tenures(self.gateway.clone(), identity.clone(), Tenures::watch(self.core.consensus.clone()));
+        let tenures = Tenures::watch(self.core.consensus.clone());
+        let noting = note_tenures(self.gateway.clone(), identity.clone(), self.forced.clone(), tenures);
         supervised(&mut self.tasks, "lead_history", noting);
         let chunks = self.images.chunks().clone();
-        let register = register_store(self.gateway.clone(), identity, chunks, config.medium.clone());
+        let register = register_store(self.gateway.clone(), identity.clone(), chunks, config.medium.clone());
         supervised(&mut self.tasks, "register_store", register);
         supervised(&mut self.tasks, "images", self.images.clone().tend());
         self.keep_images();
-        let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), config.clock_skew_max);
+        let (steward, drained) = Steward::new(self.gateway.clone(), identity);
+        let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), steward, config.clock_skew_max);
+        supervised(&mut self.tasks, "drained", tell_drained(drained, self.health.clone(), self.stopping.clone()));
         supervised(&mut self.tasks, "leader", leader.run());
         supervised(&mut self.tasks, "clock", async move {
             while clock.changed().await.is_ok() {
@@ -731,6 +736,24 @@ fn keeping_options(config: &Config) -> KeepingOptions {
         compare_interval: config.compare_interval,
         delete_after: config.delete_after,
         orphan_after: config.orphan_after,
+    }
+}
+
+/// Programs that ask for health go elsewhere while this node is drained; what comes nevertheless is served.
+async fn tell_drained(
+    mut drained: watch::Receiver<bool>,
+    health: tonic_health::server::HealthReporter,
+    stopping: CancellationToken,
+) {
+    while drained.changed().await.is_ok() {
+        let drained = *drained.borrow_and_update();
+        let serving = if drained || stopping.is_cancelled() {
+            tonic_health::ServingStatus::NotServing
+        } else {
+            tonic_health::ServingStatus::Serving
+        };
+        health.set_service_status("", serving).await;
+        info!(drained, "health follows");
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::world::{Place, TOOL, World, booking};
 use plantao_client::{Cluster, Error};
+use plantao_proto::admin::v1::set_lead_policy_request::Change;
 use plantao_proto::admin::v1::{
-    GetHistoryRequest, LeadCause, LeadKind, LeadershipChange, TransferLeadershipRequest, TransferLeadershipResponse,
+    GetHistoryRequest, LeadCause, LeadKind, LeadPolicy, LeadershipChange, Nothing, ScheduledSwitchover,
+    SetLeadPolicyRequest, StandForElectionRequest, TransferLeadershipRequest, TransferLeadershipResponse,
 };
 use plantao_tests::network::{CLUSTER, Network};
 use plantao_tests::wait::{PATIENCE, until};
@@ -250,4 +252,158 @@ pub(crate) async fn the_tool_moves_the_lead_and_shows_it(world: &World) {
         if code == 0 && said.contains("ensaio") { Ok(()) } else { Err(format!("{code}: {said}")) }
     })
     .await;
+}
+
+/// What a node says of what operators want of the lead.
+async fn policy(network: &Network, node: &str) -> Result<LeadPolicy, String> {
+    let status = network.status(node).await.map_err(|error| error.to_string())?;
+    status.lead.ok_or_else(|| "no policy".to_owned())
+}
+
+async fn set(network: &Network, change: Change) -> Result<bool, Error> {
+    let leader = network.leader().await;
+    let request = SetLeadPolicyRequest { reason: "obra".to_owned(), change: Some(change) };
+    network.admin(&leader).set_lead_policy(request).await.map(|done| done.changed)
+}
+
+async fn leads(network: &Network, node: &str) {
+    until("the lead of that node", || async {
+        let now = network.leader().await;
+        if now == node { Ok(()) } else { Err(now) }
+    })
+    .await;
+}
+
+async fn serves(network: &Network, node: &str, answer: [u8; 2]) {
+    let (certificate, key) = network.credentials(crate::world::SOFTWARE);
+    until("health to follow", || async {
+        let channel = crate::raw::with_files(network, &certificate, &key, &network.node(node).public());
+        let said = crate::raw::call(channel, "/grpc.health.v1.Health/Check", Vec::new().into()).await;
+        let said = said.map_err(|error| format!("{error:?}"))?;
+        if said[..] == answer { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+}
+
+pub(crate) async fn the_lead_goes_where_operators_want_it(world: &World) {
+    let network = &world.network;
+    let drained = network.leader().await;
+    let id = number(network, &drained).await;
+    assert!(set(network, Change::DrainNodeId(id)).await.unwrap());
+    serves(network, &drained, [8, 2]).await;
+    until("another leader", || async {
+        let now = network.leader().await;
+        if now == drained { Err(now) } else { Ok(()) }
+    })
+    .await;
+    let other = if drained == "centro" { "jardins" } else { "centro" };
+    let change = until("the drain in the history", || async {
+        let found = history(network, other).await.map_err(|error| error.to_string())?;
+        let found = found.into_iter().find(|change| change.cause() == LeadCause::Drain);
+        found.ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
+    assert_eq!((change.kind(), change.from_node_id), (LeadKind::Planned, id), "{change:?}");
+    let refused = network
+        .admin(&network.leader().await)
+        .transfer_leadership(TransferLeadershipRequest { to_node_id: id, reason: "x".to_owned(), ..Default::default() })
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Some(1701), "a drained node gets no lead");
+    assert!(set(network, Change::UndrainNodeId(id)).await.unwrap());
+    serves(network, &drained, [8, 1]).await;
+
+    // Where the lead belongs, it goes by itself; and by an operator's failback at once.
+    assert!(set(network, Change::PreferNodeId(id)).await.unwrap());
+    leads(network, &drained).await;
+    let cofre = number(network, "cofre").await;
+    assert_eq!(set(network, Change::PreferNodeId(cofre)).await.unwrap_err().code(), Some(1704));
+    assert!(set(network, Change::PreferNodeId(0)).await.unwrap());
+    assert!(!set(network, Change::PreferNodeId(0)).await.unwrap(), "so already");
+
+    // A time that has come is acted on; one too far ahead is refused, and so is a second one.
+    let now_ms = network.status("centro").await.unwrap().now_ms;
+    let day = crate::world::DAY;
+    let to_node_id = number(network, other).await;
+    let at = |at_ms| Change::Schedule(ScheduledSwitchover { at_ms, to_node_id });
+    assert_eq!(set(network, at(now_ms + 31 * day)).await.unwrap_err().code(), Some(1702));
+    assert!(set(network, at(now_ms + day)).await.unwrap());
+    assert_eq!(set(network, at(now_ms + 2 * day)).await.unwrap_err().code(), Some(1703));
+    for node in NODES {
+        until("the schedule on each node", || async {
+            let schedule = policy(network, node).await?.schedule.ok_or_else(|| "none".to_owned())?;
+            if schedule.at_ms == now_ms + day { Ok(()) } else { Err(format!("{schedule:?}")) }
+        })
+        .await;
+    }
+    assert!(set(network, Change::CancelSchedule(Nothing {})).await.unwrap());
+    let soon = network.status("centro").await.unwrap().now_ms + 5_000;
+    assert!(set(network, at(soon)).await.unwrap());
+    leads(network, other).await;
+    until("the schedule to be done with", || async {
+        let schedule = policy(network, other).await?.schedule;
+        if schedule.is_none() { Ok(()) } else { Err(format!("{schedule:?}")) }
+    })
+    .await;
+    let told = history(network, other).await.unwrap();
+    assert!(told.iter().any(|one| one.cause() == LeadCause::Scheduled && one.reason == "obra"), "{told:?}");
+}
+
+pub(crate) async fn in_a_pause_nobody_leads_before_an_operator_says_so(world: &mut World) {
+    let network = &world.network;
+    if network.leader().await == "cofre" {
+        switch(network, "centro", "antes do teste").await;
+    }
+    let died = network.leader().await;
+    let next = if died == "centro" { "jardins" } else { "centro" };
+    let now_ms = network.status(next).await.unwrap().now_ms;
+    let too_long = set(network, Change::PauseUntilMs(now_ms + 25 * 3_600_000)).await;
+    assert_eq!(too_long.unwrap_err().code(), Some(1702));
+    assert!(set(network, Change::PauseUntilMs(now_ms + 3_600_000)).await.unwrap());
+    assert!(set(network, Change::MaintenanceUntilMs(now_ms + 3_600_000)).await.unwrap());
+    for node in NODES {
+        until("the pause on each node", || async {
+            let policy = policy(network, node).await?;
+            let so = policy.pause.is_some() && policy.maintenance.is_some() && !policy.stands_for_election;
+            if so { Ok(()) } else { Err(format!("{policy:?}")) }
+        })
+        .await;
+    }
+    // A leader that is heard is not voted out.
+    let id = number(network, next).await;
+    let stand = |node_id| StandForElectionRequest { node_id, reason: "sem resposta".to_owned() };
+    assert_eq!(network.admin(next).stand_for_election(stand(id)).await.unwrap_err().code(), Some(2610));
+    assert_eq!(network.admin(next).stand_for_election(stand(77)).await.unwrap_err().code(), Some(2613));
+    let term = network.status(next).await.unwrap().term;
+
+    world.network.kill(&died).await;
+    let network = &world.network;
+    // Much longer than any election.
+    until("a long silence", || async {
+        for node in NODES.into_iter().filter(|node| *node != died) {
+            let status = network.status(node).await.map_err(|error| error.to_string())?;
+            assert_eq!(status.term, term, "{node} stood for election in a pause");
+            if status.leader_contact_ms < 6_000 {
+                return Err(format!("{node}: {} ms", status.leader_contact_ms));
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let (code, said) = tool(network, &["failover", "--to", next, "--reason", "sem resposta", "--yes"]).await;
+    assert_eq!((code, said.contains("\"elected\": true")), (0, true), "{said}");
+    leads(network, next).await;
+    let change = until("the failover in the history", || async {
+        let found = history(network, next).await.map_err(|error| error.to_string())?;
+        found.into_iter().find(|change| change.cause() == LeadCause::Failover).ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
+    assert_eq!((change.kind(), change.reason.as_str()), (LeadKind::Forced, "sem resposta"), "{change:?}");
+    let (code, said) = tool(network, &["status"]).await;
+    assert!(code == 0 && said.contains("\"pause\": {") && said.contains("\"maintenance\": {"), "{said}");
+    for command in [["resume", "--yes"].as_slice(), &["maintenance", "stop", "--yes"]] {
+        let (code, said) = tool(network, command).await;
+        assert_eq!((code, said.contains("\"changed\": true")), (0, true), "{said}");
+    }
+    world.network.run_node(&died).await;
+    world.network.digests_agree().await;
 }

@@ -64,6 +64,8 @@ async fn the_lead_of_a_network_moves() {
     lead::the_lead_moves_under_load_and_no_write_fails(&world).await;
     lead::a_plan_for_another_leader_is_refused(&world).await;
     lead::the_tool_moves_the_lead_and_shows_it(&world).await;
+    lead::the_lead_goes_where_operators_want_it(&world).await;
+    lead::in_a_pause_nobody_leads_before_an_operator_says_so(&mut world).await;
     lead::a_leader_that_dies_is_in_the_history_and_no_leader_is_told(&mut world).await;
 }
 

@@ -15,10 +15,12 @@ pub(crate) mod doctor;
 pub(crate) mod endpoint;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod failover;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod image;
 pub(crate) mod import;
+pub(crate) mod lead;
 pub(crate) mod man;
 pub(crate) mod patient;
 pub(crate) mod pki;
@@ -48,6 +50,11 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Endpoint(args) => endpoint::run(args, session).await,
         Command::Switchover(args) => switchover::run(args, session).await,
         Command::Failback(args) => switchover::failback(args, session).await,
+        Command::Failover(args) => failover::run(args, session).await,
+        Command::Pause(args) => lead::pause(args, session).await,
+        Command::Resume(consent) => lead::resume(consent, session).await,
+        Command::Node(command) => lead::node(command, session).await,
+        Command::Maintenance(command) => lead::maintenance(command, session).await,
         Command::History(args) => history::run(args, session).await,
         Command::Digest(args) => digest::run(args, session).await,
         Command::Quorum(command) => quorum::run(command, session).await,

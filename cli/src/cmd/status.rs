@@ -18,11 +18,11 @@ use crate::failure::{Failure, chain};
 use crate::ids;
 use crate::session::Session;
 use crate::text::see::See;
-use crate::text::{CopiesOfNode, CutLink, Say};
+use crate::text::{CopiesOfNode, CutLink, LeadSay, Say};
 use crate::when;
 use clap::Args;
 use plantao_client::{AdminNode, Cluster};
-use plantao_proto::admin::v1::{GetStatusResponse, ImageCopies, Link, Member, NodeCopies, NodeRole};
+use plantao_proto::admin::v1::{GetStatusResponse, ImageCopies, LeadPolicy, Link, Member, NodeCopies, NodeRole};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -124,6 +124,8 @@ pub(crate) struct Status {
     /// What the answers say of images, and of the copies on each node.
     images: Option<ImageCopies>,
     copies: BTreeMap<u64, NodeCopies>,
+    /// What automation does about the lead.
+    lead: LeadPolicy,
     /// Endpoints of nobody that the membership names, with why they are silent.
     strangers: Vec<(String, String)>,
     voters: usize,
@@ -217,6 +219,7 @@ impl Status {
             nodes,
             links: links(&answers),
             images: source.images.clone(),
+            lead: source.lead.clone().unwrap_or_default(),
             copies: copies(&answers),
             strangers: silent,
             source: Source {
@@ -266,6 +269,28 @@ impl Status {
                 bad: copies.held.map(|held| held.bad_total),
             })
         })
+    }
+
+    /// What operators asked of the lead, as it is now.
+    fn lead_told(&self, moment: &dyn Fn(i64) -> String) -> Vec<Say> {
+        let name = |id: u64| self.node(id).map_or_else(|| id.to_string(), Node::name);
+        let mut told = Vec::new();
+        told.extend(self.lead.pause.iter().map(|pause| LeadSay::Paused { until: moment(pause.until_ms) }));
+        told.extend(self.lead.maintenance.iter().map(|pause| LeadSay::Maintained { until: moment(pause.until_ms) }));
+        // One whose node leads already when its time comes has nothing to do.
+        let leads = |id: u64| self.leader.as_ref().is_some_and(|leader| leader.id == id);
+        let open = self.lead.schedule.iter().filter(|one| !(one.missed && leads(one.to_node_id)));
+        told.extend(open.map(|schedule| {
+            let to = if schedule.to_node_id == 0 { "*".to_owned() } else { name(schedule.to_node_id) };
+            let at = moment(schedule.at_ms);
+            if schedule.missed { LeadSay::ScheduleMissed { to, at } } else { LeadSay::Scheduled { to, at } }
+        }));
+        told.extend(self.lead.drained_node_ids.iter().map(|id| LeadSay::Drained { node: name(*id) }));
+        let home = self.lead.preferred_node_id;
+        if home != 0 && self.leader.as_ref().is_some_and(|leader| leader.id != home) {
+            told.push(LeadSay::Preferred { node: Some(name(home)) });
+        }
+        told.into_iter().map(Say::Lead).collect()
     }
 
     /// What needs attention, the worst first; `moment` writes an instant.

@@ -2,6 +2,7 @@
 //! is checked by the cluster, which hands over only to a voter that is caught up.
 
 use crate::cmd::history;
+use crate::cmd::lead::{self, Consent};
 use crate::cmd::status::{self, Status, View};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -9,27 +10,40 @@ use crate::output::{Items, Report, Table};
 use crate::session::Session;
 use crate::text::{Lang, LeadSay, Say, Word};
 use crate::when;
-use clap::Args;
+use clap::{Args, Subcommand};
 use plantao_client::Cluster;
 use plantao_client::services::TransferError;
 use plantao_proto::admin::v1::{GetHistoryRequest, TransferLeadershipRequest, TransferLeadershipResponse};
 use serde_json::{Map, json};
 
-/// To whom, and from whom.
+/// To whom, from whom, and when.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SwitchoverArgs {
+    #[command(subcommand)]
+    command: Option<SwitchoverCommand>,
     /// Node that takes over: name or number (default: any voter that is caught up)
     #[arg(long, value_name = "NODE")]
     to: Option<String>,
     /// Refuse unless this node leads now
     #[arg(long, value_name = "NODE")]
     expect_leader: Option<String>,
+    /// Not now but at this time, if it is safe then
+    #[arg(long, value_name = "TIME", conflicts_with = "expect_leader")]
+    at: Option<String>,
     /// Why, for the history: shown to every operator, so no name of a person
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
+}
+
+/// The switchover that waits for its time.
+#[derive(Debug, Subcommand)]
+enum SwitchoverCommand {
+    /// Cancel the scheduled switchover
+    Cancel(Consent),
 }
 
 /// From whom.
@@ -47,14 +61,21 @@ pub(crate) struct FailbackArgs {
 }
 
 /// Runs a switchover.
-pub(crate) async fn run(args: SwitchoverArgs, session: &Session) -> Result<Exit, Failure> {
+pub(crate) async fn run(mut args: SwitchoverArgs, session: &Session) -> Result<Exit, Failure> {
+    if let Some(SwitchoverCommand::Cancel(consent)) = args.command.take() {
+        return lead::cancel(consent, session).await;
+    }
+    if let Some(at) = &args.at {
+        let reason = args.reason.filter(|reason| !reason.trim().is_empty()).ok_or(Failure::NeedsReason)?;
+        return lead::schedule(at, args.to.as_deref(), reason, args.yes, session).await;
+    }
     hand_over(args, false, session).await
 }
 
 /// Runs a failback: a switchover to where the lead belongs, which the cluster knows.
 pub(crate) async fn failback(args: FailbackArgs, session: &Session) -> Result<Exit, Failure> {
     let FailbackArgs { expect_leader, reason, yes } = args;
-    hand_over(SwitchoverArgs { to: None, expect_leader, reason, yes }, true, session).await
+    hand_over(SwitchoverArgs { command: None, to: None, expect_leader, at: None, reason, yes }, true, session).await
 }
 
 async fn hand_over(args: SwitchoverArgs, failback: bool, session: &Session) -> Result<Exit, Failure> {

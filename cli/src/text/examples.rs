@@ -25,6 +25,7 @@ const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect
 const IMAGE: &[Exit] = &[Done, Failed, Usage, Partial, NoLeader, NotFound, Denied, Integrity, Connect];
 const WRITE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
 
+const POLICY: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Connect, Interrupted];
 const MOVE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Connect, Interrupted];
 
 /// All of them.
@@ -51,6 +52,32 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao switchover --expect-leader centro --reason manutencao --yes",
         MOVE,
     ),
+    of("switchover cancel", "plantao switchover cancel", "plantao switchover cancel --yes -o json", POLICY),
+    of(
+        "failover",
+        "plantao failover --to jardins --reason 'centro sem resposta'",
+        "plantao failover --to jardins --reason 'centro sem resposta' --yes -o json",
+        MOVE,
+    ),
+    of(
+        "pause",
+        "plantao pause --until 2026-11-24T18:00-03:00",
+        "plantao pause --until '2026-11-24 18:00' --reason obra --yes",
+        POLICY,
+    ),
+    of("resume", "plantao resume", "plantao resume --yes -o json", POLICY),
+    of("node", "plantao node drain moema", "plantao node prefer centro", POLICY),
+    of("node drain", "plantao node drain moema", "plantao node drain moema --reason 'troca de disco' --yes", POLICY),
+    of("node undrain", "plantao node undrain moema", "plantao node undrain moema --yes -o json", POLICY),
+    of("node prefer", "plantao node prefer centro", "plantao node prefer --none --yes", POLICY),
+    of("maintenance", "plantao maintenance start --until '2026-11-24 18:00'", "plantao maintenance stop", POLICY),
+    of(
+        "maintenance start",
+        "plantao maintenance start --until '2026-11-24 18:00'",
+        "plantao maintenance start --until 2026-11-24T18:00-03:00 --reason 'novo roteador' --yes",
+        POLICY,
+    ),
+    of("maintenance stop", "plantao maintenance stop", "plantao maintenance stop --yes -o json", POLICY),
     of(
         "failback",
         "plantao failback --reason 'nobreak trocado'",

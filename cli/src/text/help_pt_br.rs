@@ -2,6 +2,32 @@
 
 /// English, Portuguese.
 pub(super) static HELP: &[(&str, &str)] = &[
+    ("Cancel the scheduled switchover", "Cancela a troca de líder agendada"),
+    (
+        "Keep a node from leading and send programs elsewhere; its data stays",
+        "Impede um nó de liderar e manda os programas a outro; os dados dele ficam",
+    ),
+    (
+        "Keep leaders from changing by themselves, for a while: a leader that dies is not replaced until then",
+        "Impede por um tempo que líderes mudem sozinhos: um líder que cai não é substituído até lá",
+    ),
+    ("Let a drained node lead and serve again", "Deixa um nó drenado liderar e atender de novo"),
+    ("Let leaders change by themselves again", "Deixa os líderes mudarem sozinhos de novo"),
+    ("Make a node lead when the leader is sick or gone", "Faz um nó liderar quando o líder está doente ou sumiu"),
+    ("Node that is to lead: name or number", "Nó que vai liderar: nome ou número"),
+    ("Node: name or number", "Nó: nome ou número"),
+    ("Not now but at this time, if it is safe then", "Não agora, mas neste instante, se for seguro então"),
+    ("On any node with the root key", "Em qualquer nó com a chave raiz"),
+    ("Say on which node the lead belongs", "Diz a que nó a liderança pertence"),
+    (
+        "Say that somebody works on the network: nothing is done by itself that can wait",
+        "Avisa que alguém trabalha na rede: nada se faz sozinho que possa esperar",
+    ),
+    ("Say that the work is done", "Avisa que o trabalho terminou"),
+    ("Single nodes", "Nós, um a um"),
+    ("When it ends by itself: at most 24 hours ahead", "Quando termina sozinho: no máximo em 24 horas"),
+    ("Why: shown to every operator, so no name of a person", "Motivo: todo operador o vê, então sem nome de pessoa"),
+    ("Work on the network", "Trabalho na rede"),
     ("At most this many, the latest first", "No máximo tantas, da mais recente para a mais antiga"),
     ("Hand leadership back to where it belongs", "Devolve a liderança ao nó a que ela pertence"),
     ("Only changes since this time", "Só as mudanças desde este instante"),

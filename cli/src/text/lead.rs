@@ -92,15 +92,63 @@ impl LeadWord {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum LeadSay {
     /// What the last planned changes took.
-    Expected { count: usize, median_ms: u64 },
+    Expected {
+        count: usize,
+        median_ms: u64,
+    },
     /// Nothing was measured yet.
     NothingMeasured,
     /// The new leader, and for how long nothing was written.
-    Gap { from: String, to: String, term: u64, gap_ms: u64 },
+    Gap {
+        from: String,
+        to: String,
+        term: u64,
+        gap_ms: u64,
+    },
     /// It leads already.
-    LeadsAlready { node: String },
+    LeadsAlready {
+        node: String,
+    },
     /// What takes it back.
     Undo,
+    /// What a failover will do.
+    FailoverPlan {
+        from: Option<String>,
+        to: String,
+    },
+    /// What it did.
+    Leads {
+        node: String,
+        term: u64,
+        elected: bool,
+    },
+    // What is to be so, or is.
+    Drained {
+        node: String,
+    },
+    Undrained {
+        node: String,
+    },
+    Preferred {
+        node: Option<String>,
+    },
+    Paused {
+        until: String,
+    },
+    Resumed,
+    Maintained {
+        until: String,
+    },
+    MaintenanceOver,
+    Scheduled {
+        to: String,
+        at: String,
+    },
+    ScheduleMissed {
+        to: String,
+        at: String,
+    },
+    ScheduleCancelled,
 }
 
 impl LeadSay {
@@ -126,6 +174,62 @@ impl LeadSay {
             Self::LeadsAlready { node } => format!("{node} leads already; nothing changed"),
             Self::Undo if pt_br => "Desfazer: plantao failback, ou plantao switchover de volta".to_owned(),
             Self::Undo => "Undo: plantao failback, or plantao switchover back".to_owned(),
+            Self::FailoverPlan { from: Some(from), to } if pt_br => {
+                format!("Plano: {from} → {to}; se {from} não passar a liderança, {to} se candidata e a maioria decide")
+            }
+            Self::FailoverPlan { from: Some(from), to } => {
+                format!("Plan: {from} → {to}; if {from} does not hand over, {to} stands for election")
+            }
+            Self::FailoverPlan { from: None, to } if pt_br => {
+                format!("Plano: sem líder agora; {to} se candidata e a maioria decide")
+            }
+            Self::FailoverPlan { from: None, to } => format!("Plan: no leader now; {to} stands for election"),
+            Self::Leads { node, term, elected: true } if pt_br => format!("{node} foi eleito líder (termo {term})"),
+            Self::Leads { node, term, elected: true } => format!("{node} was elected leader (term {term})"),
+            Self::Leads { node, term, elected: false } if pt_br => format!("{node} recebeu a liderança (termo {term})"),
+            Self::Leads { node, term, elected: false } => format!("{node} was handed the lead (term {term})"),
+            Self::Drained { node } if pt_br => {
+                format!("{node}: drenado, não lidera e pede aos programas que usem outro nó; os dados ficam")
+            }
+            Self::Drained { node } => {
+                format!("{node}: drained, does not lead and sends programs elsewhere; its data stays")
+            }
+            Self::Undrained { node } if pt_br => format!("{node}: pode liderar e atender de novo"),
+            Self::Undrained { node } => format!("{node}: may lead and serve again"),
+            Self::Preferred { node: Some(node) } if pt_br => {
+                format!("A liderança pertence a {node}; vai para lá quando ele estiver em dia por 10 s")
+            }
+            Self::Preferred { node: Some(node) } => {
+                format!("The lead belongs on {node}; it goes there when that node has been up to date for 10 s")
+            }
+            Self::Preferred { node: None } if pt_br => "A liderança fica em qualquer nó com a chave raiz".to_owned(),
+            Self::Preferred { node: None } => "The lead stays on any node with the root key".to_owned(),
+            Self::Paused { until } if pt_br => {
+                format!("PAUSADO até {until}: se o líder cair, nenhum nó o substitui sozinho → plantao resume")
+            }
+            Self::Paused { until } => {
+                format!("PAUSED until {until}: no node replaces a dead leader by itself → plantao resume")
+            }
+            Self::Resumed if pt_br => "Os líderes mudam sozinhos de novo".to_owned(),
+            Self::Resumed => "Leaders change by themselves again".to_owned(),
+            Self::Maintained { until } if pt_br => {
+                format!("MANUTENÇÃO até {until}: nada se faz sozinho que possa esperar → plantao maintenance stop")
+            }
+            Self::Maintained { until } => {
+                format!("MAINTENANCE until {until}: nothing that can wait is done by itself → plantao maintenance stop")
+            }
+            Self::MaintenanceOver if pt_br => "A manutenção terminou".to_owned(),
+            Self::MaintenanceOver => "The maintenance is over".to_owned(),
+            Self::Scheduled { to, at } if pt_br => format!("Troca de líder agendada: {to}, {at}"),
+            Self::Scheduled { to, at } => format!("Switchover scheduled: {to}, {at}"),
+            Self::ScheduleMissed { to, at } if pt_br => {
+                format!("▲ A troca de líder agendada não aconteceu: {to}, {at} → plantao switchover cancel")
+            }
+            Self::ScheduleMissed { to, at } => {
+                format!("▲ The scheduled switchover did not happen: {to}, {at} → plantao switchover cancel")
+            }
+            Self::ScheduleCancelled if pt_br => "Nenhuma troca de líder agendada".to_owned(),
+            Self::ScheduleCancelled => "No switchover is scheduled".to_owned(),
         }
     }
 }

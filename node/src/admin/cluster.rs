@@ -1,7 +1,7 @@
 //! Status, digests, the lead, tokens.
 
 use super::convert;
-use super::lead::{handover, refused};
+use super::lead::{handover, policy, refused};
 use crate::api::convert::status as status_of;
 use crate::consensus::{self, Link, Role};
 use crate::entropy::SharedEntropy;
@@ -160,7 +160,10 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         let links = self.links(&status);
         let voter = status.members.iter().any(|member| member.id == me && member.voter);
         let contact = self.gateway.consensus().leader_contact();
-        let now_ms = self.gateway.clock().now().millis();
+        let now = self.gateway.clock().now();
+        let now_ms = now.millis();
+        let lead = self.gateway.lead_policy().map_err(|error| status_of(&error))?;
+        let lead = policy(&lead, now, self.gateway.consensus().elections());
         let images = self.keeper.report().await.map_err(|error| status_of(&error))?;
         Ok(Response::new(v1::GetStatusResponse {
             cluster_id: self.about.node.cluster.as_bytes().to_vec().into(),
@@ -188,6 +191,7 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
             warnings: self.warnings(&status, &links, &images),
             links: links.iter().map(|link| convert::link(link, now_ms)).collect(),
             images: Some(convert::images(&images)),
+            lead: Some(lead),
         }))
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::clocks::PeerClocks;
 use super::incarnations::Incarnations;
 use super::links::PeerLinks;
-use super::membership::Wishes;
+use super::membership::{TransferError, Wishes};
 use super::profile::{self, Preference, Timers};
 use super::read_index::{ReadError, ReadRounds};
 use super::state_machine::{Applier, Progress, StateMachine};
@@ -144,6 +144,7 @@ pub(super) struct Inner {
     /// The last request of a leader to take over from it.
     asked_to_lead: std::sync::Mutex<Option<Asked>>,
     pub(super) wishes: std::sync::RwLock<Wishes>,
+    elections: AtomicBool,
 }
 
 /// Cheap to clone; all clones are the same node.
@@ -184,6 +185,7 @@ impl Consensus {
             leader_heard_ms: AtomicU64::new(0),
             asked_to_lead: std::sync::Mutex::default(),
             wishes: std::sync::RwLock::default(),
+            elections: AtomicBool::new(true),
         })))
     }
 
@@ -242,6 +244,26 @@ impl Consensus {
 
     pub(super) fn asked_to_lead(&self) -> Option<Asked> {
         *self.0.asked_to_lead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this node stands for election by itself when it hears no leader. It votes for others, and takes over when it
+    /// is asked to, either way.
+    pub fn set_elections(&self, enabled: bool) {
+        self.0.raft.runtime_config().elect(enabled);
+        self.0.elections.store(enabled, Ordering::Relaxed);
+    }
+
+    /// As it was set last; so from the start.
+    pub fn elections(&self) -> bool {
+        self.0.elections.load(Ordering::Relaxed)
+    }
+
+    /// Stands for election now, unless a majority would not vote for it: nothing changes then, not even the term.
+    ///
+    /// # Errors
+    /// Raft has stopped.
+    pub async fn stand(&self) -> Result<(), TransferError> {
+        self.0.raft.trigger().elect(true).await.map_err(|_| TransferError::Stopped)
     }
 
     /// How long ago this node heard from a leader or, leading, from a majority; `None`: never since it started.

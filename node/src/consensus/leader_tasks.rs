@@ -1,25 +1,32 @@
-//! What a leader looks after: that a preferred node leads, and that its clock agrees with the others. Both are decided by
+//! What a leader looks after: that who should lead does, and that its clock agrees with the others. Both are decided by
 //! pure functions over what the node sees; the loop acts on a decision only when it has stood for a while.
 //!
 //! ```text
-//! every 500 ms, on the leader:  keyless, and a keyed voter could lead ─────────┐ for 2 s
-//!                               clock off from a majority that agrees ─────────┴─► transfer
-//!                               clock off, and no majority agrees on another ───► stamp the slower clock, warn
+//! every 500 ms, on the leader:  drained, or a switchover is due ──────────────────────────┐ at once
+//!                               paused or in maintenance: nothing more                    │
+//!                               clock off from a majority that agrees ────────────────────┤ for 2 s
+//!                               the preferred voter lacks nothing ────────────────────────┤ for 10 s
+//!                               keyless, and a keyed voter could lead ────────────────────┴ for 2 s ─► transfer
+//!                               clock off, and no majority agrees on another ─► stamp the slower clock, warn
 //! ```
 
+use std::future::Future;
 use std::time::Duration;
 
+use plantao_domain::lead::LeadCause;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::handle::Consensus;
-use super::membership::TransferError;
+use super::membership::{TransferError, Wishes};
 use super::status::Status;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(500);
 /// How long a reason to hand over must stand.
 const HYSTERESIS: Duration = Duration::from_secs(2);
+/// How long the preferred node must have stayed, with everything that the leader has.
+const PREFERRED_FOR: Duration = Duration::from_secs(10);
 /// After a transfer that did not work.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How far clocks may be apart unless configured otherwise.
@@ -70,35 +77,111 @@ fn offsets(status: &Status) -> Vec<(u64, i64)> {
     others.filter_map(|member| Some((member.id, member.clock?.offset_ms))).collect()
 }
 
-/// To whom a leader should hand over, of `able`, the best first; `None` when it should stay.
-fn successor(status: &Status, verdict: &Verdict, able: &[u64]) -> Option<u64> {
+/// What a leader is to do with its lead, besides keeping it: told by whoever knows what operators want.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Orders {
+    /// A switchover whose time has come: to this node, or to any.
+    pub scheduled: Option<Option<u64>>,
+    /// Nothing is to happen by itself; what an operator asked for still does.
+    pub hands_off: bool,
+}
+
+/// Tells a leader its orders, and hands over in its name.
+pub trait Steering: Send + 'static {
+    /// What is to be done now; asked at each look of a leader.
+    fn orders(&mut self) -> Orders;
+
+    /// Hands over, with whatever must be written before.
+    ///
+    /// # Errors
+    /// The lead stays.
+    fn hand_over(
+        &mut self,
+        to: u64,
+        cause: LeadCause,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), TransferError>> + Send;
+}
+
+/// A leader without an operator: no orders, and nothing to write before a transfer.
+impl Steering for Consensus {
+    fn orders(&mut self) -> Orders {
+        Orders::default()
+    }
+
+    async fn hand_over(&mut self, to: u64, _: LeadCause, deadline: Instant) -> Result<(), TransferError> {
+        self.transfer_leader(to, deadline).await
+    }
+}
+
+/// To whom a leader should hand over, of `able`, the best first, and why; `None` when it should stay. What an operator
+/// asked for comes first.
+fn successor(
+    status: &Status,
+    verdict: &Verdict,
+    able: &[u64],
+    wishes: &Wishes,
+    orders: &Orders,
+) -> Option<(u64, LeadCause)> {
+    let free = || able.iter().copied().filter(|id| !wishes.drained.contains(id));
+    if wishes.drained.contains(&status.node)
+        && let Some(to) = free().next()
+    {
+        return Some((to, LeadCause::Drain));
+    }
+    if let Some(wanted) = orders.scheduled {
+        let to = free().find(|id| wanted.is_none_or(|wanted| wanted == *id));
+        return to.filter(|_| wanted != Some(status.node)).map(|to| (to, LeadCause::Scheduled));
+    }
+    if orders.hands_off {
+        return None;
+    }
     if let Verdict::Off { better, .. } = verdict {
-        return able.iter().copied().find(|id| better.contains(id));
+        let to = free().find(|id| better.contains(id))?;
+        return Some((to, LeadCause::Clock));
     }
     let keyed = |id: u64| status.member(id).is_some_and(|member| member.member.keyed);
-    if keyed(status.node) { None } else { able.iter().copied().find(|id| keyed(*id)) }
+    match wishes.preferred {
+        Some(home) if home == status.node => None,
+        // Where it belongs, once that node lacks nothing.
+        Some(home) if free().any(|id| id == home) && status.lag(home) == Some(0) => Some((home, LeadCause::Preferred)),
+        _ if keyed(status.node) => None,
+        _ => free().find(|id| keyed(*id)).map(|to| (to, LeadCause::Preferred)),
+    }
+}
+
+/// How long a reason must stand before it is acted on. A node that has just come back may go again, so the lead returns to
+/// it only when it has stayed for a while; what an operator asked for waits for nothing.
+fn hysteresis(cause: LeadCause, wishes: &Wishes) -> Duration {
+    match cause {
+        LeadCause::Drain | LeadCause::Scheduled => Duration::ZERO,
+        LeadCause::Preferred if wishes.preferred.is_some() => PREFERRED_FOR,
+        _ => HYSTERESIS,
+    }
 }
 
 /// Runs for as long as the node does; idle while it does not lead.
-pub struct LeaderTasks {
+pub struct LeaderTasks<S> {
     consensus: Consensus,
+    steering: S,
     skew_max: Duration,
     warning: watch::Sender<Option<ClockWarning>>,
 }
 
-impl LeaderTasks {
+impl<S: Steering> LeaderTasks<S> {
     /// `skew_max` is how far clocks may be apart ([`SKEW_MAX`]). The receiver holds a warning while one stands.
-    pub fn new(consensus: Consensus, skew_max: Duration) -> (Self, watch::Receiver<Option<ClockWarning>>) {
+    pub fn new(consensus: Consensus, steering: S, skew_max: Duration) -> (Self, watch::Receiver<Option<ClockWarning>>) {
         let (warning, warnings) = watch::channel(None);
-        (Self { consensus, skew_max, warning }, warnings)
+        (Self { consensus, steering, skew_max, warning }, warnings)
     }
 
     /// Never ends by itself; dropping it is fine at any time.
-    pub async fn run(self) {
-        let mut due: Option<(u64, Instant)> = None;
+    pub async fn run(mut self) {
+        let mut due: Option<(u64, LeadCause, Instant)> = None;
         let mut not_before = Instant::now();
         loop {
             sleep(TICK).await;
+            let orders = self.steering.orders();
             let status = self.consensus.status();
             if !status.leads() {
                 due = None;
@@ -111,25 +194,26 @@ impl LeaderTasks {
                 Verdict::Agrees => None,
                 Verdict::Off { offset_ms, .. } | Verdict::Disputed { offset_ms } => Some(ClockWarning { offset_ms }),
             });
-            let able: Vec<u64> = self.consensus.candidates(&status).collect();
-            let Some(to) = successor(&status, &verdict, &able) else {
+            let (able, wishes): (Vec<u64>, _) = (self.consensus.candidates(&status).collect(), self.consensus.wishes());
+            let Some((to, cause)) = successor(&status, &verdict, &able, &wishes, &orders) else {
                 due = None;
                 continue;
             };
             let now = Instant::now();
-            let (_, since) = *due.filter(|(node, _)| *node == to).get_or_insert((to, now));
-            due = Some((to, since));
-            if now < since + HYSTERESIS || now < not_before {
+            let same = due.filter(|(node, why, _)| (*node, *why) == (to, cause));
+            let (_, _, since) = *same.as_ref().unwrap_or(&(to, cause, now));
+            due = Some((to, cause, since));
+            if now < since + hysteresis(cause, &wishes) || now < not_before {
                 continue;
             }
             due = None;
             let deadline = now + self.consensus.timers().election_max() * 2;
-            match self.consensus.transfer_leader(to, deadline).await {
-                Ok(()) => tracing::info!(node = to, "handed leadership to a preferred node"),
+            match self.steering.hand_over(to, cause, deadline).await {
+                Ok(()) => tracing::info!(node = to, ?cause, "handed leadership over"),
                 Err(TransferError::NotLeader { .. } | TransferError::Stopped) => {}
                 Err(error) => {
                     not_before = Instant::now() + RETRY_AFTER;
-                    tracing::warn!(node = to, %error, "leadership stays here");
+                    tracing::warn!(node = to, ?cause, %error, "leadership stays here");
                 }
             }
         }
@@ -203,16 +287,76 @@ mod tests {
         }
     }
 
+    fn to(status: &Status, verdict: &Verdict, able: &[u64]) -> Option<(u64, LeadCause)> {
+        successor(status, verdict, able, &Wishes::default(), &Orders::default())
+    }
+
     #[test]
     fn a_keyless_leader_hands_over_to_a_keyed_node_and_to_no_other() {
         let keyless = status([false, false, true]);
-        assert_eq!(successor(&keyless, &Verdict::Agrees, &[2, 3]), Some(3));
-        assert_eq!(successor(&keyless, &Verdict::Agrees, &[2]), None);
+        assert_eq!(to(&keyless, &Verdict::Agrees, &[2, 3]), Some((3, LeadCause::Preferred)));
+        assert_eq!(to(&keyless, &Verdict::Agrees, &[2]), None);
         let keyed = status([true, true, true]);
-        assert_eq!(successor(&keyed, &Verdict::Agrees, &[2, 3]), None);
+        assert_eq!(to(&keyed, &Verdict::Agrees, &[2, 3]), None);
         let off = Verdict::Off { offset_ms: 9, better: vec![3] };
-        assert_eq!(successor(&keyed, &off, &[2, 3]), Some(3));
-        assert_eq!(successor(&keyed, &off, &[2]), None);
-        assert_eq!(successor(&keyed, &Verdict::Disputed { offset_ms: -9 }, &[2, 3]), None);
+        assert_eq!(to(&keyed, &off, &[2, 3]), Some((3, LeadCause::Clock)));
+        assert_eq!(to(&keyed, &off, &[2]), None);
+        assert_eq!(to(&keyed, &Verdict::Disputed { offset_ms: -9 }, &[2, 3]), None);
+    }
+
+    fn wishes(preferred: Option<u64>, drained: &[u64]) -> Wishes {
+        Wishes { preferred, drained: drained.iter().copied().collect() }
+    }
+
+    #[test]
+    fn the_lead_goes_where_it_belongs_once_that_node_lacks_nothing() {
+        let orders = Orders::default();
+        let mut status = status([true, true, true]);
+        let home = |status: &Status, wishes: &Wishes| successor(status, &Verdict::Agrees, &[2, 3], wishes, &orders);
+        assert_eq!(home(&status, &wishes(Some(3), &[])), None, "nobody knows what it has");
+        status.last_index = 7;
+        for (matched, expected) in [(Some(6), None), (Some(7), Some((3, LeadCause::Preferred)))] {
+            for member in &mut status.members {
+                member.matched = matched;
+            }
+            assert_eq!(home(&status, &wishes(Some(3), &[])), expected);
+        }
+        assert_eq!(home(&status, &wishes(Some(1), &[])), None, "it is there");
+        assert_eq!(home(&status, &wishes(Some(4), &[])), None, "it cannot take over");
+        assert_eq!(home(&status, &wishes(Some(3), &[3])), None, "it is drained");
+        assert!(hysteresis(LeadCause::Preferred, &wishes(Some(3), &[])) > HYSTERESIS);
+        assert_eq!(hysteresis(LeadCause::Preferred, &wishes(None, &[])), HYSTERESIS);
+    }
+
+    #[test]
+    fn a_drained_leader_goes_at_once_and_only_to_one_that_is_not() {
+        let status = status([true, true, false]);
+        let hands_off = Orders { scheduled: None, hands_off: true };
+        let drained =
+            |drained: &[u64]| successor(&status, &Verdict::Agrees, &[2, 3], &wishes(None, drained), &hands_off);
+        assert_eq!(drained(&[1]), Some((2, LeadCause::Drain)), "an operator asked for it: paused or not");
+        assert_eq!(drained(&[1, 2]), Some((3, LeadCause::Drain)));
+        assert_eq!(drained(&[1, 2, 3]), None, "somebody must lead");
+        assert_eq!(drained(&[2]), None);
+        assert_eq!(hysteresis(LeadCause::Drain, &wishes(None, &[1])), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_paused_does_only_what_was_asked_for() {
+        let keyless = status([false, true, true]);
+        let off = Verdict::Off { offset_ms: 9, better: vec![3] };
+        let with = |orders: &Orders| successor(&keyless, &off, &[2, 3], &wishes(Some(2), &[]), orders);
+        assert_eq!(with(&Orders { scheduled: None, hands_off: true }), None);
+        for (scheduled, expected) in [
+            (Some(3), Some((3, LeadCause::Scheduled))),
+            (None, Some((2, LeadCause::Scheduled))),
+            (Some(4), None),
+            (Some(1), None),
+        ] {
+            assert_eq!(with(&Orders { scheduled: Some(scheduled), hands_off: true }), expected);
+        }
+        let drained = Orders { scheduled: Some(Some(2)), hands_off: false };
+        let gone = successor(&keyless, &Verdict::Agrees, &[2, 3], &wishes(None, &[2]), &drained);
+        assert_eq!(gone, None, "drained since it was scheduled");
     }
 }

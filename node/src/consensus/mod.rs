@@ -27,7 +27,7 @@ pub use convert::{Affiliation, HeaderError};
 pub use forward::{ForwardError, Forwarder, LinearizeError};
 pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped};
 pub use inbound::InboundError;
-pub use leader_tasks::{ClockWarning, LeaderTasks};
+pub use leader_tasks::{ClockWarning, LeaderTasks, Orders, Steering};
 pub use links::{Link, PeerLinks, watch_links};
 pub use membership::{ChangeError, TransferError, Wishes};
 pub use network::Network;

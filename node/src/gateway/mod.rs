@@ -166,6 +166,14 @@ impl Gateway {
         }
     }
 
+    /// What operators want of the lead, as this node's rows have it.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn lead_policy(&self) -> Result<plantao_domain::lead::LeadPolicy, Error> {
+        Ok(rows::lead_policy(&*self.0.parts.state)?)
+    }
+
     /// All nodes, as they described themselves when they came.
     ///
     /// # Errors

@@ -18,6 +18,40 @@ pub enum Error {
         /// 0: none is known.
         actual: u64,
     },
+    /// Nobody would be left to lead.
+    #[error("node {node} is the last voter that is not drained")]
+    LastVoter {
+        /// Which.
+        node: u64,
+    },
+    /// A leader that is heard hands over; an election against it would not be won.
+    #[error("node {leader} leads and is heard")]
+    LeaderHeard {
+        /// Who.
+        leader: u64,
+    },
+    /// Too few voters are reached to be elected.
+    #[error("{reached} of {voters} voters are reached: a majority is needed")]
+    NoMajority {
+        /// With this node.
+        reached: usize,
+        /// All of them.
+        voters: usize,
+    },
+    /// It stood, and was not elected in time.
+    #[error("node {node} was not elected: another voter has more of the log, or a majority does not answer")]
+    NotElected {
+        /// Which.
+        node: u64,
+    },
+    /// An operator meant another node than the one that was asked.
+    #[error("this is node {node}, not node {wanted}")]
+    OtherNode {
+        /// Who was asked.
+        node: u64,
+        /// Who was meant.
+        wanted: u64,
+    },
     /// The network decided: no.
     #[error("{0}")]
     Rejected(Rejection),
@@ -38,6 +72,11 @@ impl Error {
             Self::Transfer(TransferError::TimedOut { .. }) => 2606,
             Self::Transfer(TransferError::Stopped) => 2607,
             Self::OtherLeader { .. } => 2608,
+            Self::LastVoter { .. } => 2609,
+            Self::LeaderHeard { .. } => 2610,
+            Self::NoMajority { .. } => 2611,
+            Self::NotElected { .. } => 2612,
+            Self::OtherNode { .. } => 2613,
             Self::Rejected(rejection) => rejection.code(),
             Self::Gateway(error) => error.code(),
         }
@@ -58,6 +97,13 @@ impl Error {
             Self::Transfer(TransferError::TimedOut { .. }) => "look who leads with `plantao status`, then try again",
             Self::Transfer(TransferError::Stopped) => "look at this node's log; ask another node",
             Self::OtherLeader { .. } => "look again with `plantao status`: the plan was for another leader",
+            Self::LastVoter { .. } => "undrain another voter first: `plantao status` shows which are drained",
+            Self::LeaderHeard { .. } => "use `plantao switchover`; if that node is sick, stop it first, then repeat",
+            Self::NoMajority { .. } => "bring voters back or mend the links to them: `plantao status` shows which",
+            Self::NotElected { .. } => {
+                "choose the voter with the highest index: `plantao status --output wide` shows it"
+            }
+            Self::OtherNode { .. } => "correct the admin addresses of the context",
             Self::Rejected(rejection) => rejection.help(),
             Self::Gateway(error) => error.help(),
         }

@@ -5,7 +5,8 @@ use crate::consensus::{Tenure, Tenures};
 use crate::gateway::{Gateway, propose_as_node};
 use plantao_client::identity::Identity;
 use plantao_domain::lead::{LeadCause, LeadKind, Leadership};
-use plantao_domain::{Command, NodeId, Outcome};
+use plantao_domain::{Actor, Command, NodeId, Outcome};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -15,10 +16,34 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Tries for one term: with the gateway's own patience, more than half an hour.
 const TRIES_MAX: u32 = 200;
 
+/// What an operator had this node stand for election for, until it leads. Cheap to clone; all clones are the same.
+#[derive(Clone, Default)]
+pub struct Forced(Arc<Mutex<Option<(Actor, String)>>>);
+
+impl Forced {
+    /// The next term in which this node leads is this operator's doing.
+    pub(super) fn set(&self, actor: Actor, reason: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((actor, reason.to_owned()));
+    }
+
+    /// It was not elected.
+    pub(super) fn clear(&self) {
+        self.take();
+    }
+
+    fn take(&self) -> Option<(Actor, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// For as long as the node runs. `tenures` must have been watched from the start of Raft on.
-pub async fn note_tenures(gateway: Gateway, identity: Identity, mut tenures: Tenures) {
+pub async fn note_tenures(gateway: Gateway, identity: Identity, forced: Forced, mut tenures: Tenures) {
     while let Some(tenure) = tenures.next().await {
-        let told = leadership(NodeId(gateway.consensus().node()), &tenure);
+        let mut told = leadership(NodeId(gateway.consensus().node()), &tenure);
+        if let Some((actor, reason)) = forced.take().filter(|_| !tenure.handed_over) {
+            (told.kind, told.cause) = (LeadKind::Forced, LeadCause::Failover);
+            announce(&gateway, actor, &told, reason).await;
+        }
         info!(
             term = told.term,
             from = told.from.map_or(0, |node| node.0),
@@ -28,6 +53,19 @@ pub async fn note_tenures(gateway: Gateway, identity: Identity, mut tenures: Ten
             "this node leads"
         );
         note(&gateway, &identity, told).await;
+    }
+}
+
+/// Without a leader nothing could be written before: so the trail gets who asked for it as soon as there is one.
+async fn announce(gateway: &Gateway, actor: Actor, told: &Leadership, reason: String) {
+    let command =
+        Command::BeginHandover { to: told.to, term: told.term.saturating_sub(1), cause: LeadCause::Failover, reason };
+    match gateway.propose_once(actor, command).await.map(|written| written.outcome) {
+        Ok(Outcome::Rejected(rejection)) => {
+            warn!(term = told.term, %rejection, "a failover has no reason in the trail")
+        }
+        Ok(_) => {}
+        Err(error) => warn!(term = told.term, %error, "a failover has no reason in the trail"),
     }
 }
 

@@ -4,7 +4,13 @@
 mod error;
 mod handover;
 mod history;
+mod policy;
+mod stand;
+mod tend;
 
 pub use error::Error;
 pub use handover::{Handed, Handover, hand_over};
-pub use history::note_tenures;
+pub use history::{Forced, note_tenures};
+pub use policy::change_policy;
+pub use stand::{Stood, stand};
+pub use tend::Steward;

@@ -6,7 +6,7 @@ use crate::output::{Cell, Column, Items, Report, Table, Tone};
 use crate::text::see::SeeWord;
 use crate::text::{Lang, Say, Word, span};
 use crate::when::{self, Zone};
-use plantao_proto::admin::v1::{GetStatusResponse, Link, NodeCopies, NodeRole};
+use plantao_proto::admin::v1::{GetStatusResponse, LeadPause, Link, NodeCopies, NodeRole};
 use serde_json::{Map, Value, json};
 
 /// How a status is shown.
@@ -41,7 +41,8 @@ impl Status {
         );
         let copies: Vec<_> = self.copies_told().collect();
         let source = self.view_told();
-        let said = std::iter::once(&situation).chain(&source).chain(&copies).chain(&warnings);
+        let lead = self.lead_told(&|at| view.zone.minute(at, view.lang));
+        let said = std::iter::once(&situation).chain(&source).chain(&copies).chain(&lead).chain(&warnings);
         let footer = said.map(|say| view.lang.say(say)).collect();
         let table = Table {
             title: Some(title),
@@ -101,6 +102,7 @@ impl Status {
                 "open_uploads": images.open_uploads,
                 "tombstones": images.tombstones,
             })),
+            "lead": self.lead(),
             "links": self.links.values().map(|link| self.link(link)).collect::<Vec<_>>(),
             "warnings": self.warnings(now_ms, &moment).iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
         });
@@ -108,6 +110,31 @@ impl Status {
             Value::Object(map) => map,
             _ => Map::new(),
         }
+    }
+
+    fn lead(&self) -> Value {
+        let pause = |pause: &Option<LeadPause>| {
+            pause.as_ref().map(|pause| {
+                json!({
+                    "since": when::rfc3339(pause.since_ms),
+                    "until": when::rfc3339(pause.until_ms),
+                    "reason": pause.reason,
+                })
+            })
+        };
+        let some = |id: u64| (id != 0).then_some(id);
+        json!({
+            "preferred_node_id": some(self.lead.preferred_node_id),
+            "pause": pause(&self.lead.pause),
+            "maintenance": pause(&self.lead.maintenance),
+            "scheduled_switchover": self.lead.schedule.as_ref().map(|schedule| json!({
+                "at": when::rfc3339(schedule.at_ms),
+                "to_node_id": some(schedule.to_node_id),
+                "reason": schedule.reason,
+                "missed": schedule.missed,
+            })),
+            "drained_node_ids": self.lead.drained_node_ids,
+        })
     }
 
     fn link(&self, link: &Link) -> Value {

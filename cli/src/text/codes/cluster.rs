@@ -428,6 +428,31 @@ pub(super) static CODES: &[Code] = &[
         ("another node leads", "look again, the plan was for another leader: plantao status"),
     ),
     theirs(
+        2609,
+        ("é o último votante que não está drenado", "libere outro antes: plantao node undrain"),
+        ("it is the last voter that is not drained", "undrain another one first: plantao node undrain"),
+    ),
+    theirs(
+        2610,
+        ("há um líder, e este nó o ouve", "use plantao switchover; se o líder está doente, pare-o antes e repita"),
+        ("a leader is heard", "use plantao switchover; if that node is sick, stop it first, then repeat"),
+    ),
+    theirs(
+        2611,
+        ("o nó alcança votantes de menos", "traga votantes de volta ou repare os enlaces: plantao status"),
+        ("the node reaches too few voters", "bring voters back or mend the links to them: plantao status"),
+    ),
+    theirs(
+        2612,
+        ("o nó não foi eleito", "escolha o votante de índice mais alto: plantao status -o wide"),
+        ("the node was not elected", "choose the voter with the highest index: plantao status -o wide"),
+    ),
+    theirs(
+        2613,
+        ("o endereço é de outro nó", "corrija os endereços de administração do contexto"),
+        ("the address is another node's", "correct the admin addresses of the context"),
+    ),
+    theirs(
         2661,
         ("o certificado deste nó está revogado", "emita outro onde fica a autoridade: plantao pki issue"),
         ("this node's certificate is revoked", "issue another where the authority is kept: plantao pki issue"),

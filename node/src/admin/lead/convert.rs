@@ -4,8 +4,10 @@ use crate::gateway::Error;
 use crate::lead::Handover;
 use crate::storage::state::StateStore;
 use plantao_domain::cluster::NodeRow;
-use plantao_domain::lead::{HISTORY_MAX, LeadCause, LeadKind, LeadershipRow};
-use plantao_domain::{NodeId, rows};
+use plantao_domain::lead::{
+    HISTORY_MAX, LeadCause, LeadChange, LeadKind, LeadPolicy, LeadershipRow, Pause, REASON_BYTES_MAX,
+};
+use plantao_domain::{ClusterTime, NodeId, rows};
 use plantao_proto::admin::v1;
 
 /// What an operator asks for.
@@ -77,5 +79,62 @@ fn cause(cause: LeadCause) -> v1::LeadCause {
         LeadCause::Drain => v1::LeadCause::Drain,
         LeadCause::Clock => v1::LeadCause::Clock,
         LeadCause::Failover => v1::LeadCause::Failover,
+    }
+}
+
+/// A reason that will be in the log once this node leads: the rule would refuse it when it is too late to say so.
+pub(super) fn check_reason(reason: &str) -> Result<(), Error> {
+    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(Error::Invalid { field: "reason", why: "at most 200 bytes, no control characters" });
+    }
+    Ok(())
+}
+
+/// What an operator wants to change.
+pub(super) fn change_of(change: Option<v1::set_lead_policy_request::Change>) -> Result<LeadChange, Error> {
+    use v1::set_lead_policy_request::Change;
+    let node = |field, id: u64| if id == 0 { Err(missing(field)) } else { Ok(NodeId(id)) };
+    let time = |field, ms: i64| ClusterTime::from_millis(ms).ok_or_else(|| missing(field));
+    let some = |id: u64| (id != 0).then_some(NodeId(id));
+    Ok(match change.ok_or_else(|| missing("change"))? {
+        Change::PreferNodeId(id) => LeadChange::Prefer { node: some(id) },
+        Change::PauseUntilMs(ms) => LeadChange::Pause { until: time("pause_until_ms", ms)? },
+        Change::Resume(_) => LeadChange::Resume,
+        Change::MaintenanceUntilMs(ms) => LeadChange::StartMaintenance { until: time("maintenance_until_ms", ms)? },
+        Change::StopMaintenance(_) => LeadChange::StopMaintenance,
+        Change::DrainNodeId(id) => LeadChange::Drain { node: node("drain_node_id", id)? },
+        Change::UndrainNodeId(id) => LeadChange::Undrain { node: node("undrain_node_id", id)? },
+        Change::Schedule(schedule) => {
+            LeadChange::Schedule { at: time("schedule.at_ms", schedule.at_ms)?, to: some(schedule.to_node_id) }
+        }
+        Change::CancelSchedule(_) => LeadChange::CancelSchedule,
+    })
+}
+
+fn missing(field: &'static str) -> Error {
+    Error::Invalid { field, why: "is missing, or outside its bounds" }
+}
+
+/// The policy as it is at a time: what is over is not told.
+pub(crate) fn policy(policy: &LeadPolicy, now: ClusterTime, stands_for_election: bool) -> v1::LeadPolicy {
+    let pause = |pause: &Option<Pause>| {
+        pause.as_ref().filter(|pause| pause.holds(now)).map(|pause| v1::LeadPause {
+            since_ms: pause.since.millis(),
+            until_ms: pause.until.millis(),
+            reason: pause.reason.clone(),
+        })
+    };
+    v1::LeadPolicy {
+        preferred_node_id: policy.preferred.map_or(0, |node| node.0),
+        pause: pause(&policy.pause),
+        maintenance: pause(&policy.maintenance),
+        schedule: policy.schedule.as_ref().map(|schedule| v1::LeadSchedule {
+            at_ms: schedule.at.millis(),
+            to_node_id: schedule.to.map_or(0, |node| node.0),
+            reason: schedule.reason.clone(),
+            missed: schedule.is_missed(now),
+        }),
+        stands_for_election,
+        drained_node_ids: policy.drained.iter().map(|node| node.0).collect(),
     }
 }
