@@ -41,6 +41,7 @@ fn alerts() -> BTreeSet<String> {
 }
 
 /// Runs a tool of the field; `None`, said aloud, where it is not installed.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 fn tool(name: &str, arguments: &[&str], directory: &Path) -> Option<Output> {
     match Command::new(name).args(arguments).current_dir(directory).output() {
         Ok(output) => Some(output),
