@@ -126,7 +126,18 @@ pub(crate) async fn the_lead_moves_under_load_and_no_write_fails(world: &World) 
 }
 
 pub(crate) async fn a_plan_for_another_leader_is_refused(world: &World) {
-    let network = &world.network;
+    // With an election in between, on a machine that stood still, it is another network; not so each time.
+    let mut why = Vec::new();
+    for _ in 0..3 {
+        match stale_and_double_plans(&world.network).await {
+            Ok(()) => return,
+            Err(error) => why.push(error),
+        }
+    }
+    panic!("{why:?}");
+}
+
+async fn stale_and_double_plans(network: &Network) -> Result<(), String> {
     let leader = network.leader().await;
     let other = if leader == "centro" { "jardins" } else { "centro" };
     let (leads, follows) = (number(network, &leader).await, number(network, other).await);
@@ -136,43 +147,43 @@ pub(crate) async fn a_plan_for_another_leader_is_refused(world: &World) {
         reason: "dois operadores".to_owned(),
         failback: false,
     };
-    let refused = |result: Result<TransferLeadershipResponse, Error>| match result {
-        Err(error) => error.code().unwrap_or_else(|| panic!("without a number: {error}")),
-        Ok(done) => panic!("not refused: {done:?}"),
-    };
-    // Stale: the operator saw another leader.
-    let stale = network.admin(&leader).transfer_leadership(request(leads, follows)).await;
-    assert_eq!(refused(stale), 2608);
-    let follower = network.admin(other).transfer_leadership(request(follows, 0)).await;
-    assert_eq!(refused(follower), 2601, "only a leader hands over");
-    let nobody = network.admin(&leader).transfer_leadership(request(9, leads)).await;
-    assert_eq!(refused(nobody), 2602);
-    assert_eq!(network.leader().await, leader, "nothing was tried");
+    let plans = [
+        // The operator saw another leader; only a leader hands over; there is no node 9.
+        (&*leader, request(leads, follows), 2608),
+        (other, request(follows, 0), 2601),
+        (&*leader, request(9, leads), 2602),
+    ];
+    for (node, plan, expected) in plans {
+        match network.admin(node).transfer_leadership(plan).await {
+            Err(error) if error.code() == Some(expected) => {}
+            result => return Err(format!("{expected} of {node}: {result:?}")),
+        }
+    }
+    if network.leader().await != leader {
+        return Err("a plan that was refused was tried".to_owned());
+    }
 
     // Two operators at once, with the same plan: one of them does it, the other learns that it is done.
     until("both voters to be ready", || async {
         let status = network.status(&leader).await.map_err(|error| error.to_string())?;
         let heard =
             |id| status.members.iter().any(|one| one.node_id == id && one.last_contact_ms.is_some_and(|ms| ms < 500));
-        if heard(follows) { Ok(()) } else { Err(format!("{:?}", status.members)) }
+        if heard(follows) || network.leader().await != leader { Ok(()) } else { Err(format!("{:?}", status.members)) }
     })
     .await;
     let (one, two) = (network.admin(&leader), network.admin(&leader));
     let plan = || request(follows, leads);
     let both = tokio::join!(one.transfer_leadership(plan()), two.transfer_leadership(plan()));
     let both = [both.0, both.1];
-    for result in &both {
-        match result {
-            Ok(done) => assert_eq!((done.from_node_id, done.to_node_id), (leads, follows)),
-            Err(error) => assert!([Some(2601), Some(2608)].contains(&error.code()), "{error}"),
-        }
+    let as_planned = |result: &Result<TransferLeadershipResponse, Error>| match result {
+        Ok(done) => (done.from_node_id, done.to_node_id) == (leads, follows),
+        Err(error) => [Some(2601), Some(2608)].contains(&error.code()),
+    };
+    if !both.iter().all(as_planned) || !both.iter().any(Result::is_ok) {
+        return Err(format!("{both:?}"));
     }
-    assert!(both.iter().any(Result::is_ok), "{both:?}");
-    until("the plan to be done", || async {
-        let now = network.leader().await;
-        if now == other { Ok(()) } else { Err(now) }
-    })
-    .await;
+    let now = network.leader().await;
+    if now == other { Ok(()) } else { Err(format!("{now} leads")) }
 }
 
 pub(crate) async fn a_leader_that_dies_is_in_the_history_and_no_leader_is_told(world: &mut World) {
@@ -205,8 +216,12 @@ pub(crate) async fn a_leader_that_dies_is_in_the_history_and_no_leader_is_told(w
     let second = NODES.into_iter().find(|node| *node != died && *node != last).unwrap();
     world.network.kill(second).await;
     let network = &world.network;
-    let (code, said) = tool(network, &["history"]).await;
-    assert_eq!((code, said.contains("PLT-9023")), (5, true), "{said}");
+    // It may have led, and needs a moment to learn that nobody follows.
+    until("the end of the last lead", || async {
+        let (code, said) = tool(network, &["history"]).await;
+        if (code, said.contains("PLT-9023")) == (5, true) { Ok(()) } else { Err(format!("{code}: {said}")) }
+    })
+    .await;
     let (code, said) = tool(network, &["history", "--stale"]).await;
     assert!(code == 0 && said.contains("automatic"), "{code}: {said}");
     assert!(history(network, last).await.unwrap().iter().any(|one| one.term == change.term));
@@ -304,11 +319,14 @@ pub(crate) async fn the_lead_goes_where_operators_want_it(world: &World) {
     })
     .await;
     assert_eq!((change.kind(), change.from_node_id), (LeadKind::Planned, id), "{change:?}");
-    let refused = network
-        .admin(&network.leader().await)
-        .transfer_leadership(TransferLeadershipRequest { to_node_id: id, reason: "x".to_owned(), ..Default::default() })
-        .await;
-    assert_eq!(refused.unwrap_err().code(), Some(1701), "a drained node gets no lead");
+    until("a drained node gets no lead", || async {
+        let plan = TransferLeadershipRequest { to_node_id: id, reason: "x".to_owned(), ..Default::default() };
+        match network.admin(&network.leader().await).transfer_leadership(plan).await {
+            Err(error) if error.code() == Some(1701) => Ok(()),
+            result => Err(format!("{result:?}")),
+        }
+    })
+    .await;
     assert!(set(network, Change::UndrainNodeId(id)).await.unwrap());
     serves(network, &drained, [8, 1]).await;
 
@@ -336,7 +354,7 @@ pub(crate) async fn the_lead_goes_where_operators_want_it(world: &World) {
         .await;
     }
     assert!(set(network, Change::CancelSchedule(Nothing {})).await.unwrap());
-    let soon = network.status("centro").await.unwrap().now_ms + 5_000;
+    let soon = network.status("centro").await.unwrap().now_ms + 10_000;
     assert!(set(network, at(soon)).await.unwrap());
     leads(network, other).await;
     until("the schedule to be done with", || async {
