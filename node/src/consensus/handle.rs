@@ -271,10 +271,7 @@ impl Consensus {
         if self.leads() {
             return self.status().quorum_silent_for.or(Some(Duration::ZERO));
         }
-        match self.0.leader_heard_ms.load(Ordering::Relaxed) {
-            0 => None,
-            heard => Some(Duration::from_millis(self.since_start_ms().saturating_sub(heard))),
-        }
+        self.leader_heard().map(|heard| heard.elapsed())
     }
 
     /// Whether it leads, as far as it knows.
@@ -294,7 +291,10 @@ impl Consensus {
 
     /// Everything it can tell about the group.
     pub fn status(&self) -> Status {
-        Status::of(&self.0.raft.metrics().borrow_watched(), &self.0.clocks)
+        // Longer than an election takes: one that succeeds is no time without a leader.
+        let silence = self.timers().election_max() * 2;
+        let contact = self.leader_heard().map(|heard| heard.elapsed());
+        Status::of(&self.0.raft.metrics().borrow_watched(), &self.0.clocks, contact, silence)
     }
 
     /// How the other nodes' clocks compare with this one.

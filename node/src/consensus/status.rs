@@ -10,11 +10,11 @@ use super::types::{LogId, Member, Metrics};
 /// What this node is in the Raft group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Orders entries.
+    /// Orders entries; a majority has answered it lately.
     Leader,
     /// Votes and follows.
     Follower,
-    /// Asks for votes.
+    /// Asks for votes, or led and has lost its majority.
     Candidate,
     /// Follows without a vote.
     Learner,
@@ -48,7 +48,7 @@ pub struct Status {
     pub role: Role,
     /// Its term.
     pub term: u64,
-    /// Who leads, as far as it knows.
+    /// Who leads; `None` also where that node, or on itself a majority, has been silent for too long to say so.
     pub leader: Option<u64>,
     /// Last index in its log.
     pub last_index: u64,
@@ -71,7 +71,10 @@ pub struct Status {
 }
 
 impl Status {
-    pub(super) fn of(metrics: &Metrics, clocks: &PeerClocks) -> Self {
+    /// Openraft never unseats a leader that lost its majority, and with pre-vote a follower goes on naming one that died: so
+    /// a lead counts only while it is heard. `contact` is since when this node heard the leader that it follows; `silence`
+    /// is how long that may be, and how long a leader may be without its majority's answer.
+    pub(super) fn of(metrics: &Metrics, clocks: &PeerClocks, contact: Option<Duration>, silence: Duration) -> Self {
         let index = |id: &Option<LogId>| id.as_ref().map_or(0, |id| id.index);
         let membership = metrics.membership_config.membership();
         let voters: Vec<u64> = membership.voter_ids().collect();
@@ -89,9 +92,16 @@ impl Status {
             silent_for: if *id == metrics.id { None } else { silent_for(id) },
             clock: clocks.get(*id),
         });
+        let quorum_silent_for = metrics.last_quorum_acked.map(|acked| acked.elapsed());
+        let is_leader = metrics.state == ServerState::Leader;
+        let heard = match is_leader {
+            true => voters.len() <= 1 || quorum_silent_for.is_some_and(|silent| silent <= silence),
+            false => contact.is_some_and(|contact| contact <= silence),
+        };
         Self {
             node: metrics.id,
             role: match metrics.state {
+                ServerState::Leader if !heard => Role::Candidate,
                 ServerState::Leader => Role::Leader,
                 ServerState::Follower => Role::Follower,
                 ServerState::Candidate => Role::Candidate,
@@ -99,13 +109,13 @@ impl Status {
                 ServerState::Shutdown => Role::Stopped,
             },
             term: metrics.current_term,
-            leader: metrics.current_leader,
+            leader: metrics.current_leader.filter(|_| heard),
             last_index: metrics.last_log_index.unwrap_or(0),
             committed_index: index(&metrics.cluster_committed),
             applied_index: index(&metrics.last_applied),
             snapshot_index: index(&metrics.snapshot),
             purged_index: index(&metrics.purged),
-            quorum_silent_for: metrics.last_quorum_acked.map(|acked| acked.elapsed()),
+            quorum_silent_for,
             members: members.collect(),
             changing: membership.get_joint_config().len() > 1
                 || metrics.membership_config.log_id() != metrics.committed_membership_config.log_id(),

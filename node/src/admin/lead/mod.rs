@@ -60,7 +60,7 @@ impl v1::lead_service_server::LeadService for LeadServices {
         Ok(Response::new(v1::GetHistoryResponse {
             node_id: self.gateway.node().0,
             applied_index,
-            leader_id: self.gateway.consensus().leader().unwrap_or(0),
+            leader_id: self.gateway.consensus().status().leader.unwrap_or(0),
             changes,
         }))
     }
