@@ -3,6 +3,8 @@
 //! Networks are made and driven by `plantao_node::local_network`, as in the demonstration; what is measured is what a
 //! program sees through the client.
 
+mod compare;
+mod etcd;
 mod failover;
 mod ground;
 mod large_image;
@@ -25,6 +27,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
+  chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
   chaos many-chunks --chunks 100000             status, proof and scrub of many chunks
   chaos large-image --bytes 2GiB                memory of nodes while one large image passes
@@ -34,6 +37,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 cannot be measured here, 10 a promise d
 enum Command {
     /// Kill -9 the leader under load, again and again: how long do writes fail?
     Failover(failover::Failover),
+    /// Operations a second and processor time, in turn with etcd on the same machine
+    Compare(compare::Compare),
     /// The off-site node behind a thin line, with images waiting for it: do bookings notice, and when do records get there?
     ThinLine(thin_line::ThinLine),
     /// Nodes that hold many chunks: how long do a status and a proof take, does the scrub keep to its budget?
@@ -46,6 +51,7 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Failover(arguments) => failover::run(&arguments).await,
+        Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,
         Command::ManyChunks(arguments) => many_chunks::run(&arguments).await,
         Command::LargeImage(arguments) => large_image::run(&arguments).await,
@@ -56,5 +62,9 @@ async fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "the last word of a command")]
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("chaos: {error:#}");
-    if error.is::<wires::Cannot>() { ExitCode::from(ground::EXIT_CANNOT) } else { ExitCode::FAILURE }
+    if error.is::<wires::Cannot>() || error.is::<etcd::NoEtcd>() {
+        ExitCode::from(ground::EXIT_CANNOT)
+    } else {
+        ExitCode::FAILURE
+    }
 }
