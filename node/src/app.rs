@@ -371,7 +371,7 @@ impl App {
         supervised(&mut self.tasks, "images", self.images.clone().tend());
         self.keep_images();
         let (steward, drained) = Steward::new(self.gateway.clone(), identity);
-        let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), steward, config.clock_skew_max);
+        let (leader, mut clock) = LeaderTasks::new(self.core.consensus.clone(), steward);
         supervised(&mut self.tasks, "drained", tell_drained(drained, self.health.clone(), self.stopping.clone()));
         supervised(&mut self.tasks, "leader", leader.run());
         supervised(&mut self.tasks, "clock", async move {

@@ -278,7 +278,7 @@ async fn policy(network: &Network, node: &str) -> Result<LeadPolicy, String> {
     status.lead.ok_or_else(|| "no policy".to_owned())
 }
 
-async fn set(network: &Network, change: Change) -> Result<bool, Error> {
+pub(crate) async fn set(network: &Network, change: Change) -> Result<bool, Error> {
     let leader = network.leader().await;
     let request = SetLeadPolicyRequest { reason: "obra".to_owned(), change: Some(change) };
     network.admin(&leader).set_lead_policy(request).await.map(|done| done.changed)

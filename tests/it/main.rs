@@ -19,6 +19,7 @@ mod image_refusals;
 mod images;
 mod lead;
 mod links;
+mod machine;
 mod proof;
 mod quorum;
 mod raw;
@@ -118,6 +119,13 @@ async fn an_operator_sees_a_network() {
     see::the_doctor_finds_nothing_bad_in_a_healthy_network(&world).await;
     see::health_and_endpoint_tell_who_works_and_who_leads(&world).await;
     see::a_node_that_is_down_is_found_and_told(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_misbehaves() {
+    let mut world = World::start(&[]).await;
+    machine::a_disk_that_is_full_or_cannot_be_written_costs_one_node(&mut world).await;
+    machine::a_clock_that_is_an_hour_off_loses_the_lead_and_is_told(&mut world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

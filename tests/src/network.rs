@@ -161,6 +161,12 @@ impl Network {
         self.local.ready(at).await.unwrap_or_else(|error| panic!("{name} is not ready: {error}"));
     }
 
+    /// Words before the program of a node, as `env NAME=VALUE`, from its next start on; they have to become the program.
+    pub fn start_through(&mut self, name: &str, words: &[&str]) {
+        let at = self.position(name);
+        self.local.start_through(at, words.iter().map(ToString::to_string).collect()).unwrap();
+    }
+
     /// Sends SIGTERM and waits for the end, which must be a good one.
     pub async fn stop(&mut self, name: &str) {
         let at = self.position(name);

@@ -160,10 +160,9 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         let links = self.links(&status);
         let voter = status.members.iter().any(|member| member.id == me && member.voter);
         let contact = self.gateway.consensus().leader_contact();
-        let now = self.gateway.clock().now();
-        let now_ms = now.millis();
+        let now_ms = self.gateway.clock().now().millis();
         let lead = self.gateway.lead_policy().map_err(|error| status_of(&error))?;
-        let lead = policy(&lead, now, self.gateway.consensus().elections());
+        let lead = policy(&lead, self.gateway.consensus().time(), self.gateway.consensus().elections());
         let images = self.keeper.report().await.map_err(|error| status_of(&error))?;
         Ok(Response::new(v1::GetStatusResponse {
             cluster_id: self.about.node.cluster.as_bytes().to_vec().into(),
@@ -236,7 +235,7 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
         request: Request<v1::CreateJoinTokenRequest>,
     ) -> Result<Response<v1::CreateJoinTokenResponse>, Status> {
         let actor = self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
-        let new = convert::join_token(request.get_ref(), self.gateway.clock().now(), &*self.entropy)?;
+        let new = convert::join_token(request.get_ref(), self.gateway.consensus().time(), &*self.entropy)?;
         let written = self.gateway.propose_once(actor, new.command).await.map_err(|error| status_of(&error))?;
         convert::confirmed(&written)?;
         Ok(Response::new(v1::CreateJoinTokenResponse { token: new.token, not_after_ms: new.not_after_ms }))

@@ -173,6 +173,7 @@ impl Core {
             snapshot_entries: config.snapshot_entries,
             clock: clock.clone(),
             clocks: clocks.clone(),
+            skew_max: config.clock_skew_max,
             log: LogStore::new(wal.clone()),
             network: Network::new(us, channels.clone(), clocks),
             store: Arc::clone(&state),

@@ -23,6 +23,15 @@ pub struct PeerClock {
     pub measured_at: Instant,
 }
 
+impl PeerClock {
+    /// The part of the offset that is no doubt of the measurement.
+    pub fn certain_ms(&self) -> i64 {
+        let doubt = i64::try_from(self.uncertainty.as_millis()).unwrap_or(i64::MAX);
+        let sure = self.offset_ms.saturating_abs().saturating_sub(doubt).max(0);
+        if self.offset_ms < 0 { -sure } else { sure }
+    }
+}
+
 /// The table of one node. Cheap to clone.
 #[derive(Clone)]
 pub struct PeerClocks {
@@ -91,8 +100,11 @@ mod tests {
         // A message of unknown age does not replace a measurement.
         clocks.note_message(2, 5);
         assert_eq!(clocks.get(2).unwrap().offset_ms, offset);
-        clocks.note_message(3, 999_000);
-        assert_eq!(clocks.get(3).unwrap().offset_ms, -1_000);
+        clocks.note_message(3, 998_000);
+        assert_eq!(clocks.get(3).unwrap().offset_ms, -2_000);
+        assert_eq!(clocks.get(3).unwrap().certain_ms(), -1_000, "it may have been under way for a second");
+        clocks.note_message(4, 1_000_500);
+        assert_eq!(clocks.get(4).unwrap().certain_ms(), 0);
     }
 
     #[test]

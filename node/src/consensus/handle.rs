@@ -22,6 +22,7 @@ use plantao_domain::{ClusterTime, codec};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::agreement::{Verdict, judge};
 use super::clocks::PeerClocks;
 use super::incarnations::Incarnations;
 use super::links::PeerLinks;
@@ -59,6 +60,8 @@ pub struct Parts<L, N> {
     pub clock: SharedClock,
     /// The table that the network fills.
     pub clocks: PeerClocks,
+    /// How far clocks may be apart ([`SKEW_MAX`](super::agreement::SKEW_MAX)).
+    pub skew_max: Duration,
     /// Log and vote.
     pub log: L,
     /// Calls to peers.
@@ -134,8 +137,7 @@ pub(super) struct Inner {
     clock: SharedClock,
     /// The last stamp given here.
     stamp_ms: AtomicI64,
-    /// What a leader whose clock is ahead takes off its own clock; never positive.
-    correction_ms: AtomicI64,
+    pub(super) skew_max: Duration,
     pub(super) in_flight: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
     /// When this node started, and how many milliseconds later a leader was last heard; 0: never.
@@ -178,7 +180,7 @@ impl Consensus {
             applier,
             clock: parts.clock,
             stamp_ms: AtomicI64::new(i64::MIN),
-            correction_ms: AtomicI64::new(0),
+            skew_max: parts.skew_max,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             runtime: tokio::runtime::Handle::current(),
             started: Instant::now(),
@@ -347,16 +349,28 @@ impl Consensus {
     /// The time that the next entry carries: never before one given here or applied here. Entries of an earlier leader
     /// that are not applied yet may be later; applying takes the maximum again.
     fn stamp(&self) -> ClusterTime {
-        let now = self.0.clock.now().millis();
-        let slower = now.saturating_add(self.0.correction_ms.load(Ordering::Relaxed));
-        let wanted = slower.max(self.progress().time.millis());
+        let wanted = self.time().millis();
         let before = self.0.stamp_ms.fetch_max(wanted, Ordering::Relaxed);
         ClusterTime::saturating_from_millis(before.max(wanted))
     }
 
-    /// Makes stamps follow the slower clock while this node leads with one that is ahead.
-    pub(super) fn correct_stamps(&self, milliseconds: i64) {
-        self.0.correction_ms.store(milliseconds.min(0), Ordering::Relaxed);
+    /// The network's time as this node can tell it: its own clock, corrected where the other voters' clocks say that it is
+    /// off, and never before what was applied. Requests of this node are dated by it, and entries of a leader stamped.
+    /// Looked at each time: a node that was just elected must not stamp one entry by a clock that is an hour ahead.
+    pub fn time(&self) -> ClusterTime {
+        let now = self.0.clock.now().millis().saturating_add(self.clock_verdict().correction_ms());
+        ClusterTime::saturating_from_millis(now.max(self.progress().time.millis()))
+    }
+
+    /// What this node's clock is worth now.
+    pub(super) fn clock_verdict(&self) -> Verdict {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        let others = voters.iter().filter(|voter| **voter != metrics.id);
+        let offsets: Vec<(u64, i64)> =
+            others.filter_map(|voter| Some((*voter, self.0.clocks.get(*voter)?.certain_ms()))).collect();
+        judge(voters.len(), &offsets, self.0.skew_max)
     }
 
     /// The index that a linearizable read must wait for; this node must lead. Readers at the same time share a round of

@@ -7,7 +7,7 @@
 //!                               clock off from a majority that agrees ────────────────────┤ for 2 s
 //!                               the preferred voter lacks nothing ────────────────────────┤ for 10 s
 //!                               keyless, and a keyed voter could lead ────────────────────┴ for 2 s ─► transfer
-//!                               clock off, and no majority agrees on another ─► stamp the slower clock, warn
+//!                               clock off, and no majority agrees on another ─► warn
 //! ```
 
 use std::future::Future;
@@ -17,6 +17,7 @@ use plantao_domain::lead::LeadCause;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::agreement::Verdict;
 use super::handle::Consensus;
 use super::membership::{TransferError, Wishes};
 use super::status::Status;
@@ -29,52 +30,12 @@ const HYSTERESIS: Duration = Duration::from_secs(2);
 const PREFERRED_FOR: Duration = Duration::from_secs(10);
 /// After a transfer that did not work.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// How far clocks may be apart unless configured otherwise.
-pub const SKEW_MAX: Duration = Duration::from_secs(5);
 
 /// The leader's clock and the others do not agree. An operator must look at the clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClockWarning {
     /// The clock that a majority agrees on, or else the middle one, minus this node's: milliseconds.
     pub offset_ms: i64,
-}
-
-/// What a leader's clock is worth.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Verdict {
-    /// A majority agrees with it, or too few clocks are known to tell.
-    Agrees,
-    /// A majority agrees on another time, and these nodes with it.
-    Off { offset_ms: i64, better: Vec<u64> },
-    /// No majority agrees on any time.
-    Disputed { offset_ms: i64 },
-}
-
-/// Compares clocks: `offsets` are those of the other voters whose clock is known, minus this one.
-fn judge(voters: usize, offsets: &[(u64, i64)], skew_max: Duration) -> Verdict {
-    let majority = voters / 2 + 1;
-    let allowed = i64::try_from(skew_max.as_millis()).unwrap_or(i64::MAX);
-    let known: Vec<i64> = offsets.iter().map(|(_, offset)| *offset).chain([0]).collect();
-    let agreeing =
-        |with: i64| known.iter().filter(|offset| offset.saturating_sub(with).saturating_abs() <= allowed).count();
-    if known.len() < majority || agreeing(0) >= majority {
-        return Verdict::Agrees;
-    }
-    let better: Vec<u64> = offsets.iter().filter(|(_, at)| agreeing(*at) >= majority).map(|(id, _)| *id).collect();
-    let mut of: Vec<i64> = if better.is_empty() {
-        known
-    } else {
-        offsets.iter().filter(|(id, _)| better.contains(id)).map(|(_, offset)| *offset).collect()
-    };
-    of.sort_unstable();
-    // The lower middle one: of two clocks that disagree, the slower.
-    let offset_ms = of.get((of.len() - 1) / 2).copied().unwrap_or(0);
-    if better.is_empty() { Verdict::Disputed { offset_ms } } else { Verdict::Off { offset_ms, better } }
-}
-
-fn offsets(status: &Status) -> Vec<(u64, i64)> {
-    let others = status.members.iter().filter(|member| member.voter && member.id != status.node);
-    others.filter_map(|member| Some((member.id, member.clock?.offset_ms))).collect()
 }
 
 /// What a leader is to do with its lead, besides keeping it: told by whoever knows what operators want.
@@ -164,15 +125,14 @@ fn hysteresis(cause: LeadCause, wishes: &Wishes) -> Duration {
 pub struct LeaderTasks<S> {
     consensus: Consensus,
     steering: S,
-    skew_max: Duration,
     warning: watch::Sender<Option<ClockWarning>>,
 }
 
 impl<S: Steering> LeaderTasks<S> {
-    /// `skew_max` is how far clocks may be apart ([`SKEW_MAX`]). The receiver holds a warning while one stands.
-    pub fn new(consensus: Consensus, steering: S, skew_max: Duration) -> (Self, watch::Receiver<Option<ClockWarning>>) {
+    /// The receiver holds a warning while one stands.
+    pub fn new(consensus: Consensus, steering: S) -> (Self, watch::Receiver<Option<ClockWarning>>) {
         let (warning, warnings) = watch::channel(None);
-        (Self { consensus, steering, skew_max, warning }, warnings)
+        (Self { consensus, steering, warning }, warnings)
     }
 
     /// Never ends by itself; dropping it is fine at any time.
@@ -188,8 +148,7 @@ impl<S: Steering> LeaderTasks<S> {
                 self.warn(None);
                 continue;
             }
-            let voters = status.members.iter().filter(|member| member.voter).count();
-            let verdict = judge(voters, &offsets(&status), self.skew_max);
+            let verdict = self.consensus.clock_verdict();
             self.warn(match verdict {
                 Verdict::Agrees => None,
                 Verdict::Off { offset_ms, .. } | Verdict::Disputed { offset_ms } => Some(ClockWarning { offset_ms }),
@@ -219,9 +178,7 @@ impl<S: Steering> LeaderTasks<S> {
         }
     }
 
-    /// Notes a warning and what stamps must follow.
     fn warn(&self, warning: Option<ClockWarning>) {
-        self.consensus.correct_stamps(warning.map_or(0, |warning| warning.offset_ms));
         self.warning.send_if_modified(|current| {
             // The offset wanders by milliseconds; that is no news.
             let news = current.is_some() != warning.is_some();
@@ -245,21 +202,6 @@ mod tests {
     use super::super::status::{MemberStatus, Role};
     use super::super::types::Member;
     use super::*;
-
-    #[test]
-    fn a_clock_is_off_only_when_a_majority_agrees_on_another_time() {
-        let judge = |voters, offsets: &[(u64, i64)]| judge(voters, offsets, SKEW_MAX);
-        assert_eq!(judge(1, &[]), Verdict::Agrees);
-        assert_eq!(judge(3, &[(2, 4_900), (3, -4_900)]), Verdict::Agrees);
-        assert_eq!(judge(3, &[(2, 100), (3, 60_000)]), Verdict::Agrees, "the other one is off");
-        assert_eq!(judge(3, &[]), Verdict::Agrees, "nobody can tell");
-        assert_eq!(judge(3, &[(2, -60_000), (3, -61_000)]), Verdict::Off { offset_ms: -61_000, better: vec![2, 3] });
-        // Two against each other: neither is a majority; the slower counts.
-        assert_eq!(judge(3, &[(2, -60_000)]), Verdict::Disputed { offset_ms: -60_000 });
-        assert_eq!(judge(3, &[(2, 60_000)]), Verdict::Disputed { offset_ms: 0 });
-        assert_eq!(judge(3, &[(2, 60_000), (3, -60_000)]), Verdict::Disputed { offset_ms: 0 });
-        assert_eq!(judge(2, &[(2, i64::MIN)]), Verdict::Disputed { offset_ms: i64::MIN });
-    }
 
     fn status(keyed: [bool; 3]) -> Status {
         let members = (1..).zip(keyed).map(|(id, keyed)| MemberStatus {

@@ -11,6 +11,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::time::{Instant, timeout_at};
 
+use super::agreement::outside;
 use super::handle::Consensus;
 use super::profile::PAYLOAD_ENTRIES;
 use super::status::{MemberStatus, Status};
@@ -57,6 +58,14 @@ pub enum TransferError {
         node: u64,
         /// How many entries it lacks.
         lag: u64,
+    },
+    /// Its clock is not the network's: it would have to hand over again at once.
+    #[error("the clock of node {node} is off by {offset_ms} ms")]
+    ClockOff {
+        /// Which.
+        node: u64,
+        /// Its clock minus that of the majority.
+        offset_ms: i64,
     },
     /// There is no voter to hand over to.
     #[error("no other voter is reachable and caught up")]
@@ -250,6 +259,10 @@ impl Consensus {
         let silent_max = self.0.timers.heartbeat() * 2 + Duration::from_millis(100);
         if member.silent_for.is_none_or(|silent| silent > silent_max) {
             return Err(TransferError::Unreachable { node });
+        }
+        let offset = member.clock.map(|clock| clock.certain_ms());
+        if let Some(offset_ms) = outside(&self.clock_verdict(), node, offset, self.0.skew_max) {
+            return Err(TransferError::ClockOff { node, offset_ms });
         }
         match status.lag(node) {
             Some(lag) if lag <= LAG_MAX => Ok(()),

@@ -2,6 +2,7 @@
 //!
 //! Only this folder names openraft. What it hands to the others are our own types, byte strings and indexes.
 
+pub mod agreement;
 mod checkpoints;
 pub mod clocks;
 pub mod convert;

@@ -227,7 +227,7 @@ async fn a_keyless_leader_hands_over_to_a_keyed_one() {
     let cluster = Cluster::start(&MIXED).await;
     cluster.lead(3).await;
     let keyless = &cluster.nodes[&3].consensus;
-    let (tasks, warning) = LeaderTasks::new(keyless.clone(), keyless.clone(), leader_tasks::SKEW_MAX);
+    let (tasks, warning) = LeaderTasks::new(keyless.clone(), keyless.clone());
     let mut running = tokio::task::JoinSet::new();
     running.spawn(tasks.run());
     eventually("a keyed leader", || keyless.leader().is_some_and(|leader| leader != 3)).await;

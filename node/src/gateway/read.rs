@@ -159,7 +159,7 @@ impl Gateway {
         patient: Option<PatientId>,
         shown: Option<u32>,
     ) -> Result<(), Error> {
-        let read = Read { actor: *actor, at: self.clock().now(), object, patient, shown };
+        let read = Read { actor: *actor, at: self.consensus().time(), object, patient, shown };
         Ok(self.journal().note(read).await?)
     }
 

@@ -19,7 +19,7 @@ const GATHER: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// An envelope for what a node asks of itself or for an operator: a request of its own each time, which nobody repeats, so
-/// the command must be harmless when it is made again. `now` is the node's clock.
+/// the command must be harmless when it is made again. `now` is the network's time as the node can tell it.
 pub fn node_envelope(via: NodeId, actor: Actor, command: Command, now: ClusterTime, entropy: &dyn Entropy) -> Envelope {
     let request_id = RequestId::from_bytes(random(entropy));
     let not_after = ClusterTime::saturating_from_millis(now.millis().saturating_add(Envelope::LIFETIME_MS / 2));
@@ -48,7 +48,7 @@ impl Gateway {
     /// As [`Gateway::write`].
     pub async fn propose_once(&self, actor: Actor, command: Command) -> Result<Written, Error> {
         let entropy = &*self.0.parts.entropy;
-        self.propose(node_envelope(self.node(), actor, command, self.clock().now(), entropy)).await
+        self.propose(node_envelope(self.node(), actor, command, self.consensus().time(), entropy)).await
     }
 }
 

@@ -77,6 +77,7 @@ impl Error {
             Self::NoMajority { .. } => 2611,
             Self::NotElected { .. } => 2612,
             Self::OtherNode { .. } => 2613,
+            Self::Transfer(TransferError::ClockOff { .. }) => 2614,
             Self::Rejected(rejection) => rejection.code(),
             Self::Gateway(error) => error.code(),
         }
@@ -91,6 +92,9 @@ impl Error {
                 "look at that node and at the link to it, or choose another"
             }
             Self::Transfer(TransferError::Behind { .. }) => "wait until it has caught up, or choose another",
+            Self::Transfer(TransferError::ClockOff { .. }) => {
+                "set that computer's clock (`plantao doctor`), or choose another node"
+            }
             Self::Transfer(TransferError::NoCandidate) => {
                 "bring another voter back: `plantao status` shows which are away"
             }

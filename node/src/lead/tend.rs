@@ -68,7 +68,7 @@ impl Steering for Steward {
         let Ok(policy) = rows::lead_policy(&**self.gateway.state()) else {
             return Orders { scheduled: None, hands_off: true };
         };
-        let now = self.gateway.clock().now();
+        let now = self.gateway.consensus().time();
         let paused = self.is_paused(&policy, now, Instant::now());
         let consensus = self.gateway.consensus();
         consensus.set_wishes(wishes(&policy));

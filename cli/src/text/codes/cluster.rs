@@ -453,6 +453,11 @@ pub(super) static CODES: &[Code] = &[
         ("the address is another node's", "correct the admin addresses of the context"),
     ),
     theirs(
+        2614,
+        ("o relógio do nó está errado", "acerte o relógio daquele computador (plantao doctor) ou escolha outro nó"),
+        ("the node's clock is off", "set that computer's clock (plantao doctor), or choose another node"),
+    ),
+    theirs(
         2661,
         ("o certificado deste nó está revogado", "emita outro onde fica a autoridade: plantao pki issue"),
         ("this node's certificate is revoked", "issue another where the authority is kept: plantao pki issue"),

@@ -164,6 +164,7 @@ impl Cluster {
             preference: if site.keyed { Preference::Preferred } else { Preference::LastResort },
             clock: clock.clone(),
             clocks: clocks.clone(),
+            skew_max: agreement::SKEW_MAX,
             log: LogStore::new(wal.clone()),
             network: Network::new(us(node), channels.clone(), clocks),
             store: store.clone(),

@@ -194,7 +194,7 @@ impl Repair {
         let skip: BTreeSet<PartOf> = resting.chain(self.parts.keys().copied()).collect();
         let (state, node) = (Arc::clone(self.keeper.chunks.state()), self.keeper.chunks.node());
         let registered = self.registered;
-        let before = self.keeper.gateway.clock().now().millis().saturating_sub(GRACE_MS);
+        let before = self.keeper.gateway.consensus().time().millis().saturating_sub(GRACE_MS);
         let mut room = WAITING_MAX.saturating_sub(self.waiting());
         self.jobs.spawn_blocking(move || {
             let before = ClusterTime::saturating_from_millis(before);
@@ -230,7 +230,7 @@ impl Repair {
     /// A part comes to wait with all its chunks.
     fn add(&mut self, part: WantedPart) {
         let WantedPart { of, committed_at, row } = part;
-        let age = self.keeper.gateway.clock().now().millis().saturating_sub(committed_at.millis());
+        let age = self.keeper.gateway.consensus().time().millis().saturating_sub(committed_at.millis());
         let lane = if age < FRESH_MS { Lane::Fresh } else { Lane::Backlog };
         let sizes: BTreeMap<ChunkId, u32> = row.chunks.iter().map(|entry| (entry.chunk, entry.stored_bytes)).collect();
         let remaining = sizes.keys().copied().collect();

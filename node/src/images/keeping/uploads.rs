@@ -38,7 +38,7 @@ pub async fn end_uploads(keeper: Keeper) {
 async fn step(keeper: &Keeper) -> Result<(), Error> {
     let progress = keeper.gateway.consensus().progress();
     // The leader's stamp of the next entry is at least this.
-    let now = keeper.gateway.clock().now().max(progress.time);
+    let now = keeper.gateway.consensus().time();
     let state = keeper.gateway.state();
     if !rows::expired_uploads(&**state, now, 1)?.is_empty() {
         keeper.propose(Command::ExpireIntents).await?;
