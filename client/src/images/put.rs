@@ -291,7 +291,7 @@ impl<F: FnMut(Progress)> Putting<'_, F> {
         }
         loop {
             let stands = if self.next < self.source.chunk_count() {
-                self.send().await?
+                self.send().await.map_err(|error| self.doubted(error))?
             } else {
                 match self.finish().await? {
                     Finished::Done(put) => return Ok(*put),
@@ -299,8 +299,13 @@ impl<F: FnMut(Progress)> Putting<'_, F> {
                 }
             };
             match stands {
-                Some(upload) if self.take(&upload)? => self.failures = 0,
-                Some(_) => self.begin().await.map_err(|error| self.doubted(error))?,
+                Some(upload) => {
+                    if self.take(&upload).map_err(|error| self.doubted(error))? {
+                        self.failures = 0;
+                    } else {
+                        self.begin().await.map_err(|error| self.doubted(error))?;
+                    }
+                }
                 None => {
                     self.look().await.map_err(|error| self.doubted(error))?;
                     let bytes = self.bytes_of(self.next);
@@ -426,12 +431,14 @@ impl<F: FnMut(Progress)> Putting<'_, F> {
         }
     }
 
-    /// An error that ends the put; *unknown* where an earlier finish may have been done.
+    /// An error that ends the put; *unknown* where an earlier finish may have been done, unless the error is a node's
+    /// answer about the image.
     fn doubted(&mut self, error: PutError) -> PutError {
         match (self.doubtful.take(), error) {
-            (Some(last), PutError::Call(Error::Unavailable(_) | Error::NotFound(_) | Error::Protocol(_))) => {
-                Error::Unknown { request_id: self.upload, last }.into()
-            }
+            (
+                Some(last),
+                PutError::Source(_) | PutError::Call(Error::Unavailable(_) | Error::NotFound(_) | Error::Protocol(_)),
+            ) => Error::Unknown { request_id: self.upload, last }.into(),
             (_, error) => error,
         }
     }

@@ -191,6 +191,32 @@ async fn patience_ends_and_says_what_is_known() {
     assert!(matches!(put, Err(PutError::Call(Error::Unknown { .. }))), "{put:?}");
 }
 
+// The call that brings the end may have been done when its answer is lost. Whatever ends the put after that, chunks
+// that nobody takes or a file that shrank meanwhile, does not make a failure of it.
+#[tokio::test]
+async fn what_may_have_been_done_is_never_called_a_failure() {
+    let (network, clinic) = (Network::new(), Clinic::default());
+    let address = network.serve(1, &clinic).await;
+    let cluster = network.client("a", &[address], patient());
+    let options = PutOptions { patience: Duration::from_millis(300), ..PutOptions::default() };
+    let unknown = |put: &Result<_, PutError>| matches!(put, Err(PutError::Call(Error::Unknown { .. })));
+    script(&clinic, &[Cut::After(0); 1_000]);
+    let put = cluster.put_image_with(&new(0), Arc::new(content(MIB)), &options, |_| {}).await;
+    assert!(unknown(&put), "{put:?}");
+    let options = PutOptions { patience: Duration::from_secs(30), ..PutOptions::default() };
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), content(3 * MIB)).unwrap();
+    let file = FileSource::new(File::open(path.path()).unwrap()).unwrap();
+    script(&clinic, &[Cut::LosesAllBut(3, 0)]);
+    let shrink = |progress| {
+        if matches!(progress, Progress::Sent { bytes } if bytes == 3 * MIB as u64) {
+            path.as_file().set_len(MIB as u64).unwrap();
+        }
+    };
+    let put = cluster.put_image_with(&new(1), Arc::new(file), &options, shrink).await;
+    assert!(unknown(&put), "{put:?}");
+}
+
 #[tokio::test]
 async fn an_image_is_read_whole_or_in_part_and_kept_only_when_it_is_right() {
     let (network, clinic) = (Network::new(), Clinic::default());
