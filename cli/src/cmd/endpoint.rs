@@ -49,7 +49,9 @@ pub(crate) async fn run(args: EndpointArgs, session: &Session) -> Result<Exit, F
     let probes = health::ask(&cluster).await;
     let answers: Vec<_> = probes.iter().filter_map(|probe| Some((probe.address(), probe.answer()?))).collect();
     if answers.is_empty() {
-        return Err(Failure::Connect { why: probes.iter().map(health::Probe::error).next().unwrap_or_default() });
+        return Err(Failure::Connect {
+            why: probes.first().map(|probe| probe.error(session.out.lang)).unwrap_or_default(),
+        });
     }
     let nodes: Vec<&GetHealthResponse> = answers.iter().map(|(_, answer)| *answer).collect();
     let wanted = choose(&nodes, args.role);

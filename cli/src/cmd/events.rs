@@ -193,7 +193,7 @@ pub(crate) mod samples {
                     term: if leader { 19 } else { 0 },
                     role: if member { NodeRole::Voter } else { NodeRole::Unspecified }.into(),
                     code: if warning { 2303 } else { 0 },
-                    message: if warning { "cofre does not answer\u{1b}[2J" } else { "" }.into(),
+                    message: if warning { "cofre\u{1b}[2J does not answer" } else { "" }.into(),
                     count: u64::from(kind == EventKind::CopiesBad) * 2,
                 };
                 Told { by: "jardins".into(), by_id: 2, event }

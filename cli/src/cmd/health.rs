@@ -5,7 +5,7 @@ use crate::failure::{Failure, chain};
 use crate::output::{Cell, Column, Items, Report, Table, Tone};
 use crate::session::Session;
 use crate::text::see::SeeWord;
-use crate::text::{Lang, Word};
+use crate::text::{Lang, Word, faults};
 use plantao_client::Cluster;
 use plantao_proto::admin::v1::GetHealthResponse;
 use serde_json::{Map, json};
@@ -62,10 +62,13 @@ impl Probe {
     }
 
     /// Why it is not well, or silent; empty when it is well.
-    pub(crate) fn error(&self) -> String {
+    pub(crate) fn error(&self, lang: Lang) -> String {
         match &self.answer {
             Ok(answer) => {
-                let told = answer.faults.iter().map(|fault| format!("{} (PLT-{:04})", fault.message, fault.code));
+                let told = answer
+                    .faults
+                    .iter()
+                    .map(|fault| format!("{} (PLT-{:04})", faults::what(lang, fault.code, &fault.message), fault.code));
                 told.collect::<Vec<_>>().join("; ")
             }
             Err(why) => why.clone(),
@@ -96,7 +99,7 @@ fn view(probes: &[Probe], lang: Lang) -> Report {
             "leader_id": answer.map(|answer| answer.leader_id).filter(|leader| *leader != 0),
             "term": answer.map(|answer| answer.term),
             "applied_index": answer.map(|answer| answer.applied_index),
-            "error": Some(probe.error()).filter(|error| !error.is_empty()),
+            "error": Some(probe.error(Lang::En)).filter(|error| !error.is_empty()),
         })
     });
     let rows = probes.iter().map(|probe| {
@@ -106,7 +109,7 @@ fn view(probes: &[Probe], lang: Lang) -> Report {
             (false, Err(_)) => ('■', Word::No, Tone::Bad),
         };
         let name = probe.answer().map_or("–", |answer| answer.node_name.as_str());
-        let error = probe.error();
+        let error = probe.error(lang);
         vec![
             Cell { text: format!("{mark} {}", probe.address), tone },
             name.into(),

@@ -8,6 +8,7 @@ pub(crate) mod codes;
 pub(crate) mod doctor;
 mod en;
 pub(crate) mod examples;
+pub(crate) mod faults;
 mod help_pt_br;
 mod lead;
 mod pt_br;

@@ -1,6 +1,6 @@
 //! Portuguese of Brazil.
 
-use super::{Lang, Say, Word};
+use super::{Lang, Say, Word, faults};
 use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
@@ -227,7 +227,11 @@ pub(super) fn say(say: &Say) -> String {
         Say::NoLeader => {
             "■ nenhum nó lidera: nada pode ser gravado → religue um nó parado; leituras seguem com --stale".to_owned()
         }
-        Say::ServerWarning { node, code, message, help } => format!("▲ {node}: {message} (PLT-{code:04}) → {help}"),
+        Say::ServerWarning { node, code, message, help } => {
+            let what = faults::what(Lang::PtBr, *code, message);
+            let help = faults::help(Lang::PtBr, *code, help);
+            format!("▲ {node}: {what} (PLT-{code:04}) → {help}")
+        }
         Say::Plan { from, to, behind: Some(entries) } => {
             format!("Plano: {from} → {to}   entradas pendentes: {entries}")
         }

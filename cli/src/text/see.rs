@@ -1,6 +1,6 @@
 //! What `health`, `doctor`, `events` and `status` say, in both languages.
 
-use super::Lang;
+use super::{Lang, faults};
 use plantao_proto::admin::v1::{Event, EventKind, NodeRole};
 
 /// Titles and states of these commands.
@@ -116,6 +116,7 @@ pub(crate) fn event(lang: Lang, event: &Event) -> Option<String> {
         (_, true) => "votante",
         (_, false) => "voter",
     };
+    let warning = || faults::what(lang, event.code, &event.message);
     let from = |word: &str| if other.is_empty() { String::new() } else { format!(" ({word} {other})") };
     let text = match (event.kind(), pt) {
         (EventKind::Unspecified, _) => return None,
@@ -139,10 +140,10 @@ pub(crate) fn event(lang: Lang, event: &Event) -> Option<String> {
         (EventKind::LinkCut, false) => format!("■ link {node} → {other} is cut"),
         (EventKind::LinkMended, true) => format!("● enlace {node} → {other} refeito"),
         (EventKind::LinkMended, false) => format!("● link {node} → {other} works again"),
-        (EventKind::WarningRaised, true) => format!("▲ aviso PLT-{:04}: {}", event.code, event.message),
-        (EventKind::WarningRaised, false) => format!("▲ warning PLT-{:04}: {}", event.code, event.message),
-        (EventKind::WarningCleared, true) => format!("● fim do aviso PLT-{:04}: {}", event.code, event.message),
-        (EventKind::WarningCleared, false) => format!("● warning over PLT-{:04}: {}", event.code, event.message),
+        (EventKind::WarningRaised, true) => format!("▲ aviso PLT-{:04}: {}", event.code, warning()),
+        (EventKind::WarningRaised, false) => format!("▲ warning PLT-{:04}: {}", event.code, warning()),
+        (EventKind::WarningCleared, true) => format!("● fim do aviso PLT-{:04}: {}", event.code, warning()),
+        (EventKind::WarningCleared, false) => format!("● warning over PLT-{:04}: {}", event.code, warning()),
         (EventKind::CertificateReloaded, true) => format!("● {node} passou a usar o novo certificado"),
         (EventKind::CertificateReloaded, false) => format!("● {node} uses its new certificate"),
         (EventKind::Sealed, true) => format!("■ {node} está lacrado"),
