@@ -30,8 +30,6 @@ use std::time::Duration;
 const SILENT_MS: u64 = 5_000;
 /// Entries that a healthy follower may lack at any moment.
 const BEHIND_ENTRIES: u64 = 200;
-/// Days before the end of a certificate from which it needs attention; a node renews 30 days before.
-const CERTIFICATE_DAYS: i64 = 14;
 /// Between two pictures of `-W`.
 const WATCH_SECONDS: u64 = 2;
 const DAY_MS: i64 = 86_400_000;
@@ -104,7 +102,7 @@ pub(crate) async fn run(args: StatusArgs, session: &Session) -> Result<Exit, Fai
         session.out.report(&report)?;
         match pause {
             Some(pause) => tokio::time::sleep(pause).await,
-            None if args.check => return Ok(status.exit(now_ms)),
+            None if args.check => return Ok(status.exit()),
             None => return Ok(Exit::Done),
         }
     }
@@ -294,7 +292,7 @@ impl Status {
     }
 
     /// What needs attention, the worst first; `moment` writes an instant.
-    fn warnings(&self, now_ms: i64, moment: &dyn Fn(i64) -> String) -> Vec<Say> {
+    fn warnings(&self, moment: &dyn Fn(i64) -> String) -> Vec<Say> {
         let mut warnings = Vec::new();
         if self.leader.is_none() {
             warnings.push(Say::NoLeader);
@@ -320,9 +318,6 @@ impl Status {
             // The off-site node has no root key, and is never meant to have one.
             if node.member.keyed && !own.unsealed {
                 warnings.push(Say::NodeSealed { node: name.clone() });
-            }
-            if let Some(days) = node.certificate_days(now_ms).filter(|days| *days < CERTIFICATE_DAYS) {
-                warnings.push(Say::CertificateEnds { node: name.clone(), days });
             }
             let untold = own.warnings.iter().filter(|warning| warning.code != LINK_CUT);
             warnings.extend(untold.map(|warning| Say::ServerWarning {
@@ -367,10 +362,10 @@ impl Status {
     }
 
     /// What `--check` ends with.
-    fn exit(&self, now_ms: i64) -> Exit {
+    fn exit(&self) -> Exit {
         if self.leader.is_none() || self.spare().is_none() {
             Exit::NoLeader
-        } else if self.warnings(now_ms, &|_| String::new()).is_empty() {
+        } else if self.warnings(&|_| String::new()).is_empty() {
             Exit::Done
         } else {
             Exit::Degraded

@@ -221,9 +221,6 @@ pub(super) fn say(say: &Say) -> String {
         Say::NodeSealed { node } => {
             format!("▲ {node}: sealed, serves no content → give it its root slot and restart plantaod there")
         }
-        Say::CertificateEnds { node, days } => {
-            format!("▲ {node}: certificate ends in {days} days → plantao pki renew --dir DIR --out DIR NAME")
-        }
         Say::NoLeader => {
             "■ no node leads: nothing can be written → bring a stopped node back; reads go on with --stale".to_owned()
         }

@@ -263,7 +263,6 @@ pub(crate) enum Say {
     LinkCut(CutLink),
     NodeSealed { node: String },
     Copies(CopiesOfNode),
-    CertificateEnds { node: String, days: i64 },
     NoLeader,
     ServerWarning { node: String, code: u32, message: String, help: String },
     Plan { from: String, to: String, behind: Option<u64> },

@@ -221,9 +221,6 @@ pub(super) fn say(say: &Say) -> String {
         Say::NodeSealed { node } => {
             format!("▲ {node}: lacrado, não mostra conteúdo → dê a ele a chave raiz e reinicie o plantaod")
         }
-        Say::CertificateEnds { node, days } => {
-            format!("▲ {node}: certificado vence em {days} dias → plantao pki renew --dir DIR --out DIR NOME")
-        }
         Say::NoLeader => {
             "■ nenhum nó lidera: nada pode ser gravado → religue um nó parado; leituras seguem com --stale".to_owned()
         }

@@ -14,8 +14,6 @@ use tonic::{Code, Request, Response, Status};
 
 /// How long a request waits for its answer; then a new key is made.
 const REQUEST_LIFE: Duration = Duration::from_secs(3600);
-/// Life left below which even a short certificate is warned of: enough for a person to notice on a weekend.
-const WARN_SECONDS_MIN: i64 = 3 * 24 * 3600;
 
 /// When it was made, and what.
 type OpenRequest = (Instant, Arc<KeyRequest>);
@@ -175,9 +173,10 @@ pub(super) fn warnings(certificate: &ReloadStatus, clock: &SharedClock) -> Vec<v
     let mut warn = |code, message: String, help: &str| {
         warnings.push(v1::Warning { code, message, help: help.to_string() });
     };
-    let left = certificate.not_after.saturating_sub(clock.now().millis() / 1000);
+    let now = clock.now().millis() / 1000;
+    let left = certificate.not_after.saturating_sub(now);
     let days = left.max(0) / 86_400;
-    if left < warn_below(certificate) {
+    if certificate.is_due(now) {
         let message = if left < 0 {
             "this node's certificate has expired: the others refuse it".to_string()
         } else {
@@ -206,13 +205,6 @@ pub(super) fn warnings(certificate: &ReloadStatus, clock: &SharedClock) -> Vec<v
     warnings
 }
 
-/// A third of the certificate's own life, or three days of a short one, but never more than half of it: one that lives
-/// for hours would be warned of from its first minute on.
-fn warn_below(certificate: &ReloadStatus) -> i64 {
-    let life = certificate.not_after.saturating_sub(certificate.not_before).max(0);
-    (life / 3).max(WARN_SECONDS_MIN.min(life / 2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,19 +214,21 @@ mod tests {
     #[test]
     fn the_warning_comes_at_a_third_of_the_life() {
         const DAY: i64 = 86_400;
-        for (life, quiet_at, warned_at) in [(90, 31, 29), (30, 11, 9), (6, 4, 2)] {
+        for (life, quiet_at, warned_at) in [(90, 31, 30), (30, 11, 10), (6, 3, 2)] {
+            let certificate = ReloadStatus {
+                generation: 0,
+                not_before: 0,
+                not_after: life * DAY,
+                renewal_due: life * DAY / 3 * 2,
+                revoked: false,
+                failure: None,
+                list_failure: None,
+                failures: 0,
+            };
+            let shares = [-1, 0, life / 2, life, life + 1].map(|day| certificate.life_left(day * DAY));
+            assert_eq!(shares, [1.0, 1.0, 0.5, 0.0, 0.0], "{life} days");
             let status = |left: i64| {
                 let clock: SharedClock = Arc::new(ScriptedClock::new((life - left) * DAY * 1000));
-                let certificate = ReloadStatus {
-                    generation: 0,
-                    not_before: 0,
-                    not_after: life * DAY,
-                    renewal_due: life * DAY / 3 * 2,
-                    revoked: false,
-                    failure: None,
-                    list_failure: None,
-                    failures: 0,
-                };
                 warnings(&certificate, &clock).iter().map(|warning| warning.code).collect::<Vec<_>>()
             };
             assert_eq!(status(quiet_at), [0; 0], "{life} days");

@@ -13,8 +13,6 @@ const SPACE_ENOUGH_BYTES: u64 = 50 << 30;
 const SYNC_SLOW: Duration = Duration::from_millis(50);
 /// Half of the tolerated difference of clocks, at most so much, is worth a look.
 const CLOCK_DRIFT_MS_MAX: u64 = 1_000;
-/// Days before the end of a certificate, or of a root, from which it is urgent.
-const CERTIFICATE_DAYS: i64 = 7;
 const ROOT_DAYS: i64 = 90;
 /// Notes of reads that may wait for a moment.
 const JOURNAL_WAITING_MAX: u64 = 1_000;
@@ -175,12 +173,15 @@ fn certificate(facts: &Facts) -> Finding {
     if left < 0 {
         return found(&cases::CERTIFICATE_OVER, []);
     }
-    // A leaf that lives for days by design is urgent only once it should have been replaced.
-    let due = facts.now_seconds > facts.certificate_renewal_due;
-    let case = match days {
-        ..CERTIFICATE_DAYS if due => &cases::CERTIFICATE_ENDS,
-        _ if due => &cases::CERTIFICATE_DUE,
-        _ => &cases::CERTIFICATE_OK,
+    // The last third of its life is for renewing it; when half of that is over, nobody does. Shares, not days: some
+    // certificates live for days by design.
+    let third = facts.certificate_not_after.saturating_sub(facts.certificate_renewal_due);
+    let case = if facts.now_seconds < facts.certificate_renewal_due {
+        &cases::CERTIFICATE_OK
+    } else if left < third / 2 {
+        &cases::CERTIFICATE_ENDS
+    } else {
+        &cases::CERTIFICATE_DUE
     };
     found(case, [days.to_string()])
 }

@@ -42,6 +42,8 @@ names! {
     CERTIFICATE_LEFT = "plantao_certificate_left_seconds", gauge, Seconds, "Until this node's certificate expires.";
     CERTIFICATE_RENEWAL = "plantao_certificate_renewal_seconds", gauge, Seconds,
         "Until it should be replaced, with a third of its life left; negative after that.";
+    CERTIFICATE_LIFE_LEFT = "plantao_certificate_life_left_ratio", gauge, Count,
+        "Share of its life that this node's certificate has left, from 1 to 0.";
     CERTIFICATE_RELOAD_FAILED = "plantao_certificate_reload_failed", gauge, Count, "1 while the files cannot be used.";
     LINKS_CUT = "plantao_links_cut", gauge, Count, "Directions between two nodes that are up in which nothing gets through.";
     DISK_FREE = "plantao_disk_free_bytes", gauge, Bytes, "Free bytes of the disk below data or chunks.";
@@ -219,6 +221,7 @@ pub async fn watch_node(gateway: Gateway, certificate: watch::Receiver<ReloadSta
         let sign = if renewal < 0 { -1.0 } else { 1.0 };
         gauge!(CERTIFICATE_RENEWAL).set(sign * number(renewal.unsigned_abs()));
         gauge!(CERTIFICATE_LEFT).set(number(u64::try_from(left).unwrap_or(0)));
+        gauge!(CERTIFICATE_LIFE_LEFT).set(certificate.borrow().life_left(now));
         gauge!(CERTIFICATE_RELOAD_FAILED).set(f64::from(u8::from(certificate.borrow().is_failing())));
         gauge!(UPTIME).set(started.elapsed().as_secs_f64());
     }

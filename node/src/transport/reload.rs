@@ -84,6 +84,18 @@ pub struct ReloadStatus {
 }
 
 impl ReloadStatus {
+    /// Whether a third of the certificate's life or less is left at `now`, Unix seconds: the one moment from which
+    /// `status`, `doctor`, renewal and alerts say so.
+    pub fn is_due(&self, now: i64) -> bool {
+        now >= self.renewal_due
+    }
+
+    /// The share of its life that the certificate has left at `now`, Unix seconds: from 1 to 0.
+    pub fn life_left(&self, now: i64) -> f64 {
+        let seconds = |from: i64| self.not_after.saturating_sub(from).max(0) as f64;
+        (seconds(now) / seconds(self.not_before).max(1.0)).min(1.0)
+    }
+
     /// Whether any file on disk is not in use, or should not be any more.
     pub fn is_failing(&self) -> bool {
         self.failure.is_some() || self.list_failure.is_some()

@@ -5,8 +5,6 @@ use super::Finding;
 use plantao_proto::admin::v1::{CheckVerdict, DiagnoseResponse, GetStatusResponse, Member, NodeRole};
 use std::collections::BTreeSet;
 
-/// A certificate is urgent once it is due for renewal and so near its end.
-const CERTIFICATE_DAYS: i64 = 14;
 /// Above this a person's clock makes trouble: requests carry a last instant.
 const CLOCK_MS_MAX: u64 = 2_000;
 const DAY_SECONDS: i64 = 86_400;
@@ -66,7 +64,7 @@ fn credentials(gathered: &Gathered) -> Vec<Finding> {
         if mode & 0o077 != 0 {
             return own("D31", "exposed", Bad, "", vec![file, format!("{mode:03o}")]);
         }
-        let ends = days < CERTIFICATE_DAYS && now > credential.renewal_due;
+        let ends = now >= credential.renewal_due;
         let (case, verdict) = if ends { ("ends", Attention) } else { ("ok", Fine) };
         own("D31", case, verdict, "", vec![file, days.to_string()])
     };

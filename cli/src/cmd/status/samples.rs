@@ -123,6 +123,9 @@ fn degraded() -> Vec<Asked> {
     let mut sealed = own(2, NodeRole::Voter, 918_204);
     sealed.unsealed = false;
     sealed.certificate_not_after_ms = MOMENT + 9 * DAY_MS + 1;
+    let ends = "this node's certificate expires in 9 days, and a third of its life or less is left";
+    let help = "renew it where the authority is kept: plantao pki renew --nodes";
+    sealed.warnings = vec![Warning { code: 2301, message: ends.into(), help: help.into() }];
     asked(vec![Ok(leader), Ok(sealed), Err("connection refused")])
 }
 
@@ -172,7 +175,7 @@ pub(crate) fn no_quorum(lang: Lang) -> Report {
 
 #[test]
 fn check_tells_good_from_degraded_from_lost() {
-    let exit = |asked: &[Asked]| Status::merge(asked).unwrap().exit(MOMENT);
+    let exit = |asked: &[Asked]| Status::merge(asked).unwrap().exit();
     assert_eq!(exit(&healthy()), Exit::Done);
     assert_eq!(exit(&degraded()), Exit::Degraded);
     assert_eq!(exit(&lost()), Exit::NoLeader);
@@ -222,7 +225,7 @@ fn ages_and_clocks_are_worth_a_word_only_when_they_matter() {
         let mut asked = healthy();
         change(asked[0].answer.as_mut().unwrap());
         let status = Status::merge(&asked).unwrap();
-        status.warnings(MOMENT, &|_| String::new()).len()
+        status.warnings(&|_| String::new()).len()
     };
     assert_eq!(told(&|_| {}), 0);
     assert_eq!(told(&|leader| leader.members[1].behind_ms = Some(29_000)), 0);

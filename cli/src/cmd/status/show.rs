@@ -24,8 +24,8 @@ pub(crate) struct View<'a> {
 impl Status {
     /// The whole as a report.
     pub(crate) fn view(&self, view: &View<'_>) -> Report {
-        let warnings = self.warnings(view.now_ms, &|at| view.zone.second(at, view.lang));
-        let word = match self.exit(view.now_ms) {
+        let warnings = self.warnings(&|at| view.zone.second(at, view.lang));
+        let word = match self.exit() {
             Exit::Done => Word::Ok,
             Exit::NoLeader => Word::NoQuorum,
             _ => Word::Attention,
@@ -71,10 +71,10 @@ impl Status {
                 self.nodes.iter().map(|node| node.row(self, view)).collect(),
             )
         };
-        Report { kind: "status", head: self.head(word, view.now_ms), items: self.items(view.now_ms), table }
+        Report { kind: "status", head: self.head(word), items: self.items(view.now_ms), table }
     }
 
-    fn head(&self, word: Word, now_ms: i64) -> Map<String, Value> {
+    fn head(&self, word: Word) -> Map<String, Value> {
         let moment = |at| when::rfc3339(at).unwrap_or_default();
         let situation = match word {
             Word::Ok => "ok",
@@ -104,7 +104,7 @@ impl Status {
             })),
             "lead": self.lead(),
             "links": self.links.values().map(|link| self.link(link)).collect::<Vec<_>>(),
-            "warnings": self.warnings(now_ms, &moment).iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
+            "warnings": self.warnings(&moment).iter().map(|say| Lang::En.say(say)).collect::<Vec<_>>(),
         });
         match value {
             Value::Object(map) => map,
