@@ -22,7 +22,9 @@ pub enum LogError {
 /// See [`LogError`].
 pub fn start(level: &str, format: LogFormat) -> Result<(), LogError> {
     // openraft and h2 tell steps at info that only matter while their own code is looked at.
-    let quiet = "openraft=warn,h2=warn,hyper=warn,sled=warn,fjall=warn,lsm_tree=warn,raft_log=warn,chunked_wal=warn";
+    // Its `management` says `error` of a change of members whose leader was voted out meanwhile: the caller has that as an
+    // answer, and asks again.
+    let quiet = "openraft=warn,openraft::raft::api::management=off,h2=warn,hyper=warn,sled=warn,fjall=warn,lsm_tree=warn,raft_log=warn,chunked_wal=warn";
     let filter = EnvFilter::builder().parse(format!("{quiet},{level}")).map_err(LogError::Filter)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
