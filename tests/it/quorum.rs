@@ -173,6 +173,9 @@ pub(crate) async fn the_runbook_as_written_brings_the_network_back(world: &mut W
             continue;
         }
         assert!(output.status.success(), "{command}: {said}");
+        if command == "plantao history" {
+            assert!(said.contains("maioria perdida") && said.contains("após "), "{said}");
+        }
         if command.starts_with("plantaod join") {
             joined = said;
         }

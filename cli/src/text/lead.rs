@@ -16,12 +16,14 @@ pub(crate) enum LeadWord {
     Drill,
     Forced,
     Planned,
+    Recovery,
     // Why.
     Clock,
     Drained,
     Failback,
     Failover,
     HandedOver,
+    MajorityLost,
     Preferred,
     Scheduled,
     Silence,
@@ -42,6 +44,8 @@ impl LeadWord {
             Self::Drill => ("ensaio", "drill"),
             Self::Forced => ("forçada", "forced"),
             Self::Planned => ("planejada", "planned"),
+            Self::Recovery => ("recuperação", "recovery"),
+            Self::MajorityLost => ("maioria perdida", "majority lost"),
             Self::Clock => ("relógio", "clock"),
             Self::Drained => ("nó drenado", "node drained"),
             Self::Failback => ("failback", "failback"),
@@ -91,6 +95,11 @@ impl LeadWord {
 /// Sentences.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum LeadSay {
+    /// What a recovery of the quorum may have lost.
+    LostAfter {
+        index: u64,
+        at: Option<String>,
+    },
     /// What the last planned changes took.
     Expected {
         count: usize,
@@ -156,6 +165,10 @@ impl LeadSay {
     pub(super) fn text(&self, lang: Lang) -> String {
         let pt_br = lang == Lang::PtBr;
         match self {
+            Self::LostAfter { index, at: Some(at) } if pt_br => format!("após {at}, índice {index}"),
+            Self::LostAfter { index, at: Some(at) } => format!("after {at}, index {index}"),
+            Self::LostAfter { index, at: None } if pt_br => format!("após o índice {index}"),
+            Self::LostAfter { index, at: None } => format!("after index {index}"),
             Self::Expected { count, median_ms } if pt_br => {
                 format!("Interrupção prevista de escrita: {median_ms} ms (mediana das últimas planejadas: {count})")
             }

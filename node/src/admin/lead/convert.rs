@@ -7,7 +7,9 @@ use plantao_domain::cluster::NodeRow;
 use plantao_domain::lead::{
     HISTORY_MAX, LeadCause, LeadChange, LeadKind, LeadPolicy, LeadershipRow, Pause, REASON_BYTES_MAX,
 };
-use plantao_domain::{ClusterTime, NodeId, rows};
+use plantao_domain::recovery::RecoveryRow;
+use plantao_domain::rows::{self, AuditPlace};
+use plantao_domain::{ClusterTime, NodeId};
 use plantao_proto::admin::v1;
 
 /// What an operator asks for.
@@ -37,11 +39,44 @@ pub(super) fn history(
     Ok(recent.map(|row| change(row, nodes)).collect())
 }
 
+/// Majorities that were given up since a time, the latest first.
+pub(super) fn recoveries(
+    state: &dyn StateStore,
+    nodes: &[(NodeId, NodeRow)],
+    since_ms: i64,
+) -> Result<Vec<v1::QuorumRecovery>, Error> {
+    let kept = rows::cluster(state)?.and_then(|cluster| cluster.recoveries).unwrap_or_default();
+    let recent = kept.iter().rev().filter(|row| since_ms == 0 || row.at.millis() >= since_ms);
+    recent.map(|row| recovery(state, nodes, row)).collect()
+}
+
+fn recovery(
+    state: &dyn StateStore,
+    nodes: &[(NodeId, NodeRow)],
+    row: &RecoveryRow,
+) -> Result<v1::QuorumRecovery, Error> {
+    let told = &row.recovery;
+    let after = AuditPlace { index: told.last_index.saturating_add(1), ordinal: 0 };
+    let last_write = rows::audit_newest(state, Some(after), 1)?;
+    Ok(v1::QuorumRecovery {
+        incarnation: told.incarnation,
+        at_ms: row.at.millis(),
+        kept_node_ids: told.kept.iter().map(|node| node.0).collect(),
+        kept_names: told.kept.iter().map(|node| name(*node, nodes)).collect(),
+        last_term: told.last_term,
+        last_index: told.last_index,
+        last_write_ms: last_write.first().map(|(_, entry)| entry.at.millis()),
+        dropped_voter_ids: told.dropped_voters.iter().map(|node| node.0).collect(),
+    })
+}
+
+fn name(node: NodeId, nodes: &[(NodeId, NodeRow)]) -> String {
+    let known = nodes.iter().find(|(id, _)| *id == node);
+    known.map(|(_, row)| row.description.name.clone()).unwrap_or_default()
+}
+
 fn change(row: &LeadershipRow, nodes: &[(NodeId, NodeRow)]) -> v1::LeadershipChange {
-    let name = |node: NodeId| {
-        let known = nodes.iter().find(|(id, _)| *id == node);
-        known.map(|(_, row)| row.description.name.clone()).unwrap_or_default()
-    };
+    let name = |node| name(node, nodes);
     let told = &row.told;
     v1::LeadershipChange {
         term: told.term,

@@ -57,11 +57,13 @@ impl v1::lead_service_server::LeadService for LeadServices {
         let applied_index = state.meta().applied.map_or(0, |id| id.index);
         let nodes = self.gateway.nodes().map_err(|error| status_of(&error))?;
         let changes = convert::history(&**state, &nodes, limit, request.since_ms).map_err(|error| status_of(&error))?;
+        let recoveries = convert::recoveries(&**state, &nodes, request.since_ms).map_err(|error| status_of(&error))?;
         Ok(Response::new(v1::GetHistoryResponse {
             node_id: self.gateway.node().0,
             applied_index,
             leader_id: self.gateway.consensus().status().leader.unwrap_or(0),
             changes,
+            recoveries,
         }))
     }
 
