@@ -11,6 +11,7 @@ use crate::ids;
 use crate::input;
 use crate::session::Session;
 use crate::text::{Say, Word};
+use crate::when;
 use clap::{Args, Subcommand};
 use files::{Found, find};
 use futures_util::StreamExt;
@@ -124,15 +125,15 @@ pub(crate) async fn run(command: ImageCommand, session: &Session) -> Result<Exit
             let cluster = session.cluster()?;
             let patient = ids::patient(&cluster, &args.patient).await?;
             let (at, images) = cluster.images(patient, args.newest_first).await?;
-            session.list(&view::list(session.out.lang, &session.zone, at.as_ref(), &images))
+            session.list(&view::list(session.out.lang, &session.zone, at.as_ref(), when::now_ms(), &images))
         }
         ImageCommand::Show { image } => {
             let (at, image) = session.cluster()?.image(image_of(&image)?).await?;
-            session.list(&view::show(session.out.lang, &session.zone, at.as_ref(), &image))
+            session.list(&view::show(session.out.lang, &session.zone, at.as_ref(), when::now_ms(), &image))
         }
         ImageCommand::Verify { image } => {
             let answer = session.cluster()?.verify_image(image_of(&image)?).await?;
-            session.out.report(&view::verify(session.out.lang, &answer))?;
+            session.out.report(&view::verify(session.out.lang, when::now_ms(), &answer))?;
             view::verdict(&answer)
         }
     }
@@ -267,7 +268,7 @@ async fn put(args: PutArgs, session: &Session) -> Result<Exit, Failure> {
 
 fn told(mut puts: Vec<Put>, skipped: &[PathBuf], elapsed: Duration, session: &Session) -> Result<Exit, Failure> {
     let totals = PutTotals::of(&puts, skipped, elapsed);
-    session.out.report(&view::put(session.out.lang, &puts, &totals))?;
+    session.out.report(&view::put(session.out.lang, when::now_ms(), &puts, &totals))?;
     for path in skipped {
         session.out.note(&Say::NoImage { path: path.display().to_string() });
     }

@@ -22,7 +22,6 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Attention => "ATTENTION",
         Word::Author => "author",
         Word::Authored => "authored",
-        Word::AwaitsOffSite => "awaits the off-site copy",
         Word::AwaitsSite => "awaits 2nd site",
         Word::BirthDate => "born",
         Word::Booked => "booked",
@@ -321,6 +320,12 @@ pub(super) fn say(say: &Say) -> String {
             format!("{endpoint}: {images} images read back, all with the SHA-256 of the file.")
         }
         Say::NoImage { path } => format!("▲ {path}: no image, left out → name the file to learn why"),
+        Say::OffSiteAwaited { waited_ms, late: true } => {
+            format!("off-site copy LATE: missing for {}", super::span(*waited_ms))
+        }
+        Say::OffSiteAwaited { waited_ms, late: false } => {
+            format!("awaits the off-site copy for {}", super::span(*waited_ms))
+        }
         Say::ImageWhole => "The image is whole: its SHA-256 is that of its sender.".to_owned(),
         Say::ImageNotWhole => {
             "■ The image is NOT whole on this node → plantao image verify on another: --endpoint".to_owned()

@@ -174,7 +174,6 @@ pub(crate) enum Word {
     Sharing,
     Treatment,
     // Images.
-    AwaitsOffSite,
     AwaitsSite,
     Chunks,
     Copies,
@@ -302,6 +301,7 @@ pub(crate) enum Say {
     ImagesPut { images: u64, unchanged: u64, rate: u64 },
     ImagesReadBack { endpoint: String, images: u64 },
     NoImage { path: String },
+    OffSiteAwaited { waited_ms: u64, late: bool },
     ImageWhole,
     ImageNotWhole,
     Lead(LeadSay),

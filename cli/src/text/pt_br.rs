@@ -22,7 +22,6 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Attention => "ATENÇÃO",
         Word::Author => "autor",
         Word::Authored => "data",
-        Word::AwaitsOffSite => "aguarda cópia externa",
         Word::AwaitsSite => "aguarda 2º local",
         Word::BirthDate => "nascimento",
         Word::Booked => "agendado",
@@ -328,6 +327,12 @@ pub(super) fn say(say: &Say) -> String {
             format!("{endpoint}: {images} imagens relidas, todas com o SHA-256 do arquivo.")
         }
         Say::NoImage { path } => format!("▲ {path}: não é imagem, ficou de fora → nomeie o arquivo para saber por quê"),
+        Say::OffSiteAwaited { waited_ms, late: true } => {
+            format!("cópia externa ATRASADA: falta há {}", super::span(*waited_ms))
+        }
+        Say::OffSiteAwaited { waited_ms, late: false } => {
+            format!("aguarda cópia externa há {}", super::span(*waited_ms))
+        }
         Say::ImageWhole => "A imagem está íntegra: o SHA-256 é o de quem a enviou.".to_owned(),
         Say::ImageNotWhole => {
             "■ A imagem NÃO está íntegra neste nó → plantao image verify em outro: --endpoint".to_owned()

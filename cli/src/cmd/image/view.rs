@@ -16,6 +16,9 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// From when on an off-site copy is late rather than on its way: as the alert `PlantaoImageCopiesLate` has it.
+const OFF_SITE_MS_MAX: u64 = 4 * 3_600_000;
+
 /// What became of one file.
 #[derive(Debug)]
 pub(super) struct Put {
@@ -72,8 +75,14 @@ pub(crate) fn size(bytes: u64, lang: Lang) -> String {
     }
 }
 
-fn status(image: &Image, lang: Lang) -> Cell {
-    let (word, tone) = match image.status() {
+/// How long an image waits for its off-site copy, in milliseconds; `None`: it is there. By the caller's clock: the
+/// network's time stands still while nobody writes.
+fn waited_ms(image: &Image, now_ms: i64) -> Option<u64> {
+    (!image.off_site).then(|| u64::try_from(now_ms.saturating_sub(image.committed_ms)).unwrap_or(0))
+}
+
+fn status(image: &Image, now_ms: i64, lang: Lang) -> Cell {
+    let (word, mut tone) = match image.status() {
         ImageStatus::AtRisk => (Word::ImageAtRisk, Tone::Bad),
         ImageStatus::Committed => (Word::ImageCommitted, Tone::Warn),
         ImageStatus::Replicated => (Word::ImageReplicated, Tone::Plain),
@@ -81,9 +90,13 @@ fn status(image: &Image, lang: Lang) -> Cell {
         ImageStatus::Unspecified => (Word::RoleUnknown, Tone::Warn),
     };
     let mut text = lang.word(word).to_owned();
-    if !image.off_site {
+    if let Some(waited_ms) = waited_ms(image, now_ms) {
+        let late = waited_ms >= OFF_SITE_MS_MAX;
+        if late && tone != Tone::Bad {
+            tone = Tone::Warn;
+        }
         text.push_str(" · ");
-        text.push_str(lang.word(Word::AwaitsOffSite));
+        text.push_str(&lang.say(&Say::OffSiteAwaited { waited_ms, late }));
     }
     Cell { text, tone }
 }
@@ -103,7 +116,8 @@ fn text_or_null(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { text.into() }
 }
 
-fn value(image: &Image) -> Value {
+fn value(image: &Image, now_ms: i64) -> Value {
+    let waited_ms = waited_ms(image, now_ms);
     json!({
         "id": ids::text(&image.id),
         "upload_id": ids::text(&image.upload_id),
@@ -123,18 +137,20 @@ fn value(image: &Image) -> Value {
         "sites": image.sites,
         "off_site": image.off_site,
         "awaits_off_site": !image.off_site,
+        "awaits_off_site_ms": waited_ms,
+        "off_site_late": waited_ms.is_some_and(|waited_ms| waited_ms >= OFF_SITE_MS_MAX),
         "sha256": text_or_null(&ids::hex(&image.sha256)),
     })
 }
 
-pub(super) fn list(lang: Lang, zone: &Zone, at: Option<&AsOf>, images: &[Image]) -> Report {
+pub(super) fn list(lang: Lang, zone: &Zone, at: Option<&AsOf>, now_ms: i64, images: &[Image]) -> Report {
     let rows = images.iter().map(|image| {
         vec![
             zone.minute(image.taken_ms, lang).into(),
             image.kind.as_str().into(),
             name(image.media_type()).into(),
             size(image.bytes, lang).into(),
-            status(image, lang),
+            status(image, now_ms, lang),
             image.copies.to_string().into(),
             image.sites.to_string().into(),
             ids::text(&image.visit_id).into(),
@@ -144,7 +160,7 @@ pub(super) fn list(lang: Lang, zone: &Zone, at: Option<&AsOf>, images: &[Image])
     Report {
         kind: "image_list",
         head: list_head(at),
-        items: Items::Many("images", images.iter().map(value).collect()),
+        items: Items::Many("images", images.iter().map(|image| value(image, now_ms)).collect()),
         table: Table::new(
             vec![
                 Column::of(Word::Taken),
@@ -162,8 +178,8 @@ pub(super) fn list(lang: Lang, zone: &Zone, at: Option<&AsOf>, images: &[Image])
     }
 }
 
-pub(super) fn show(lang: Lang, zone: &Zone, at: Option<&AsOf>, image: &Image) -> Report {
-    let mut item = value(image);
+pub(super) fn show(lang: Lang, zone: &Zone, at: Option<&AsOf>, now_ms: i64, image: &Image) -> Report {
+    let mut item = value(image, now_ms);
     item["name"] = text_or_null(&image.name);
     item["remarks"] = text_or_null(&image.remarks);
     let mut fields: Vec<(Word, Cell)> = vec![
@@ -177,7 +193,7 @@ pub(super) fn show(lang: Lang, zone: &Zone, at: Option<&AsOf>, image: &Image) ->
         (Word::Size, size(image.bytes, lang).into()),
         (Word::Taken, zone.minute(image.taken_ms, lang).into()),
         (Word::Committed, zone.minute(image.committed_ms, lang).into()),
-        (Word::State, status(image, lang)),
+        (Word::State, status(image, now_ms, lang)),
         (Word::Copies, image.copies.to_string().into()),
         (Word::Sites, image.sites.to_string().into()),
         (Word::Author, ids::text(&image.sender_id).into()),
@@ -189,13 +205,13 @@ pub(super) fn show(lang: Lang, zone: &Zone, at: Option<&AsOf>, image: &Image) ->
     Report { kind: "image", head: list_head(at), items: Items::One("image", item), table: Table::pairs(lang, fields) }
 }
 
-pub(super) fn put(lang: Lang, puts: &[Put], totals: &PutTotals) -> Report {
+pub(super) fn put(lang: Lang, now_ms: i64, puts: &[Put], totals: &PutTotals) -> Report {
     let row = |put: &Put| {
         let (outcome, state, copies) = match &put.result {
             Ok(committed) => {
                 let image = committed.image.clone().unwrap_or_default();
                 let word = if is_new(committed) { Word::Stored } else { Word::AlreadySo };
-                (lang.word(word).into(), status(&image, lang), image.copies.to_string())
+                (lang.word(word).into(), status(&image, now_ms, lang), image.copies.to_string())
             }
             Err(PutError::Waiting { .. }) => {
                 let failed = Cell { text: lang.word(Word::NotStored).to_owned(), tone: Tone::Bad };
@@ -296,7 +312,7 @@ pub(super) fn got(lang: Lang, files: &[(Id, PathBuf, ImageHeader)]) -> Report {
     }
 }
 
-pub(super) fn verify(lang: Lang, answer: &VerifyImageResponse) -> Report {
+pub(super) fn verify(lang: Lang, now_ms: i64, answer: &VerifyImageResponse) -> Report {
     let yes = |it: bool| lang.word(if it { Word::Yes } else { Word::No }).to_owned();
     let count =
         |number: u32, tone: Tone| Cell { text: number.to_string(), tone: if number == 0 { Tone::Plain } else { tone } };
@@ -331,7 +347,7 @@ pub(super) fn verify(lang: Lang, answer: &VerifyImageResponse) -> Report {
     };
     let image = answer.image.clone().unwrap_or_default();
     let mut head = list_head(answer.as_of.as_ref());
-    head.insert("image".to_owned(), value(&image));
+    head.insert("image".to_owned(), value(&image, now_ms));
     head.insert("whole".to_owned(), answer.whole.into());
     let mut table = Table::new(
         vec![
@@ -386,7 +402,7 @@ pub(crate) mod samples {
             media_type: if byte == 3 { MediaType::Jpeg.into() } else { MediaType::Dicom.into() },
             bytes: 1_936_540,
             taken_ms: MOMENT,
-            committed_ms: MOMENT + 60_000,
+            committed_ms: MOMENT - if byte == 5 { OFF_SITE_MS_MAX.cast_signed() } else { 60_000 },
             sender_id: id(77),
             thumbnail: byte == 3,
             status: status.into(),
@@ -400,7 +416,7 @@ pub(crate) mod samples {
     pub(crate) fn list(lang: Lang) -> Report {
         use ImageStatus::{AtRisk, Committed, Protected, Replicated};
         let images = [image(3, Protected), image(5, Replicated), image(6, Committed), image(7, AtRisk)];
-        super::list(lang, &zone(), Some(&at()), &images)
+        super::list(lang, &zone(), Some(&at()), MOMENT, &images)
     }
 
     fn told() -> Image {
@@ -410,7 +426,7 @@ pub(crate) mod samples {
     }
 
     pub(crate) fn show(lang: Lang) -> Report {
-        super::show(lang, &zone(), Some(&at()), &told())
+        super::show(lang, &zone(), Some(&at()), MOMENT, &told())
     }
 
     pub(crate) fn put(lang: Lang) -> Report {
@@ -445,7 +461,7 @@ pub(crate) mod samples {
             put("fotos/3.jpg", 6, Err(PutError::Waiting { message: "waiting for off-site".into() })),
         ];
         let totals = PutTotals::of(&puts, &["fotos/notas.txt".into()], Duration::from_millis(250));
-        super::put(lang, &puts, &totals)
+        super::put(lang, MOMENT, &puts, &totals)
     }
 
     pub(crate) fn get(lang: Lang) -> Report {
@@ -479,7 +495,7 @@ pub(crate) mod samples {
     }
 
     pub(crate) fn verify(lang: Lang) -> Report {
-        super::verify(lang, &answer(1, 2, true))
+        super::verify(lang, MOMENT, &answer(1, 2, true))
     }
 }
 
