@@ -88,8 +88,9 @@ fn first(network: &Network) -> Page {
          Votantes: {}; maioria: {}. Suporta perder {} sem parar de gravar.\n\n\
          ## Quem chamar\n\n{}\n\
          ## Primeira olhada, sempre\n\n\
-         ```console\n$ plantao status\n```\n\
-         O que está errado aparece abaixo da tabela, com o próximo comando. Sem líder: `plantao status --stale`. Um código \
+         ```console\n$ plantao status\n$ plantao doctor\n```\n\
+         O que está errado aparece abaixo da tabela, com o próximo comando; `doctor` acha as falhas usuais. Quem liderou, por quê e o que \
+         custou: `plantao history`. Sem líder: `plantao status --stale`. Um código \
          PLT ou um alerta: `plantao explain PLT-2101`, `plantao explain PlantaoNoLeader`.\n\n\
          ## Qual roteiro\n\n{lost}\
          - Trocar o líder de propósito (manutenção, nobreak): `troca-planejada.md`\n\
@@ -143,11 +144,12 @@ fn planned(network: &Network) -> Page {
          ## Quem age\nA operação, em qualquer horário; de preferência fora do pico.\n\n\
          ## Como saber se pode\n```console\n$ plantao status --check\n```\n\
          Saída 0: pode. Com atenção (saída 4) ou sem líder (5), resolva primeiro.\n\n\
-         ## O que fazer\n```console\n$ plantao switchover --expect-leader {from} --to {to}\n```\n\
+         ## O que fazer\n```console\n$ plantao switchover --expect-leader {from} --to {to} --reason manutencao\n```\n\
          O plano aparece antes da pergunta. A rede recusa se {to} não estiver em dia ou não responder.\n\n\
-         ## Como validar\n```console\n$ plantao status\n$ plantao digest\n```\n\
-         {to} lidera, todos em dia, `digest` diz que os nós são iguais. Peça a uma unidade que marque e cancele um horário de teste.\n\n\
-         ## Como voltar\n```console\n$ plantao switchover --expect-leader {to} --to {from}\n```\n",
+         ## Como validar\n```console\n$ plantao status\n$ plantao history -n 1\n$ plantao digest\n```\n\
+         {to} lidera, todos em dia, `history` mostra a troca e a pausa, `digest` diz que os nós são iguais. Peça a uma unidade que marque e cancele um horário de teste.\n\n\
+         ## Como voltar\n```console\n$ plantao switchover --expect-leader {to} --to {from} --reason retorno\n```\n\
+         Se a liderança tem um lugar (`plantao node prefer {from}`), basta `plantao failback --reason retorno`.\n",
         from = leader.name,
         to = next.name
     );
@@ -204,7 +206,8 @@ fn lost(network: &Network, place: &Place) -> Page {
         match (leads, next.first()) {
             (true, Some(next)) if enough => format!(
                 "Se {name} deve liderar de novo e não o fez sozinho em alguns minutos:\n\
-                 ```console\n$ plantao switchover --expect-leader {next} --to {name}\n```",
+                 ```console\n$ plantao switchover --expect-leader {next} --to {name} --reason retorno\n```\n\
+                 Se a liderança pertence a ele (`plantao node prefer {name}`): `plantao failback --reason retorno`.",
                 name = place.name,
                 next = next.name
             ),
@@ -234,7 +237,8 @@ fn majority(network: &Network) -> Page {
          manual (`docs/operations`), no sobrevivente mais novo. Ela **pode perder o que foi confirmado por último** e diz quanto antes de agir.\n\
          3. Antes dela, guarde os discos dos nós perdidos, se existem: não os apague e **não os ligue depois**.\n\n\
          ## Como validar\n```console\n$ plantao status\n$ plantao digest\n$ plantao audit verify\n```\n\
-         Há líder, os nós são iguais, a trilha está íntegra. Depois confira com cada unidade os últimos horários marcados.\n\n\
+         Há líder, os nós são iguais, a trilha está íntegra. Depois do passo 2, `plantao history` \
+         mostra desde que instante algo pode ter se perdido: confira com cada unidade os horários marcados a partir dali.\n\n\
          ## Como voltar\nDo passo 1: nada a desfazer. Do passo 2: **não há volta**; os nós antigos são recusados e entram de novo, como novos.\n",
         network.voters(),
         network.majority(),
