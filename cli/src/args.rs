@@ -114,6 +114,8 @@ pub(crate) struct OfPatient {
 pub(crate) enum Command {
     /// Show the nodes and whether the network works
     Status(cmd::status::StatusArgs),
+    /// Watch the network on one screen
+    Top,
     /// Ask each node whether it does its work
     Health,
     /// Find the usual faults of a network, and what to do

@@ -45,6 +45,9 @@ pub(crate) enum Failure {
     /// What moves the lead is told to whoever reads the history.
     #[error("a reason is needed")]
     NeedsReason,
+    /// A screen that stays, and nobody to look at it.
+    #[error("this needs a terminal")]
+    NeedsTerminal,
     /// The cluster checked, and refused: nothing changed.
     #[error("refused by a check of the cluster")]
     Guard {
@@ -286,6 +289,7 @@ impl Failure {
             | Self::ContextFile { .. }
             | Self::NeedsConfirmation { .. }
             | Self::NeedsReason
+            | Self::NeedsTerminal
             | Self::BadId { .. }
             | Self::BadTime { .. }
             | Self::BadZone { .. }
@@ -326,6 +330,7 @@ impl Failure {
             Self::Rejected(refusal) => refusal.code,
             Self::Guard { code, .. } => *code,
             Self::NeedsReason => 9040,
+            Self::NeedsTerminal => 9060,
             Self::NoContext { .. } => 9001,
             Self::UnknownContext { .. } => 9002,
             Self::ContextFile { .. } => 9003,

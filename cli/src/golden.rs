@@ -73,6 +73,7 @@ fn reports_are_as_in_their_files() {
     check("health.txt", &every_format(cmd::health::samples::list));
     check("doctor-good.txt", &every_format(cmd::doctor::samples::good));
     check("doctor-attention.txt", &every_format(cmd::doctor::samples::attention));
+    check("top.txt", &cmd::top::screens());
     check("events.txt", &cmd::events::samples::lines());
     check("history.txt", &every_format(cmd::history::samples::some));
     check("lead-policy.txt", &every_format(cmd::lead::samples::paused));

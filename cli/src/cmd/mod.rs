@@ -30,6 +30,7 @@ pub(crate) mod runbook;
 pub(crate) mod status;
 pub(crate) mod switchover;
 pub(crate) mod token;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 use crate::args::Command;
@@ -44,6 +45,7 @@ use serde_json::{Map, json};
 pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::Status(args) => status::run(args, session).await,
+        Command::Top => top::run(session).await,
         Command::Health => health::run(session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Events(args) => events::run(args, session).await,

@@ -131,7 +131,7 @@ pub(crate) struct Status {
     /// Whose word on the membership this is, and how long ago it heard a leader.
     source: Source,
     /// Whoever asks wants to know whose view it is.
-    stale: bool,
+    pub(crate) stale: bool,
 }
 
 /// Whose view a status is.
@@ -243,6 +243,21 @@ impl Status {
     /// Entries that a node lacks.
     pub(crate) fn lag(&self, node_id: u64) -> Option<u64> {
         self.nodes.iter().find(|node| node.member.node_id == node_id)?.lag
+    }
+
+    /// Entries that each node lacks, by its name.
+    pub(crate) fn lags(&self) -> Vec<(String, Option<u64>)> {
+        self.nodes.iter().map(|node| (node.name(), node.lag)).collect()
+    }
+
+    /// Each pair of nodes with a link between them that any of them told of, and whether it works in both directions.
+    pub(crate) fn pairs(&self) -> Vec<(String, String, bool)> {
+        let name = |id: u64| self.node(id).map_or_else(|| id.to_string(), Node::name);
+        let mut pairs: BTreeMap<(u64, u64), bool> = BTreeMap::new();
+        for (&(from, to), link) in &self.links {
+            *pairs.entry((from.min(to), from.max(to))).or_insert(true) &= link.reachable;
+        }
+        pairs.into_iter().map(|((from, to), works)| (name(from), name(to), works)).collect()
     }
 
     /// Whose view this is, where that matters: nobody leads, or it was asked for.

@@ -37,6 +37,7 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao status --check -o json",
         &[Done, Failed, Usage, Degraded, NoLeader, Connect],
     ),
+    of("top", "plantao top", "plantao top --stale --lang en", &[Done, Failed, Usage, Connect, Interrupted]),
     of("health", "plantao health", "plantao health -o json", &[Done, Failed, Usage, Degraded, NoLeader, Connect]),
     of("doctor", "plantao doctor", "plantao doctor --all -o json", &[Done, Failed, Usage, Degraded, Connect]),
     of("events", "plantao events", "plantao events -f -o jsonl", &[Done, Failed, Usage, Connect, Interrupted]),

@@ -453,6 +453,7 @@ impl Lang {
             Failure::Output(source) => why = Some(source.to_string()),
             Failure::Declined
             | Failure::NeedsReason
+            | Failure::NeedsTerminal
             | Failure::NoLeader
             | Failure::OutputClosed
             | Failure::Interrupted => {}

@@ -11,10 +11,12 @@ pub(crate) enum SeeWord {
     Clock,
     Healthy,
     Images,
+    Links,
     Look,
     Result,
     Rpo,
     Seen,
+    Situation,
     Subject,
     Took,
     Unknown,
@@ -40,6 +42,10 @@ pub(crate) enum See {
     Following { nodes: usize },
     /// A node whose events were followed does not answer.
     Lost { address: String, why: String },
+    /// The keys of `top`, on one line.
+    Keys,
+    /// What `top` shows.
+    TopHelp,
 }
 
 /// The word.
@@ -50,10 +56,12 @@ pub(super) const fn word(lang: Lang, word: SeeWord) -> &'static str {
         SeeWord::Clock => ("relógio", "clock"),
         SeeWord::Healthy => ("saudável", "healthy"),
         SeeWord::Images => ("imagens", "images"),
+        SeeWord::Links => ("enlaces", "links"),
         SeeWord::Look => ("atenção", "attention"),
         SeeWord::Result => ("resultado", "result"),
         SeeWord::Rpo => ("rpo obs.", "rpo seen"),
         SeeWord::Seen => ("visto", "seen"),
+        SeeWord::Situation => ("situação", "situation"),
         SeeWord::Subject => ("assunto", "subject"),
         SeeWord::Took => ("tempo", "took"),
         SeeWord::Unknown => ("não se sabe", "unknown"),
@@ -103,8 +111,36 @@ pub(super) fn say(lang: Lang, see: &See) -> String {
         See::Following { nodes } => format!("Following {nodes} nodes; Ctrl-C ends."),
         See::Lost { address, why } if pt => format!("■ {address}: não responde ({why}); tentando de novo"),
         See::Lost { address, why } => format!("■ {address}: does not answer ({why}); trying again"),
+        See::Keys if pt => "q sai · / filtra por nome · ? ajuda".to_owned(),
+        See::Keys => "q ends · / filters by name · ? help".to_owned(),
+        See::TopHelp if pt => TOP_HELP_PT_BR.to_owned(),
+        See::TopHelp => TOP_HELP_EN.to_owned(),
     }
 }
+
+const TOP_HELP_PT_BR: &str = "\
+A rede, a cada 2 segundos. Nada aqui a muda.
+
+nós         como em plantao status
+atraso      entradas que faltam ao nó, nos últimos 2 minutos
+operações/s pedidos de programas que o nó atendeu
+enlaces     ■ um lado não alcança o outro
+situação    o que está errado primeiro, com o próximo comando
+
+/ filtra por nome · Enter termina · Esc apaga o filtro
+q, Esc ou Ctrl-C sai";
+
+const TOP_HELP_EN: &str = "\
+The network, every 2 seconds. Nothing here changes it.
+
+nodes        as in plantao status
+lag          entries that the node lacks, over the last 2 minutes
+operations/s requests of programs that the node answered
+links        ■ one end does not reach the other
+situation    what is wrong first, each with the next command
+
+/ filters by name · Enter ends · Esc clears the filter
+q, Esc or Ctrl-C ends";
 
 /// One event as a sentence; `None`: a kind of a newer node.
 pub(crate) fn event(lang: Lang, event: &Event) -> Option<String> {
@@ -193,5 +229,6 @@ pub(super) static HELP: &[(&str, &str)] = &[
     ("For operators", "Para operadores"),
     ("Show what happened on the nodes", "Mostra o que aconteceu nos nós"),
     ("Go on as it happens", "Continua conforme acontece"),
+    ("Watch the network on one screen", "Acompanha a rede em uma tela"),
     ("End after this many events", "Encerra depois de tantos eventos"),
 ];

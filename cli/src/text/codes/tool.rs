@@ -266,6 +266,15 @@ pub(super) static CODES: &[Code] = &[
         ("a reason is needed", "say why, without the name of a person: --reason TEXT"),
     ),
     ours(
+        9060,
+        Exit::Usage,
+        (
+            "isto precisa de um terminal",
+            "sem terminal, ou para um programa: plantao status -W, ou plantao status -o json",
+        ),
+        ("this needs a terminal", "without one, or for a program: plantao status -W, or plantao status -o json"),
+    ),
+    ours(
         9090,
         Exit::Refused,
         (
