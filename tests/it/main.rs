@@ -118,6 +118,7 @@ async fn an_operator_sees_a_network() {
     let mut world = World::start(&[]).await;
     see::the_doctor_finds_nothing_bad_in_a_healthy_network(&world).await;
     see::health_and_endpoint_tell_who_works_and_who_leads(&world).await;
+    see::the_status_tells_ages_and_whose_view_it_is(&world).await;
     see::a_node_that_is_down_is_found_and_told(&mut world).await;
 }
 

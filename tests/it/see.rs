@@ -2,8 +2,9 @@
 
 use crate::tidy::root;
 use crate::world::{TOOL, World};
+use plantao_client::services::{EventFollower, Followed};
 use plantao_node::health::CASES;
-use plantao_proto::admin::v1::{Check, CheckVerdict, EventKind};
+use plantao_proto::admin::v1::{Check, CheckVerdict, Event, EventKind};
 use plantao_tests::network::Network;
 use plantao_tests::wait::until;
 use std::collections::BTreeSet;
@@ -92,7 +93,37 @@ pub(crate) async fn health_and_endpoint_tell_who_works_and_who_leads(world: &Wor
     assert!(after > before, "requests are counted: {before} {after}");
 }
 
+pub(crate) async fn the_status_tells_ages_and_whose_view_it_is(world: &World) {
+    until("a status with the age of each node's lag", || async {
+        let told = tool(&world.network, &["status", "--stale", "-o", "json"]).await;
+        // Without an answer there is no document; that passes.
+        let status: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap_or_default();
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let ages = nodes.len() == 3 && nodes.iter().all(|node| node["observed_rpo_ms"].is_u64());
+        let clocks = nodes.iter().filter(|node| node["clock_offset_ms"].is_i64()).count();
+        let view = NODES.iter().any(|name| status["view"]["node"] == *name);
+        if code(&told) == 0 && ages && clocks == 2 && view { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
+}
+
+/// The next time that a followed node says that it started.
+async fn started(follower: &mut EventFollower) -> Event {
+    let coming = async {
+        loop {
+            match follower.next().await {
+                Some(Followed::Event(event)) if event.kind() == EventKind::Started => return *event,
+                Some(_) => {}
+                None => panic!("what is followed has no end"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(120), coming).await.unwrap_or_else(|_| panic!("no start was told"))
+}
+
 pub(crate) async fn a_node_that_is_down_is_found_and_told(world: &mut World) {
+    let mut followed = world.network.admin("cofre").events(true);
+    let first = started(&mut followed).await;
     world.network.kill("cofre").await;
     let network = &world.network;
     until("the silence to be told as an event", || async {
@@ -127,17 +158,20 @@ pub(crate) async fn a_node_that_is_down_is_found_and_told(world: &mut World) {
         if code(&told) == 0 && events.iter().any(back) { Ok(()) } else { Err(lines) }
     })
     .await;
+    // Followed across the death of its node: the same command tells of its new life from the first event on.
+    let again = started(&mut followed).await;
+    assert!(again.sequence == 1 && again.at_ms > first.at_ms, "{first:?} {again:?}");
     world.network.digests_agree().await;
 }
 
-async fn events(network: &Network, name: &str) -> Result<Vec<plantao_proto::admin::v1::Event>, String> {
+async fn events(network: &Network, name: &str) -> Result<Vec<Event>, String> {
     let mut follower = network.admin(name).events(false);
     let mut found = Vec::new();
     while let Some(next) = follower.next().await {
         match next {
-            plantao_client::services::Followed::Event(event) => found.push(*event),
-            plantao_client::services::Followed::Of(_) => {}
-            plantao_client::services::Followed::Lost(error) => return Err(error.to_string()),
+            Followed::Event(event) => found.push(*event),
+            Followed::Of(_) => {}
+            Followed::Lost(error) => return Err(error.to_string()),
         }
     }
     let numbers: Vec<u64> = found.iter().map(|event| event.sequence).collect();
