@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 /// 16 bytes; which kind of thing it names follows from where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +41,21 @@ impl Id {
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// A UUID of version 7 (RFC 9562): the milliseconds since 1970 by this computer's clock, then 74 random bits. Ids that
+    /// are made one after another lie side by side in every store, which spares it a page of its own for each of them;
+    /// nothing depends on their order. For requests and for things that are made at a great rate; it tells when it was made.
+    ///
+    /// # Errors
+    /// As [`Self::random`].
+    pub fn in_order(now: SystemTime) -> Result<Self, getrandom::Error> {
+        let Self(mut bytes) = Self::random()?;
+        let ms = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | bytes[6] & 0x0f;
+        bytes[8] = 0x80 | bytes[8] & 0x3f;
         Ok(Self(bytes))
     }
 
@@ -190,6 +206,19 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Id>(), Err(ParseIdError::Text), "{bad}");
         }
+    }
+
+    // What was made later sorts behind, whatever chance adds; and a reader of UUIDs finds the time in it.
+    #[test]
+    fn ids_in_order_sort_by_the_time_they_were_made_and_differ_within_it() {
+        let at = |ms| SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+        let [first, same, later] =
+            [1_700_000_000_000, 1_700_000_000_000, 1_700_000_000_001].map(|ms| Id::in_order(at(ms)).unwrap());
+        assert!(first != same && first < later && same < later);
+        let text = first.to_string();
+        assert!(text.starts_with("018bcfe5-6800-7"), "{text}");
+        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{text}");
+        assert!(Id::in_order(at(1) - std::time::Duration::from_secs(1)).is_ok(), "a clock before 1970 is no fault");
     }
 
     // The ids of an import must be the same for ever, or a second import would double everything.

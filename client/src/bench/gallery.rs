@@ -9,6 +9,7 @@ use bytes::Bytes;
 use plantao_proto::public::v1;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// Images that reads choose from, at most, and all of them together in bytes.
 const IMAGES: u64 = 32;
@@ -89,7 +90,7 @@ impl Gallery {
 
     /// Stores one that nobody has, up to its acknowledgement; gives its id. Holds its bytes meanwhile.
     pub async fn put(&self, cluster: &Cluster) -> Result<Id, Error> {
-        let image_id = Id::random().map_err(Error::Randomness)?;
+        let image_id = Id::in_order(SystemTime::now()).map_err(Error::Randomness)?;
         let image = NewImage {
             upload_id: upload_id(image_id),
             image_id,

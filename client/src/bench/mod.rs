@@ -20,7 +20,7 @@ use plantao_proto::public::v1;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::task::JoinSet;
 
 /// 2100-01-01T00:00:00Z: no real booking is there.
@@ -361,7 +361,7 @@ impl Stage {
         let nth = self.next.fetch_add(1, Ordering::Relaxed);
         match kind {
             BenchKind::Write => {
-                let id = Id::random().map_err(Error::Randomness)?;
+                let id = Id::in_order(SystemTime::now()).map_err(Error::Randomness)?;
                 Ok(cluster.add_record(self.record(id, client)).await?.attempts)
             }
             BenchKind::ImagePut | BenchKind::ImageGet => {
@@ -385,7 +385,7 @@ impl Stage {
                 };
                 let request = v1::BookRequest {
                     header: None,
-                    appointment_id: Id::random().map_err(Error::Randomness)?.to_wire(),
+                    appointment_id: Id::in_order(SystemTime::now()).map_err(Error::Randomness)?.to_wire(),
                     patient_id: self.patients[column].to_wire(),
                     slot: Some(slot),
                     encaixe_reason: String::new(),

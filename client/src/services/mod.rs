@@ -55,13 +55,14 @@ pub struct Written {
 }
 
 impl Cluster {
-    /// A fresh header: a random id, and a life as the policy grants it.
+    /// A fresh header: an id of its own ([`Id::in_order`]), and a life as the policy grants it.
     pub fn new_header(&self) -> Result<v1::RequestHeader, Error> {
         let lifetime = self.policy().write_lifetime.min(WRITE_LIFETIME_MAX);
         let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(0);
+        let now = SystemTime::now();
         Ok(v1::RequestHeader {
-            request_id: Id::random().map_err(Error::Randomness)?.to_wire(),
-            not_after_ms: unix_ms(SystemTime::now()).saturating_add(lifetime_ms),
+            request_id: Id::in_order(now).map_err(Error::Randomness)?.to_wire(),
+            not_after_ms: unix_ms(now).saturating_add(lifetime_ms),
         })
     }
 

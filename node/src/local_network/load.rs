@@ -16,7 +16,7 @@ use plantao_client::{Cluster, Id};
 use plantao_proto::public::v1;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// 2100-01-01T00:00:00Z: no booking of a clinic's data is there.
@@ -243,7 +243,7 @@ async fn send(clusters: Vec<Cluster>, stage: Stage, shared: Arc<Shared>, options
 }
 
 async fn write(cluster: &Cluster, stage: &Stage, shared: &Shared, nth: u64) {
-    let Ok(id) = Id::random() else {
+    let Ok(id) = Id::in_order(SystemTime::now()) else {
         shared.with(|ledger| ledger.failed += 1);
         return;
     };
