@@ -27,6 +27,12 @@ const OUTCOME_VERSION: u8 = 1;
 const ROW_VERSION: u8 = 1;
 const STAMP_BYTES: usize = 8;
 
+/// What is encoded without growing its buffer: a vector that begins with one byte grows six times for a row, and each of
+/// a write's rows is encoded on every node.
+const ENVELOPE_BYTES_USUAL: usize = 1024;
+const ROW_BYTES_USUAL: usize = 256;
+const OUTCOME_BYTES_USUAL: usize = 64;
+
 /// Why bytes are not what they should be. Says nothing of their content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -112,7 +118,7 @@ fn versioned(bytes: &[u8], version: u8, bytes_max: usize) -> Result<&[u8], Decod
 /// The bytes of a log entry. Whoever proposes it checks that they are at most [`ENTRY_BYTES_MAX`]: a longer one would
 /// be refused by every decoder.
 pub fn encode_envelope(envelope: &Envelope) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512);
+    let mut bytes = Vec::with_capacity(ENVELOPE_BYTES_USUAL);
     bytes.push(ENVELOPE_VERSION);
     bytes.extend_from_slice(&envelope.proposed_at.millis().to_be_bytes());
     let rest = RestRef {
@@ -169,7 +175,9 @@ pub fn decode_envelope(bytes: &[u8]) -> Result<Envelope, DecodeError> {
 
 /// The bytes of an answer, as they travel and enter the digest chain.
 pub fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
-    append(vec![OUTCOME_VERSION], outcome)
+    let mut bytes = Vec::with_capacity(OUTCOME_BYTES_USUAL);
+    bytes.push(OUTCOME_VERSION);
+    append(bytes, outcome)
 }
 
 /// Reads an answer.
@@ -182,7 +190,9 @@ pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome, DecodeError> {
 
 /// The value of a row.
 pub fn encode_row<T: Encode<()>>(value: &T) -> Vec<u8> {
-    append(vec![ROW_VERSION], value)
+    let mut bytes = Vec::with_capacity(ROW_BYTES_USUAL);
+    bytes.push(ROW_VERSION);
+    append(bytes, value)
 }
 
 /// Reads the value of a row.
