@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::fs::{DataDir, create_dir_durably, sync_dir};
 use super::seal::PayloadSeal;
 use super::watermark::{LogIdentity, Mark, Watermark, WatermarkError};
-use engine::{Engine, Sync};
+use engine::Engine;
 pub use error::{OpenWalError, Promise, WalError};
 use image::{Image, Plan};
 use writer::{Done, Job, Marker, Shared, Writer};
@@ -196,7 +196,7 @@ impl Wal {
             return Err(OpenWalError::Exists { directory });
         }
         let flushed = engine
-            .flush(Sync::Yes)
+            .flush()
             .and_then(|flushed| flushed.recv().unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped"))));
         flushed.map_err(|source| OpenWalError::Io { directory: directory.clone(), source })?;
         sync_dir(&directory).map_err(OpenWalError::File)?;

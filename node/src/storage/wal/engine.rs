@@ -152,11 +152,11 @@ impl Engine {
         self.log.purge(upto).map(drop)
     }
 
-    /// Hands what was written to the engine's writer. The receiver gets one result, after the sync where one was asked
-    /// for, or a disconnection when the engine has stopped.
-    pub(super) fn flush(&mut self, sync: Sync) -> io::Result<Receiver<io::Result<()>>> {
+    /// Hands what was written to the engine's writer. The receiver gets one result, after the sync, or a disconnection
+    /// when the engine has stopped.
+    pub(super) fn flush(&mut self) -> io::Result<Receiver<io::Result<()>>> {
         let (sender, receiver) = sync_channel(1);
-        self.log.flush(sync == Sync::Yes, Some(sender))?;
+        self.log.flush(true, Some(sender))?;
         Ok(receiver)
     }
 
@@ -180,13 +180,6 @@ impl Engine {
     pub(super) fn disk_bytes(&self) -> u64 {
         self.log.on_disk_size()
     }
-}
-
-/// Whether a flush waits for the disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Sync {
-    Yes,
-    No,
 }
 
 const TAG_ENTRY: u8 = b'L';

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::engine::{Engine, Sync};
+use super::engine::Engine;
 use super::image::Image;
 use super::{Ballot, EntryId, LogEntry, WalError};
 use crate::storage::seal::PayloadSeal;
@@ -318,17 +318,16 @@ impl Writer {
 
     /// One sync for the whole group, and what may be said after it.
     fn sync(&self, group: &Group) -> Result<(), WalError> {
-        let how = if group.sync { Sync::Yes } else { Sync::No };
-        let (flushed, state) = self.with_engine(|engine| {
-            if let Some(id) = group.committed {
-                engine.commit(id)?;
-            }
-            Ok((engine.flush(how)?, engine.state()))
-        })?;
-        flushed.recv().unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped"))).map_err(failed)?;
+        if let Some(id) = group.committed {
+            self.with_engine(|engine| engine.commit(id))?;
+        }
+        // How far entries were committed is a hint: it stays in the engine's buffer until the next sync takes it along,
+        // instead of keeping the next append waiting for a write of its own.
         if !group.sync {
             return Ok(());
         }
+        let (flushed, state) = self.with_engine(|engine| Ok((engine.flush()?, engine.state())))?;
+        flushed.recv().unwrap_or_else(|_| Err(io::Error::other("the log engine has stopped"))).map_err(failed)?;
         self.marker.note(Mark { last: state.last, purged: state.purged, vote: state.vote });
         if group.vote {
             self.marker.write()?;
