@@ -20,7 +20,7 @@ use openraft::network::NetSnapshot;
 use openraft::storage::RaftLogStorage;
 use plantao_domain::{ClusterTime, codec};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::agreement::{Verdict, judge};
 use super::clocks::PeerClocks;
@@ -31,7 +31,7 @@ use super::profile::{self, Preference, Timers};
 use super::read_index::{ReadError, ReadRounds};
 use super::state_machine::{Applier, Progress, StateMachine};
 use super::status::Status;
-use super::tenure::Asked;
+use super::tenure::{Asked, LOOK_EVERY};
 use super::types::{Applied, Member, PROPOSAL_BYTES_MAX, Proposal, Raft, TypeConfig};
 use crate::clock::SharedClock;
 use crate::storage::snapshot::{Snapshots, VerifiedSnapshot};
@@ -443,6 +443,7 @@ impl Consensus {
                         Err(fatal) => return Stopped { reason: fatal.to_string() },
                     }
                 }
+                sleep(LOOK_EVERY).await;
             }
         }
     }

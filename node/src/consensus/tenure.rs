@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::handle::Consensus;
 use super::types::Metrics;
@@ -32,6 +32,10 @@ pub struct Tenure {
     /// From that message, or from the request to take over, until an entry of the term was committed.
     pub gap: Option<Duration>,
 }
+
+/// openraft tells of every batch of entries; whoever only waits for a change of state looks no more often than this, or
+/// it costs a wakeup for each of them.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A request of a leader to take over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,6 +140,7 @@ impl Tenures {
                 return Some(tenure);
             }
             self.metrics.changed().await.ok()?;
+            sleep(LOOK_EVERY).await;
         }
     }
 }
