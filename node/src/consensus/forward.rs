@@ -7,6 +7,7 @@
 //! A proposal may be sent several times, over several ways: its request id makes the copies harmless. What must not get
 //! lost is whether a copy may have been taken: then the answer is *unknown*, never "not done".
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,11 +17,12 @@ use plantao_client::transport::{ConnectError, MESSAGE_BYTES_MAX};
 use plantao_domain::codec;
 use plantao_proto::peer::v1 as wire;
 use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::convert::{self, Affiliation};
+use super::convoy::{Answers, Convoy, Lost};
 use super::handle::{Consensus, NotApplied, ProposeError, check};
 use super::read_index::{ReadError, ReadRounds};
 use super::state_machine::Progress;
@@ -77,11 +79,19 @@ pub struct Forwarder {
 /// Tries all ways once.
 #[derive(Clone)]
 struct Way {
+    line: Line,
+    /// By the node that is called.
+    convoys: Arc<Mutex<BTreeMap<u64, Arc<Convoy>>>>,
+    /// A leader whom this node does not reach, and until when others are asked first.
+    cut: Arc<Mutex<Option<(u64, Instant)>>>,
+}
+
+/// Calls one node, once.
+#[derive(Clone)]
+struct Line {
     consensus: Consensus,
     us: Affiliation,
     channels: PeerChannels,
-    /// A leader whom this node does not reach, and until when others are asked first.
-    cut: Arc<Mutex<Option<(u64, Instant)>>>,
 }
 
 #[derive(Clone)]
@@ -109,7 +119,8 @@ enum Failure {
 impl Forwarder {
     /// For the node `us`. `entropy` spreads retries.
     pub fn new(consensus: Consensus, us: Affiliation, channels: PeerChannels, entropy: SharedEntropy) -> Self {
-        let way = Way { consensus, us, channels, cut: Arc::default() };
+        let line = Line { consensus, us, channels };
+        let way = Way { line, convoys: Arc::default(), cut: Arc::default() };
         let rounds = ReadRounds::start({
             let way = way.clone();
             move || {
@@ -122,7 +133,7 @@ impl Forwarder {
 
     /// The node's own Raft handle.
     pub fn consensus(&self) -> &Consensus {
-        &self.way.consensus
+        &self.way.line.consensus
     }
 
     /// Proposes an encoded envelope wherever the leader is and waits for its outcome. Goes on through elections until the
@@ -185,7 +196,7 @@ impl Forwarder {
     /// See [`LinearizeError`].
     pub async fn linearize(&self, deadline: Instant) -> Result<Progress, LinearizeError> {
         let index = self.read_index(deadline).await.map_err(LinearizeError::NoIndex)?;
-        let reached = self.way.consensus.wait_applied(index, deadline).await;
+        let reached = self.way.line.consensus.wait_applied(index, deadline).await;
         reached.map_err(LinearizeError::Behind)
     }
 
@@ -240,10 +251,10 @@ impl Way {
     async fn here(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
         match question {
             Question::Propose(envelope) => {
-                let applied = self.consensus.propose(envelope.clone(), deadline).await;
+                let applied = self.line.consensus.propose(envelope.clone(), deadline).await;
                 applied.map(Answer::Applied).map_err(Failure::Proposal)
             }
-            Question::Read => match timeout_at(deadline, self.consensus.read_index()).await {
+            Question::Read => match timeout_at(deadline, self.line.consensus.read_index()).await {
                 Ok(index) => index.map(Answer::Index).map_err(Failure::Read),
                 Err(_) => Err(Failure::Read(ReadError::NoQuorum)),
             },
@@ -252,19 +263,19 @@ impl Way {
 
     /// This node, else the leader, else the other voters in turn.
     async fn ask(&self, question: &Question, deadline: Instant) -> Result<Answer, Failure> {
-        let leader = match self.consensus.leader() {
+        let leader = match self.line.consensus.leader() {
             Some(leader) => leader,
             None => {
                 let patience = deadline.min(Instant::now() + PAUSE_MAX);
-                let found = self.consensus.wait_leader(patience).await;
+                let found = self.line.consensus.wait_leader(patience).await;
                 found.ok_or(Failure::Lost { maybe: false })?
             }
         };
-        if leader == self.us.node {
+        if leader == self.line.us.node {
             return self.here(question, deadline).await;
         }
         // A leader that is slow rather than cut off gets a copy more, no harm is done.
-        let patience = self.consensus.timers().election_max() * 2;
+        let patience = self.line.consensus.timers().election_max() * 2;
         let mut maybe = false;
         if !self.is_cut(leader) {
             match self.call(leader, question, 0, deadline.min(Instant::now() + patience)).await {
@@ -299,7 +310,7 @@ impl Way {
             _ => None,
         };
         match leader {
-            Some(leader) if hops < HOPS_MAX && leader != from && leader != self.us.node => {
+            Some(leader) if hops < HOPS_MAX && leader != from && leader != self.line.us.node => {
                 match self.call(leader, question, hops + 1, deadline).await {
                     // The one in between knows who leads; that it did not get through is for the next try to find out.
                     Err(Failure::Lost { maybe: false }) => answer,
@@ -321,15 +332,56 @@ impl Way {
     }
 
     fn voters_between(&self, leader: u64) -> Vec<u64> {
-        let status = self.consensus.status();
+        let status = self.line.consensus.status();
         let voters = status.members.iter().filter(|member| member.voter).map(|member| member.id);
-        voters.filter(|voter| *voter != leader && *voter != self.us.node).collect()
+        voters.filter(|voter| *voter != leader && *voter != self.line.us.node).collect()
     }
 
+    async fn call(&self, node: u64, question: &Question, hops: u32, deadline: Instant) -> Result<Answer, Failure> {
+        match question {
+            // What passes through here is rare, and each of it has a hurry of its own.
+            Question::Propose(envelope) if hops == 0 => {
+                let proposed = timeout_at(deadline, self.convoy(node).propose(envelope.clone())).await;
+                match proposed.unwrap_or(Err(Lost { maybe: true })) {
+                    Ok(answer) => answer.map(Answer::Applied).map_err(Failure::Proposal),
+                    Err(Lost { maybe }) => Err(Failure::Lost { maybe }),
+                }
+            }
+            question => self.line.call(node, question, hops, deadline).await,
+        }
+    }
+
+    /// Of those nodes only that were members when they were called: few.
+    fn convoy(&self, node: u64) -> Arc<Convoy> {
+        let mut convoys = self.convoys.lock().unwrap_or_else(PoisonError::into_inner);
+        let convoy = convoys.entry(node).or_insert_with(|| {
+            let line = self.line.clone();
+            Arc::new(Convoy::start(move |envelopes| {
+                let line = line.clone();
+                Box::pin(async move { line.propose_many(node, envelopes).await })
+            }))
+        });
+        Arc::clone(convoy)
+    }
+}
+
+impl Line {
     fn client(&self, node: u64) -> Option<ForwardServiceClient<Channel>> {
         let member = self.consensus.member(node)?;
         let channel = self.channels.channel(node, &member.peer_address, Lane::Forward).ok()?;
         Some(ForwardServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    async fn propose_many(&self, node: u64, envelopes: Vec<Bytes>) -> Answers {
+        let mut client = self.client(node).ok_or(Lost { maybe: false })?;
+        let patience = self.consensus.timers().election_max() * 2;
+        let mut request = Request::new(wire::ProposeManyRequest { header: Some(self.us.header(node)), envelopes });
+        request.set_timeout(patience);
+        match timeout(patience, client.propose_many(request)).await {
+            Ok(Ok(response)) => Ok(response.into_inner().answers.into_iter().map(convert::proposed).collect()),
+            Ok(Err(status)) => Err(Lost { maybe: !never_taken(&status) }),
+            Err(_) => Err(Lost { maybe: true }),
+        }
     }
 
     async fn call(&self, node: u64, question: &Question, hops: u32, deadline: Instant) -> Result<Answer, Failure> {

@@ -6,6 +6,7 @@ pub mod agreement;
 mod checkpoints;
 pub mod clocks;
 pub mod convert;
+pub mod convoy;
 pub mod forward;
 pub mod handle;
 mod inbound;

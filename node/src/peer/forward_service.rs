@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use plantao_proto::peer::v1 as wire;
 use plantao_proto::peer::v1::forward_service_server::ForwardService;
 use tokio::time::Instant;
@@ -9,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::gate::{Caller, Gate};
 use crate::consensus::convert::{FORMAT, links, wire_links, wire_proposed, wire_read};
+use crate::consensus::convoy::GROUP_MAX;
 use crate::consensus::forward::HOPS_MAX;
 use crate::consensus::{Forwarder, ProposeError};
 
@@ -55,6 +57,29 @@ impl ForwardService for PeerForwardService {
             ))),
             result => Ok(Response::new(wire_proposed(result))),
         }
+    }
+
+    async fn propose_many(
+        &self,
+        request: Request<wire::ProposeManyRequest>,
+    ) -> Result<Response<wire::ProposeManyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let wire::ProposeManyRequest { header, envelopes } = request.into_inner();
+        let from = self.gate.admit(caller, header.as_ref())?;
+        if envelopes.len() > GROUP_MAX {
+            return Err(Status::invalid_argument(format!(
+                "{} proposals came in one message, and {GROUP_MAX} is the most; send them in several",
+                envelopes.len()
+            )));
+        }
+        let deadline = Instant::now() + PROPOSE_MAX;
+        let proposing = envelopes.into_iter().map(|envelope| self.forwarder.serve_propose(from, envelope, 0, deadline));
+        let answers = join_all(proposing).await.into_iter().map(|result| match result {
+            // One that this version does not read is not proposed, and spoils nothing for the others.
+            Err(ProposeError::Malformed(_)) => wire_proposed(Err(ProposeError::NotLeader { leader: None })),
+            result => wire_proposed(result),
+        });
+        Ok(Response::new(wire::ProposeManyResponse { answers: answers.collect() }))
     }
 
     async fn read_index(
