@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "plantao/admin/v1/certificates.proto",
     "plantao/admin/v1/cluster.proto",
     "plantao/admin/v1/health.proto",
     "plantao/admin/v1/lead.proto",
+    "plantao/admin/v1/members.proto",
     "plantao/admin/v1/proof.proto",
     "plantao/peer/v1/chunks.proto",
     "plantao/peer/v1/evidence.proto",

@@ -23,7 +23,9 @@ use crate::rows::{self, StoredOutcome};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
 use crate::{Envelope, Outcome};
-use crate::{agenda, audit, bounds, cluster, consent, directory, images, keys, lead, patients, records, recovery};
+use crate::{
+    agenda, audit, bounds, cluster, consent, directory, images, keys, layout, lead, patients, records, recovery,
+};
 
 /// What a client's clock may be ahead of the leader's when it sets `not_after`: one minute.
 const SKEW_MS: i64 = 60 * 1000;
@@ -212,7 +214,7 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         }
         Command::CreateJoinToken { token, not_after, keyed, voter } => cluster::create_token(
             case,
-            JoinTokenRow { token: *token, not_after: *not_after, keyed: *keyed, voter: *voter },
+            JoinTokenRow { token: *token, not_after: *not_after, keyed: *keyed, voter: *voter, replaces: None },
         ),
         Command::RedeemJoinToken { token, node } => cluster::redeem(case, token, node),
         Command::NoteRootHanded { node } => keys::note_root_handed(case, *node),
@@ -275,6 +277,14 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         Command::NoteLeadership(told) => lead::note(case, told),
         Command::BeginHandover { to, term, cause, reason } => lead::begin_handover(case, *to, *term, *cause, reason),
         Command::SetLead { change, reason } => lead::set(case, change, reason),
+        Command::ChangeMembers { changes, version, reason, allow_fewer_voters } => {
+            layout::change(case, changes, *version, reason, *allow_fewer_voters)
+        }
+        Command::StageLayout { seen_version, changes } => layout::stage(case, *seen_version, changes),
+        Command::PlanReplacement { token, not_after, node, reason } => {
+            layout::plan_replacement(case, token, *not_after, *node, reason)
+        }
+        Command::SucceedMember { old, new, keep_old } => layout::succeed(case, *old, *new, *keep_old),
         Command::NoteRecovery { recovery } => recovery::note(case, recovery),
     }
 }

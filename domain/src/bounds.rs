@@ -4,6 +4,7 @@ use crate::cluster::NodeDescription;
 use crate::command::{Command, Sealed, Tag};
 use crate::id::NodeId;
 use crate::images::{self, NewImage};
+use crate::layout;
 use crate::lead::{LeadChange, REASON_BYTES_MAX};
 use crate::outcome::{Field, Rejection};
 use crate::time::ClusterTime;
@@ -153,6 +154,15 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
         Command::PutTombstones { chunks, .. } | Command::FinishGc { chunks, .. } => {
             hold((1..=images::PART_CHUNKS_MAX).contains(&chunks.len()), Field::Chunks)
         }
+        Command::ChangeMembers { changes, reason: why, .. } => {
+            hold(changes.len() <= layout::CHANGES_MAX, Field::Node)?;
+            operators_reason(why)
+        }
+        Command::StageLayout { changes, .. } => hold(changes.len() <= layout::CHANGES_MAX, Field::Node),
+        Command::PlanReplacement { not_after, reason: why, .. } => {
+            times(&[*not_after])?;
+            operators_reason(why)
+        }
         Command::BeginHandover { reason: text, .. } => reason(text),
         Command::SetLead { change, reason: text } => {
             reason(text)?;
@@ -168,6 +178,7 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
         }
         Command::NoteLeadership(_)
         | Command::RetireStore { .. }
+        | Command::SucceedMember { .. }
         | Command::AbandonUpload { .. }
         | Command::ExpireIntents
         | Command::DropPart { .. } => Ok(()),
@@ -177,6 +188,11 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
 /// Words for operators: shown on screens as they are.
 fn reason(text: &str) -> Result<(), Rejection> {
     hold(text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control), Field::Reason)
+}
+
+/// As [`reason`], and it must be given.
+fn operators_reason(text: &str) -> Result<(), Rejection> {
+    if text.trim().is_empty() { Err(Rejection::ReasonMissing) } else { reason(text) }
 }
 
 fn new_image(new: &NewImage) -> Result<(), Rejection> {

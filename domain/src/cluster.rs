@@ -6,6 +6,7 @@
 use crate::case::{Case, Done, Ruling};
 use crate::command::{KeyOwner, Sealed, Tag, WrappedKey};
 use crate::id::*;
+use crate::layout::{self, Replacement};
 use crate::outcome::{Field, Rejection};
 use crate::recovery::RecoveryRow;
 use crate::rows;
@@ -68,6 +69,9 @@ pub struct JoinTokenRow {
     /// Whether it becomes a voter.
     #[n(3)]
     pub voter: bool,
+    /// Whose place the node takes.
+    #[n(4)]
+    pub replaces: Option<Replacement>,
 }
 
 /// The cluster itself.
@@ -96,7 +100,7 @@ pub struct ClusterRow {
 /// Outdated tokens that go with each new one.
 const PURGED_TOKENS_MAX: usize = 8;
 /// Unspent tokens: far more than nodes that join at the same time.
-const TOKENS_MAX: usize = 64;
+pub(crate) const TOKENS_MAX: usize = 64;
 
 /// What a cluster begins with.
 pub(crate) struct Beginning<'a> {
@@ -174,6 +178,9 @@ pub(crate) fn redeem(case: &Case<'_>, token: &Tag, node: &NodeDescription) -> Ru
         NodeDescription { keyed: node.keyed && row.keyed, voter: node.voter && row.voter, ..node.clone() };
     let next_node = NodeId(id.0.saturating_add(1));
     let mut changes = Changes::new();
+    if let Some(replaces) = row.replaces {
+        layout::joined(case, &mut changes, id, replaces);
+    }
     rows::delete(&mut changes, rows::join_token_key(token));
     rows::put(&mut changes, rows::node_key(id), &NodeRow { description, joined_at: case.at, root_handed: false });
     rows::put(&mut changes, rows::cluster_key(), &ClusterRow { next_node, ..cluster });

@@ -9,6 +9,7 @@ mod terms;
 use crate::cluster::NodeDescription;
 use crate::id::*;
 use crate::images::{ChunkEntry, ChunkEpoch, ManifestPart, NewImage, Receipt};
+use crate::layout::MemberChange;
 use crate::lead::{LeadCause, LeadChange, Leadership};
 use crate::recovery::Recovery;
 use crate::time::ClusterTime;
@@ -496,6 +497,61 @@ pub enum Command {
         /// As in [`Command::BeginHandover`].
         #[n(1)]
         reason: String,
+    },
+    /// Nodes are to vote, only to replicate, or to go for good. The leader makes Raft's membership so, one step at a time.
+    #[n(34)]
+    ChangeMembers {
+        /// At most 50, by any order; none: what is staged.
+        #[n(0)]
+        changes: Vec<MemberChange>,
+        /// The layout's version that the operator saw; 0 with a list: any.
+        #[n(1)]
+        version: u32,
+        /// Why, in clear, 1 to 200 bytes.
+        #[n(2)]
+        reason: String,
+        /// Whether fewer than three voters may be left.
+        #[n(3)]
+        allow_fewer_voters: bool,
+    },
+    /// Changes of members to be looked at before they are applied.
+    #[n(35)]
+    StageLayout {
+        /// The layout's version that the operator saw.
+        #[n(0)]
+        seen_version: u32,
+        /// Beside those that are staged, at most 50 together; none takes all back.
+        #[n(1)]
+        changes: Vec<MemberChange>,
+    },
+    /// Allows one node to join, once, in the place of another.
+    #[n(36)]
+    PlanReplacement {
+        /// BLAKE3 of the token.
+        #[n(0)]
+        token: Tag,
+        /// Last instant of use.
+        #[n(1)]
+        not_after: ClusterTime,
+        /// Whose place.
+        #[n(2)]
+        node: NodeId,
+        /// Why, in clear, 1 to 200 bytes.
+        #[n(3)]
+        reason: String,
+    },
+    /// A node that has caught up takes the place of another. Proposed by the leader.
+    #[n(37)]
+    SucceedMember {
+        /// Who goes.
+        #[n(0)]
+        old: NodeId,
+        /// Who comes.
+        #[n(1)]
+        new: NodeId,
+        /// Whether the old one stays, without a vote.
+        #[n(2)]
+        keep_old: bool,
     },
     /// A lost majority was given up: the network goes on with what the kept nodes have. Written into the log by the
     /// offline tool, under the name of a kept node; nobody proposes it (decision 0018).

@@ -34,7 +34,11 @@ impl Deed {
         };
         Ok(match command {
             Command::CreateCluster { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),
-            Command::CreateJoinToken { .. } => Self::new(Module::Cluster, Action::Amend, Object::Cluster),
+            Command::CreateJoinToken { .. } | Command::ChangeMembers { .. } | Command::StageLayout { .. } => {
+                Self::new(Module::Cluster, Action::Amend, Object::Cluster)
+            }
+            Command::PlanReplacement { node, .. } => Self::new(Module::Cluster, Action::Amend, Object::Node(*node)),
+            Command::SucceedMember { old, .. } => Self::new(Module::Cluster, Action::ChangeState, Object::Node(*old)),
             Command::RedeemJoinToken { .. } => Self::new(Module::Cluster, Action::Join, Object::Cluster),
             // The network begins once more; the version in the trail is the incarnation.
             Command::NoteRecovery { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),

@@ -25,6 +25,7 @@ pub mod directory;
 pub mod id;
 pub mod images;
 pub mod keys;
+pub mod layout;
 pub mod lead;
 pub mod outcome;
 pub mod patients;

@@ -240,6 +240,26 @@ pub enum Rejection {
         #[n(0)]
         node: NodeId,
     },
+    /// A change of members that would leave too few of them to vote.
+    #[n(34)]
+    #[error("{voters} voters would be left")]
+    TooFewVoters {
+        /// How many.
+        #[n(0)]
+        voters: u32,
+    },
+    /// The node was removed, and never comes back.
+    #[n(35)]
+    #[error("the node was removed from the network")]
+    NodeRemoved,
+    /// There is nothing to apply.
+    #[n(36)]
+    #[error("no change of members is staged")]
+    NothingStaged,
+    /// Another node is on its way to the same place.
+    #[n(37)]
+    #[error("another node is taking the place of this one already")]
+    ReplacementUnderWay,
 }
 
 /// Kinds of objects, for messages.
@@ -394,6 +414,10 @@ impl Rejection {
             Self::TooFarAhead => 1702,
             Self::AlreadyScheduled => 1703,
             Self::Keyless { .. } => 1704,
+            Self::TooFewVoters { .. } => 1721,
+            Self::NodeRemoved => 1722,
+            Self::NothingStaged => 1723,
+            Self::ReplacementUnderWay => 1724,
         }
     }
 
@@ -433,6 +457,10 @@ impl Rejection {
             Self::TooFarAhead => "choose a time to come: a pause lasts 24 hours at most, a schedule 30 days",
             Self::AlreadyScheduled => "cancel the other one first with `plantao switchover cancel`",
             Self::Keyless { .. } => "choose a unit's node; the off-site node leads when no other can",
+            Self::TooFewVoters { .. } => "promote another node first, or allow fewer voters than three explicitly",
+            Self::NodeRemoved => "let the machine join anew, under a fresh number",
+            Self::NothingStaged => "stage a change first, then look at it and apply it",
+            Self::ReplacementUnderWay => "wait until it has caught up, or remove it before you plan another",
         }
     }
 }

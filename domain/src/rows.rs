@@ -31,6 +31,7 @@
 //! 86 upload[16]                       mark                 8e chunk[32]                          TombstoneRow
 //! 87 upload[16] | part u32            PartRow              8f node u64 | committed[8] | upload[16] | part u32
 //!                                                                                                ExpectedRow
+//! 19 node u64                         StandingRow          1a                                    LayoutRow
 //! ```
 //! What has versions has a head row (structure, current version) and one row per version (content, author, reason) that
 //! is never written again.
@@ -38,6 +39,7 @@
 mod agenda;
 mod clinical;
 mod images;
+mod layout;
 mod lead;
 mod structure;
 mod trail;
@@ -45,6 +47,7 @@ mod trail;
 pub use agenda::*;
 pub use clinical::*;
 pub use images::*;
+pub use layout::*;
 pub use lead::*;
 pub use structure::*;
 pub use trail::*;
@@ -65,6 +68,8 @@ pub mod prefix {
     pub const LEADERSHIP: u8 = 0x16;
     pub const HANDOVER: u8 = 0x17;
     pub const LEAD_POLICY: u8 = 0x18;
+    pub const STANDING: u8 = 0x19;
+    pub const LAYOUT: u8 = 0x1a;
     pub const UNIT: u8 = 0x20;
     pub const UNIT_SLUG: u8 = 0x21;
     pub const PRACTITIONER: u8 = 0x22;

@@ -10,7 +10,7 @@
 
 mod opening;
 
-use crate::admin::{About, AdminServices, CertificateServices, LeadServices, ProofServices};
+use crate::admin::{About, AdminServices, CertificateServices, LeadServices, MembersServices, ProofServices};
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
@@ -25,9 +25,10 @@ use crate::gateway::{Gateway, Parts as GatewayParts, submit_reads};
 use crate::health::{EventRing, HealthServices, Parts as HealthParts, Setup, Timeline, watch_events};
 use crate::images::keeping::{self, FINDINGS_MAX, Keeper, KeepingOptions};
 use crate::images::{BulkLinks, ChunkPeers, Images, LocalChunks, Parts as ImageParts, register_store};
-use crate::join::{JoinServer, Unseal, fetch_root_key, reconcile_members};
+use crate::join::{JoinServer, Unseal, fetch_root_key};
 use crate::journal::{Journal, Options as JournalOptions};
 use crate::lead::{Forced, Steward, note_tenures};
+use crate::members::Members;
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
 use crate::proof::evidence::convert::PeerEvidenceService;
 use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
@@ -40,6 +41,7 @@ use plantao_proto::admin::v1::certificate_service_server::CertificateServiceServ
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
 use plantao_proto::admin::v1::health_service_server::HealthServiceServer;
 use plantao_proto::admin::v1::lead_service_server::LeadServiceServer;
+use plantao_proto::admin::v1::members_service_server::MembersServiceServer;
 use plantao_proto::admin::v1::proof_service_server::ProofServiceServer;
 use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
 use plantao_proto::peer::v1::evidence_service_server::EvidenceServiceServer;
@@ -87,6 +89,7 @@ pub struct App {
     images: Images,
     evidence: OwnEvidence,
     keeper: Keeper,
+    members: Members,
     addresses: Addresses,
     stopping: CancellationToken,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
@@ -158,6 +161,7 @@ impl App {
             images.peers().clone(),
             keeping_options(config),
         );
+        let members = Members::new(gateway.clone(), core.tls.identity(), config.replace_silent_after);
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut app = Self {
             core,
@@ -165,6 +169,7 @@ impl App {
             images,
             evidence,
             keeper,
+            members,
             addresses,
             stopping: CancellationToken::new(),
             servers: JoinSet::new(),
@@ -291,6 +296,8 @@ impl App {
         );
         let health = self.watch_health(&about, &services, config, timeline);
         let certificates = CertificateServices::new(self.gateway.clone(), Arc::clone(&self.core.tls));
+        let members =
+            MembersServices::new(self.gateway.clone(), self.members.clone(), about.clone(), self.core.entropy.clone());
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
@@ -300,6 +307,7 @@ impl App {
             .layer(RequestMeter::new(Plane::Admin.as_str()).counting(Arc::clone(&self.requests.1)))
             .add_service(reflection)
             .add_service(ClusterServiceServer::new(services))
+            .add_service(MembersServiceServer::new(members))
             .add_service(ProofServiceServer::new(proofs))
             .add_service(HealthServiceServer::new(health))
             .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone(), self.forced.clone())))
@@ -334,7 +342,8 @@ impl App {
     }
 
     fn serve_peer(&mut self, acceptor: Acceptor) {
-        let gate = Gate::new(self.core.affiliation(), self.core.consensus.clone());
+        let gate =
+            Gate::new(self.core.affiliation(), self.core.consensus.clone()).with_rows(Arc::clone(&self.core.state));
         let raft = PeerRaftService::new(gate.clone(), self.core.consensus.clone(), Arc::clone(&self.core.snapshots));
         let forward = PeerForwardService::new(gate.clone(), self.core.forwarder.clone());
         let clock = self.core.clock.clone();
@@ -385,7 +394,7 @@ impl App {
         supervised(&mut self.tasks, "links", links);
         let durable = checkpoints(Arc::clone(&self.core.state), self.core.consensus.watch_progress());
         supervised(&mut self.tasks, "checkpoints", durable);
-        supervised(&mut self.tasks, "members", reconcile_members(self.gateway.clone()));
+        supervised(&mut self.tasks, "members", self.members.clone().run());
         let certificate = self.core.tls.status();
         supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));
         let disks = [("data", config.data_dir.clone()), ("chunks", config.chunk_dir.clone())];

@@ -1,6 +1,6 @@
 //! The daemon: replication, storage, sealing, and the services of one node.
 //!
-//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `health`, `join`, `peer` → `images` → `gateway` → `consensus` →
+//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `health`, `join`, `peer` → `images`, `members` → `gateway` → `consensus` →
 //! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`. Only `app` wires components.
 
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod join;
 pub mod journal;
 pub mod lead;
 pub mod local_network;
+pub mod members;
 pub mod peer;
 pub mod proof;
 pub mod storage;

@@ -405,6 +405,7 @@ const CODE_FILES: &[(&str, &str)] = &[
     ("node/src/lead/error.rs", "=>"),
     ("node/src/storage/recovery.rs", "=>"),
     ("node/src/cmd/quorum/error.rs", "=>"),
+    ("node/src/members/check.rs", "=>"),
     ("proto/src/strict.rs", "=>"),
     ("node/src/admin/cluster.rs", "warn("),
     ("node/src/admin/certificates.rs", "warn("),

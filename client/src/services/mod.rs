@@ -11,6 +11,7 @@ mod admin;
 mod certificates;
 mod health;
 mod lead;
+mod members;
 mod pages;
 mod public;
 mod watch;

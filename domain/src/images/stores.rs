@@ -3,6 +3,7 @@
 
 use crate::case::{Case, Done, Ruling};
 use crate::id::{DiskId, NodeId, StoreIncarnation};
+use crate::layout;
 use crate::outcome::{Field, Rejection, What};
 use crate::rows::{self, Amount, StoreRow};
 use crate::view::Changes;
@@ -21,6 +22,10 @@ pub(crate) fn register_store(
     }
     if rows::node(case.view, node)?.is_none() {
         return Err(Rejection::Unknown { what: What::Node }.into());
+    }
+    // Its copies would count for a node that nobody asks any more.
+    if layout::is_removed(case.view, node)? {
+        return Err(Rejection::StoreRefused.into());
     }
     let before = rows::store(case.view, node)?;
     let mut changes = Changes::new();

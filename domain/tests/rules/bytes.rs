@@ -63,7 +63,7 @@ fn outcomes() -> Vec<Outcome> {
     all
 }
 
-fn envelopes_of(commands: Vec<Command>) -> Vec<Envelope> {
+pub(crate) fn envelopes_of(commands: Vec<Command>) -> Vec<Envelope> {
     let mut world = World::empty();
     commands.into_iter().map(|command| world.envelope(command)).collect()
 }
@@ -82,7 +82,7 @@ fn after(mut world: World, commands: Vec<Command>) -> World {
 }
 
 /// Every prefix is refused; every flipped bit is refused or is another whole value; a byte more is refused.
-fn assert_total<T: PartialEq + std::fmt::Debug>(
+pub(crate) fn assert_total<T: PartialEq + std::fmt::Debug>(
     bytes: &[u8],
     value: &T,
     decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
@@ -364,13 +364,13 @@ proptest! {
     }
 }
 
-fn print_envelopes(text: &mut String, envelopes: &[Envelope]) {
+pub(crate) fn print_envelopes(text: &mut String, envelopes: &[Envelope]) {
     for (n, envelope) in envelopes.iter().enumerate() {
         line(text, &format!("envelope {n}"), &encode_envelope(envelope));
     }
 }
 
-fn line(text: &mut String, name: &str, bytes: &[u8]) {
+pub(crate) fn line(text: &mut String, name: &str, bytes: &[u8]) {
     let _ = writeln!(text, "{name} {}", hexadecimal(bytes));
 }
 
@@ -378,7 +378,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn print_rows(text: &mut String, world: &World, keep: impl Fn(u8) -> bool) {
+pub(crate) fn print_rows(text: &mut String, world: &World, keep: impl Fn(u8) -> bool) {
     for (key, value) in world.rows.rows() {
         if keep(key[0]) {
             line(text, &format!("row {}", hexadecimal(key)), value);
@@ -397,7 +397,7 @@ fn print_lead() -> String {
     text
 }
 
-const HEADING: &str = "bytes of one of each, in hexadecimal; lines may only be added\n";
+pub(crate) const HEADING: &str = "bytes of one of each, in hexadecimal; lines may only be added\n";
 
 fn print() -> String {
     let mut text = String::from(HEADING);

@@ -8,6 +8,7 @@ mod clinical;
 mod cluster;
 mod image_copies;
 mod images;
+mod layout;
 mod lead;
 mod recovery;
 mod refusals;

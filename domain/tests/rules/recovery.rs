@@ -36,6 +36,11 @@ fn every_number_that_was_given_and_not_kept_has_left() {
     assert_eq!((cluster.incarnation(), cluster.next_node), (2, NodeId(5)));
     let left: Vec<u64> = (1..8).filter(|node| cluster.went_on_without(NodeId(*node))).collect();
     assert_eq!(left, [2, 3, 4], "and a number that is given later has not");
+    // Nobody makes members of them again, and a vote of theirs is none of those that must be left.
+    let standings = layout::standings(&world.rows).unwrap();
+    let removed = |node| standings[&NodeId(node)] == layout::Standing::Removed;
+    assert_eq!([1, 2, 3, 4].map(removed), [false, true, true, true]);
+    assert_eq!([1, 2, 5].map(|node| layout::is_removed(&world.rows, NodeId(node)).unwrap()), [false, true, false]);
     // Their directories count no more, or an image would seem to have copies that nobody can read.
     let retired = |node| rows::store(&world.rows, NodeId(node)).unwrap().unwrap().retired_at.is_some();
     assert_eq!([1, 2, 3, 4].map(retired), [false, true, true, true]);

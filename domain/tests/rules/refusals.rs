@@ -8,9 +8,9 @@ use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::*;
 use std::collections::BTreeSet;
 
-const ALL_CODES: [u16; 33] = [
+const ALL_CODES: [u16; 37] = [
     1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301, 1302, 1401, 1501,
-    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609, 1701, 1702, 1703, 1704,
+    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609, 1701, 1702, 1703, 1704, 1721, 1722, 1723, 1724,
 ];
 
 /// A refusal that is added here needs its number above, or this does not compile.
@@ -23,6 +23,7 @@ fn is_listed(rejection: &Rejection) -> bool {
         WrongUnit | Duplicate { .. } | NotCovered | UploadClosed | LeaseOver | ManifestIncomplete { .. } => true,
         TooFewSites { .. } | NoSecondSite | StoreRefused | ReceiptRefused | TooManyUploads | StillInUse => true,
         Drained { .. } | TooFarAhead | AlreadyScheduled | Keyless { .. } => true,
+        TooFewVoters { .. } | NodeRemoved | NothingStaged | ReplacementUnderWay => true,
     }
 }
 
@@ -194,6 +195,7 @@ fn every_refusal_is_reached_and_changes_no_object() {
     reached.extend(of_images);
     // These are reached in `lead`.
     reached.extend(crate::lead::refusals());
+    reached.extend(crate::layout::refusals().iter().map(Rejection::code));
     assert_eq!(reached, BTreeSet::from(ALL_CODES));
 }
 

@@ -158,6 +158,8 @@ pub(crate) fn entitled(command: &Command) -> Actor {
         CreateCluster { .. } | RedeemJoinToken { .. } | NoteRootHanded { .. } | NoteReads { .. } => Role::Node,
         NoteRecovery { .. } => Role::Node,
         CreateJoinToken { .. } | RetireStore { .. } => Role::Operator,
+        ChangeMembers { .. } | StageLayout { .. } | PlanReplacement { .. } => Role::Operator,
+        SucceedMember { .. } => Role::Node,
         RegisterStore { .. } | RenewIntent { .. } | RePlace { .. } | PutManifestPart { .. } => Role::Node,
         PutReceipts { .. } | ExpireIntents | DropPart { .. } | PutTombstones { .. } | FinishGc { .. } => Role::Node,
         NoteLeadership(_) => Role::Node,

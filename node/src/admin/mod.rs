@@ -4,9 +4,11 @@ mod certificates;
 mod cluster;
 pub(crate) mod convert;
 mod lead;
+mod members;
 mod proof;
 
 pub use certificates::CertificateServices;
 pub use cluster::{About, AdminServices};
 pub use lead::LeadServices;
+pub use members::MembersServices;
 pub use proof::ProofServices;

@@ -93,6 +93,11 @@ pub(super) const KEYS: &[Key] = &[
         "A local snapshot is made after so many entries; the log keeps them until then.",
     ),
     default("raft.clock_skew_max", "\"5s\"", "Largest difference between clocks that is tolerated."),
+    default(
+        "members.replace_silent_after",
+        "\"0s\"",
+        "A voter that is silent for so long gives its vote to a learner that has caught up; 0s: never.",
+    ),
     default("limits.requests", "1024", "Requests under way at once; more are asked to come back."),
     default("limits.journal", "\"256 MiB\"", "Journal of reads that wait for the log; full: records are not read."),
     default("log.level", "\"info\"", "Filter, as \"info\" or \"plantao_node=debug\"."),

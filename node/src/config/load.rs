@@ -347,6 +347,8 @@ impl Reader {
         let timers = self.word("raft.timers", &[("wan", TimerProfile::Wan), ("lan", TimerProfile::Lan)]);
         let prefer_leader = self.boolean("raft.prefer_leader");
         let snapshot_entries = self.number("raft.snapshot_entries", 100, 10_000_000);
+        let replace_silent_after =
+            self.duration("members.replace_silent_after", Duration::ZERO, Duration::from_secs(366 * 86_400));
         let clock_skew_max = self.duration("raft.clock_skew_max", Duration::from_millis(100), Duration::from_secs(600));
         let requests_max = self.number("limits.requests", 16, 65_536);
         let journal_bytes_max = self.bytes("limits.journal", 1 << 20, 1 << 40);
@@ -401,6 +403,7 @@ impl Reader {
                 timers: timers?,
                 prefer_leader: prefer_leader?,
                 snapshot_entries: snapshot_entries?,
+                replace_silent_after: replace_silent_after.filter(|after| !after.is_zero()),
                 clock_skew_max: clock_skew_max?,
                 requests_max: usize::try_from(requests_max?).ok()?,
                 journal_bytes_max: journal_bytes_max?,

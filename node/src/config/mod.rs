@@ -107,6 +107,8 @@ pub struct Config {
     pub snapshot_entries: u64,
     /// Largest difference between clocks that is tolerated.
     pub clock_skew_max: Duration,
+    /// A voter that is silent for so long gives its vote to a learner that has caught up; `None`: never.
+    pub replace_silent_after: Option<Duration>,
     /// Requests under way at once per node.
     pub requests_max: usize,
     /// Bytes of the journal of reads that wait for the log.

@@ -19,7 +19,7 @@ use super::types::Member;
 
 /// How many entries a node may lack and still count as caught up: one message. The leader takes no new proposals during a
 /// transfer, so the rest arrives at once.
-const LAG_MAX: u64 = PAYLOAD_ENTRIES;
+pub(crate) const LAG_MAX: u64 = PAYLOAD_ENTRIES;
 
 /// Who should lead, where several could. Wishes: where nobody else can, a drained node leads too.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -130,6 +130,13 @@ pub enum ChangeError {
     Unknown,
 }
 
+/// Whether a voter that loses its vote stays a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retain {
+    Yes,
+    No,
+}
+
 impl Consensus {
     /// Hands leadership to a voter that is reachable and caught up, and waits until this node sees that it leads.
     ///
@@ -214,6 +221,15 @@ impl Consensus {
         if to == status.node { Ok(()) } else { self.check_candidate(&status, to) }
     }
 
+    /// Hands leadership to the best of `among` that could take over.
+    ///
+    /// # Errors
+    /// See [`TransferError`]; `NoCandidate` when none of them could.
+    pub async fn hand_over_to(&self, among: &BTreeSet<u64>, deadline: Instant) -> Result<(), TransferError> {
+        let best = self.candidates(&self.status()).find(|id| among.contains(id)).ok_or(TransferError::NoCandidate)?;
+        self.transfer_leader(best, deadline).await
+    }
+
     /// The best of the voters that could take over and answer a heartbeat of this very moment: one that stopped just now
     /// still looks alive by its last answer, and this node would wait for it for nothing.
     async fn answering_candidate(&self, deadline: Instant) -> Option<u64> {
@@ -280,7 +296,7 @@ impl Consensus {
         if let Some(known) = self.status().member(node) {
             return if known.member == member { Ok(()) } else { Err(ChangeError::Taken { node }) };
         }
-        self.change(ChangeMembers::AddNodes(BTreeMap::from([(node, member)])), deadline).await
+        self.change(ChangeMembers::AddNodes(BTreeMap::from([(node, member)])), Retain::No, deadline).await
     }
 
     /// Makes a learner that has caught up a voter. Promoting a voter is fine.
@@ -298,7 +314,73 @@ impl Consensus {
         if lag > LAG_MAX {
             return Err(ChangeError::Behind { node, lag });
         }
-        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node])), deadline).await
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node])), Retain::No, deadline).await
+    }
+
+    /// Takes a node's vote; it replicates on. Demoting a learner is fine.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn demote(&self, node: u64, deadline: Instant) -> Result<(), ChangeError> {
+        let _one = self.begin_change()?;
+        let status = self.status();
+        let member = status.member(node).ok_or(ChangeError::NotMember { node })?;
+        if !member.voter {
+            return Ok(());
+        }
+        self.check_goes(&status, node)?;
+        self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node])), Retain::Yes, deadline).await
+    }
+
+    /// One learner that has caught up gets the vote of a voter, which replicates on: one joint change, so that there are
+    /// never more voters or fewer between.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn swap(&self, comes: u64, goes: u64, deadline: Instant) -> Result<(), ChangeError> {
+        let _one = self.begin_change()?;
+        let status = self.status();
+        let member = status.member(comes).ok_or(ChangeError::NotMember { node: comes })?;
+        let lag = status.lag(comes).unwrap_or(status.last_index);
+        if !member.voter && lag > LAG_MAX {
+            return Err(ChangeError::Behind { node: comes, lag });
+        }
+        self.check_goes(&status, goes)?;
+        let voters = status.members.iter().filter(|member| member.voter).map(|member| member.id);
+        let after = voters.filter(|id| *id != goes).chain([comes]).collect();
+        self.change(ChangeMembers::ReplaceAllVoters(after), Retain::Yes, deadline).await
+    }
+
+    /// Finishes a joint change whose leader fell between its two entries: nobody else proposes the second one. A leader that
+    /// would not be in it hands over first. Whether there was anything to do.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; `InProgress` while this leader makes a change itself.
+    pub async fn finish_change(&self, deadline: Instant) -> Result<bool, ChangeError> {
+        let _one = self.0.changes.try_lock().map_err(|_| ChangeError::InProgress)?;
+        let goal: Option<BTreeSet<u64>> = {
+            let metrics = self.0.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let (effective, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
+            let joint = effective.membership().get_joint_config();
+            let stands = joint.len() > 1 && effective.log_id() == committed.log_id();
+            joint.last().filter(|_| stands).cloned()
+        };
+        let Some(goal) = goal.filter(|_| self.leads()) else { return Ok(false) };
+        if !goal.contains(&self.node()) {
+            let handed = self.hand_over_to(&goal, deadline).await;
+            return handed.map(|()| true).map_err(|_| ChangeError::Leads { node: self.node() });
+        }
+        // Nothing more is asked for: from a joint membership this leads to its goal.
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::new()), Retain::Yes, deadline).await.map(|()| true)
+    }
+
+    fn check_goes(&self, status: &Status, node: u64) -> Result<(), ChangeError> {
+        if node == self.node() {
+            return Err(ChangeError::Leads { node });
+        }
+        let others = status.members.iter().filter(|member| member.voter && member.id != node).count();
+        if others == 0 { Err(ChangeError::LastVoter { node }) } else { Ok(()) }
     }
 
     /// Takes a node out of the membership, vote and all. Its number never comes back.
@@ -316,12 +398,12 @@ impl Consensus {
             if status.members.iter().filter(|member| member.voter).count() == 1 {
                 return Err(ChangeError::LastVoter { node });
             }
-            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node])), deadline).await?;
+            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node])), Retain::No, deadline).await?;
         }
         if self.status().member(node).is_none() {
             return Ok(());
         }
-        self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node])), deadline).await
+        self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node])), Retain::No, deadline).await
     }
 
     fn begin_change(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, ChangeError> {
@@ -339,8 +421,14 @@ impl Consensus {
         Ok(guard)
     }
 
-    async fn change(&self, members: ChangeMembers<u64, Member>, deadline: Instant) -> Result<(), ChangeError> {
-        let changed = timeout_at(deadline, self.0.raft.change_membership(members, false)).await;
+    async fn change(
+        &self,
+        members: ChangeMembers<u64, Member>,
+        retain: Retain,
+        deadline: Instant,
+    ) -> Result<(), ChangeError> {
+        let retain = retain == Retain::Yes;
+        let changed = timeout_at(deadline, self.0.raft.change_membership(members, retain)).await;
         match changed {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(RaftError::APIError(error))) => Err(match error {

@@ -2,15 +2,13 @@
 //!
 //! ```text
 //! new node ── Join(token) ──► any member ── RedeemJoinToken ──► log: number given, token spent
-//! leader: each node of the state that is no member becomes a learner; a caught-up learner that is to vote, a voter
+//! leader: each node of the state that is no member becomes a learner; what else becomes of it is decided in `members`
 //! keyed node ── FetchRootKey ──► unsealed member: NoteRootHanded in the log, then the key, once
 //! ```
 
 pub(crate) mod convert;
-mod reconcile;
 mod service;
 mod unseal;
 
-pub use reconcile::reconcile_members;
 pub use service::JoinServer;
 pub use unseal::{Unseal, fetch_root_key};

@@ -8,6 +8,8 @@ use plantao_proto::peer::v1::PeerHeader;
 use tonic::{Request, Status};
 
 use crate::consensus::{Affiliation, Consensus, HeaderError, incarnations};
+use crate::members;
+use crate::storage::state::StateStore;
 use crate::transport::peer_identity;
 
 /// Members that are remembered after they left: far above any cluster.
@@ -24,12 +26,24 @@ pub struct Gate {
     seen: Arc<Mutex<BTreeSet<u64>>>,
     /// Members of the past whose calls were told of in the log: once for each.
     past: Arc<Mutex<BTreeSet<u64>>>,
+    /// The rows, which say who was removed also after a start.
+    rows: Option<Arc<dyn StateStore>>,
 }
 
 impl Gate {
     /// For the node `us`.
     pub fn new(us: Affiliation, consensus: Consensus) -> Self {
-        Self { us, consensus, seen: Arc::default(), past: Arc::default() }
+        Self { us, consensus, seen: Arc::default(), past: Arc::default(), rows: None }
+    }
+
+    /// Refuses whoever these rows say was removed, also when this node never saw it as a member.
+    pub fn with_rows(self, rows: Arc<dyn StateStore>) -> Self {
+        Self { rows: Some(rows), ..self }
+    }
+
+    /// Rows that cannot be read say nothing; the applier stops the node for them.
+    fn is_removed(&self, from: u64) -> bool {
+        self.rows.as_ref().is_some_and(|rows| members::is_removed(&**rows, from))
     }
 
     /// Lets a call in, and says which node it is from. `header` must be the header in `request`.
@@ -46,7 +60,7 @@ impl Gate {
             if seen.len() < SEEN_MAX {
                 seen.insert(from);
             }
-        } else if seen.contains(&from) {
+        } else if seen.contains(&from) || self.is_removed(from) {
             return Err(Status::permission_denied(format!(
                 "node {from} was removed from the cluster; stop it, and let it join anew under a fresh number"
             )));

@@ -272,6 +272,41 @@ pub(super) static CODES: &[Code] = &[
         ("the node holds no root key", "choose a unit's node; the off-site node leads when no other can"),
     ),
     theirs(
+        1721,
+        (
+            "sobrariam votantes de menos",
+            "promova outro nó antes, ou dê --allow-fewer-voters para ficar com menos de três",
+        ),
+        (
+            "too few voters would be left",
+            "promote another node first, or give --allow-fewer-voters to be left with fewer than three",
+        ),
+    ),
+    theirs(
+        1722,
+        (
+            "o nó foi removido da rede para sempre",
+            "deixe o computador entrar de novo, com número novo: plantao member add",
+        ),
+        (
+            "the node was removed from the network for good",
+            "let the machine join anew, under a fresh number: plantao member add",
+        ),
+    ),
+    theirs(
+        1723,
+        ("nenhuma mudança de membros está preparada", "prepare uma antes: plantao member stage"),
+        ("no change of members is staged", "stage one first: plantao member stage"),
+    ),
+    theirs(
+        1724,
+        ("outro nó já está tomando o lugar deste", "espere até estar em dia, ou remova-o: plantao member diff"),
+        (
+            "another node is taking the place of this one already",
+            "wait until it has caught up, or remove it: plantao member diff",
+        ),
+    ),
+    theirs(
         2001,
         (
             "este nó está selado: guarda o conteúdo e não pode abri-lo",
@@ -456,6 +491,32 @@ pub(super) static CODES: &[Code] = &[
         2614,
         ("o relógio do nó está errado", "acerte o relógio daquele computador (plantao doctor) ou escolha outro nó"),
         ("the node's clock is off", "set that computer's clock (plantao doctor), or choose another node"),
+    ),
+    theirs(
+        2621,
+        ("dos votantes que sobrariam, poucos respondem", "religue os que não respondem, ou tire antes o voto deles"),
+        ("of the voters that would be left too few answer", "bring the silent ones back, or take their votes first"),
+    ),
+    theirs(
+        2622,
+        ("outra mudança de membros está em andamento", "espere até terminar: plantao member diff mostra os passos"),
+        ("another change of members is still under way", "wait until it is done: plantao member diff shows its steps"),
+    ),
+    theirs(
+        2623,
+        ("o nó não responde, por isso não recebe voto", "ligue o nó, ou veja o enlace até ele, e tente de novo"),
+        ("the node does not answer, so it gets no vote", "start that node, or look at the link to it, and try again"),
+    ),
+    theirs(
+        2624,
+        (
+            "o líder sairia, e nenhum outro votante pode assumir agora",
+            "espere outro votante ficar em dia e tente de novo",
+        ),
+        (
+            "the leader would go, and no other voter could take the lead now",
+            "wait until another voter has caught up, and try again",
+        ),
     ),
     theirs(
         2661,

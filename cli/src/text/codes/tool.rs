@@ -266,6 +266,24 @@ pub(super) static CODES: &[Code] = &[
         ("a reason is needed", "say why, without the name of a person: --reason TEXT"),
     ),
     ours(
+        9050,
+        Exit::Unknown,
+        (
+            "a mudança de membros foi aceita e continua em andamento",
+            "siga os passos: plantao member diff; não repita o comando",
+        ),
+        (
+            "the change of members is accepted and still under way",
+            "follow its steps: plantao member diff; do not repeat it",
+        ),
+    ),
+    ours(
+        9051,
+        Exit::Refused,
+        ("o nome dado não é o do nó", "confira qual nó é e dê o nome dele em --confirm: plantao member list"),
+        ("this is not the node's name", "check which node it is and give its name to --confirm: plantao member list"),
+    ),
+    ours(
         9060,
         Exit::Usage,
         (
