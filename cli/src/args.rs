@@ -188,6 +188,9 @@ pub(crate) enum Command {
     /// Certificates of the built-in authority
     #[command(subcommand)]
     Pki(cmd::pki::PkiCommand),
+    /// Members of the network: who replicates, who votes
+    #[command(subcommand)]
+    Member(cmd::member::MemberCommand),
     /// Tokens with which nodes join
     #[command(subcommand)]
     Token(cmd::token::TokenCommand),

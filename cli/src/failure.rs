@@ -206,6 +206,20 @@ pub(crate) enum Failure {
         /// As it is.
         actual: String,
     },
+    /// The name that was given to confirm is not that of the node.
+    #[error("this is not the node's name")]
+    OtherName {
+        /// As it is.
+        expected: String,
+        /// As given.
+        actual: String,
+    },
+    /// A change of members was accepted, and is not done within the time.
+    #[error("the change of members is accepted and still under way")]
+    MembersUnderWay {
+        /// What it waits for.
+        why: String,
+    },
     /// No node leads.
     #[error("no node leads")]
     NoLeader,
@@ -298,13 +312,15 @@ impl Failure {
             | Self::UnknownCode { .. } => Exit::Usage,
             Self::Declined | Self::Interrupted => Exit::Interrupted,
             Self::AmbiguousId { .. } | Self::NotFound { .. } | Self::NotThere { .. } => Exit::NotFound,
-            Self::RequestOver { .. } | Self::OtherLeader { .. } | Self::NotNow { .. } | Self::NotThisStep { .. } => {
-                Exit::Refused
-            }
+            Self::RequestOver { .. }
+            | Self::OtherLeader { .. }
+            | Self::OtherName { .. }
+            | Self::NotNow { .. }
+            | Self::NotThisStep { .. } => Exit::Refused,
             Self::Credentials { .. } | Self::Connect { .. } => Exit::Connect,
             Self::Denied { .. } => Exit::Denied,
             Self::Unavailable { .. } | Self::NoLeader => Exit::NoLeader,
-            Self::Unknown { .. } => Exit::Unknown,
+            Self::Unknown { .. } | Self::MembersUnderWay { .. } => Exit::Unknown,
             Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
             Self::Guard { code, .. } => Exit::of_rejection(*code),
             Self::Conflict { .. } | Self::NotAllNodes { .. } => Exit::Partial,
@@ -366,6 +382,8 @@ impl Failure {
             Self::WriteFile { .. } => 9034,
             Self::NotSafeYet { .. } => 9035,
             Self::ImageDamaged { .. } => 9036,
+            Self::MembersUnderWay { .. } => 9050,
+            Self::OtherName { .. } => 9051,
             Self::NotNow { .. } => 9090,
             Self::NotAllNodes { .. } => 9091,
             Self::NotThisStep { .. } => 9092,

@@ -105,6 +105,11 @@ fn reports_are_as_in_their_files() {
     check("import.txt", &every_format(cmd::import::samples::some_refused));
     check("bench.txt", &every_format(cmd::bench::samples::write));
     check("bench-image.txt", &every_format(cmd::bench::samples::image_put));
+    check("member-list.txt", &every_format(cmd::member::samples::list));
+    check("member-list-under-way.txt", &every_format(cmd::member::samples::list_under_way));
+    check("member-show.txt", &every_format(cmd::member::samples::show));
+    check("member-diff.txt", &every_format(cmd::member::samples::diff));
+    check("member-diff-nothing.txt", &every_format(cmd::member::samples::diff_of_nothing));
     check("explain.txt", &every_format(cmd::explain::samples::slot_taken));
     check("explain-alert.txt", &every_format(cmd::explain::samples::no_leader));
     check("runbook.txt", &cmd::runbook::samples::clinic());
@@ -124,6 +129,7 @@ fn no_report_moves_the_cursor() {
         cmd::image::samples::list,
         cmd::image::samples::show,
         cmd::image::samples::put,
+        cmd::member::samples::show,
     ] {
         let text = every_format(report);
         let bad = text.chars().find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || *c == '\u{202e}');
@@ -146,6 +152,7 @@ fn json_is_the_same_in_every_language() {
         cmd::switchover::samples::done,
         cmd::explain::samples::slot_taken,
         cmd::explain::samples::no_leader,
+        cmd::member::samples::diff,
     ] {
         for format in [Format::Json, Format::Jsonl] {
             let render = |lang| out(format, lang, false).render(&report(lang));

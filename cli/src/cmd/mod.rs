@@ -22,6 +22,7 @@ pub(crate) mod image;
 pub(crate) mod import;
 pub(crate) mod lead;
 pub(crate) mod man;
+pub(crate) mod member;
 pub(crate) mod patient;
 pub(crate) mod pki;
 pub(crate) mod quorum;
@@ -75,6 +76,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Room(command) => directory::rooms(command, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Pki(command) => pki::run(command, session).await,
+        Command::Member(command) => member::run(command, session).await,
         Command::Token(command) => token::run(command, session).await,
         Command::Context(command) => context::run(command, session),
         Command::Completion(args) => completion::run(&args, session),

@@ -331,5 +331,6 @@ pub(super) fn say(say: &Say) -> String {
             "■ The image is NOT whole on this node → plantao image verify on another: --endpoint".to_owned()
         }
         Say::HeldBy { holder } => format!("held by appointment {holder}"),
+        Say::Members(say) => say.say(super::Lang::En),
     }
 }

@@ -24,6 +24,9 @@ const PUSH: &[Exit] = &[Done, Failed, Usage, Partial, Refused, Denied, Connect, 
 const READ: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect];
 const IMAGE: &[Exit] = &[Done, Failed, Usage, Partial, NoLeader, NotFound, Denied, Integrity, Connect];
 const WRITE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown];
+const MEMBERS: &[Exit] = &[Done, Failed, Usage, NoLeader, NotFound, Denied, Connect];
+const MEMBERS_CHANGE: &[Exit] =
+    &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Busy, Connect, Unknown, Interrupted];
 
 const POLICY: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Connect, Interrupted];
 const MOVE: &[Exit] = &[Done, Failed, Usage, NoLeader, Refused, NotFound, Denied, Connect, Interrupted];
@@ -387,6 +390,67 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao pki rotate-ca finish --dir ./autoridade",
         "plantao pki rotate-ca finish --dir ./autoridade --leave-behind --yes",
         PUSH,
+    ),
+    of("member", "plantao member list", "plantao member show moema", MEMBERS),
+    of("member list", "plantao member list", "plantao member list --all -o json", MEMBERS),
+    of("member show", "plantao member show moema", "plantao member show 4 -o json", MEMBERS),
+    of(
+        "member add",
+        "plantao member add --voter",
+        "plantao member add --off-site --hours 24 --yes -o json",
+        MEMBERS_CHANGE,
+    ),
+    of("member stage", "plantao member stage promote moema", "plantao member stage remove jardins", MEMBERS_CHANGE),
+    of(
+        "member stage promote",
+        "plantao member stage promote moema pinheiros",
+        "plantao member stage promote 4 -o json",
+        MEMBERS_CHANGE,
+    ),
+    of("member stage demote", "plantao member stage demote jardins", "plantao member stage demote 2 3", MEMBERS_CHANGE),
+    of(
+        "member stage remove",
+        "plantao member stage remove jardins",
+        "plantao member stage remove 2 -o json",
+        MEMBERS_CHANGE,
+    ),
+    of("member diff", "plantao member diff", "plantao member diff -o json", MEMBERS),
+    of(
+        "member apply",
+        "plantao member apply --version 4 --reason 'rede cresce'",
+        "plantao member apply --version 4 --reason 'rede cresce' --yes --timeout 300",
+        MEMBERS_CHANGE,
+    ),
+    of("member revert", "plantao member revert", "plantao member revert --yes", MEMBERS_CHANGE),
+    of(
+        "member promote",
+        "plantao member promote moema --reason 'terceira unidade'",
+        "plantao member promote 4 --reason 'terceira unidade' --yes",
+        MEMBERS_CHANGE,
+    ),
+    of(
+        "member demote",
+        "plantao member demote jardins --reason 'enlace ruim'",
+        "plantao member demote 2 --reason 'enlace ruim' --yes",
+        MEMBERS_CHANGE,
+    ),
+    of(
+        "member replace",
+        "plantao member replace jardins --with moema --reason 'disco queimado'",
+        "plantao member replace jardins --reason 'disco queimado' --confirm jardins",
+        MEMBERS_CHANGE,
+    ),
+    of(
+        "member remove",
+        "plantao member remove jardins --reason 'unidade fechou'",
+        "plantao member remove jardins --reason 'unidade fechou' --confirm jardins",
+        MEMBERS_CHANGE,
+    ),
+    of(
+        "member reinit",
+        "plantao member reinit jardins --reason 'disco trocado'",
+        "plantao member reinit jardins --reason 'disco trocado' --confirm jardins -o json",
+        MEMBERS_CHANGE,
     ),
     of(
         "token",

@@ -11,6 +11,7 @@ pub(crate) mod examples;
 pub(crate) mod faults;
 mod help_pt_br;
 mod lead;
+pub(crate) mod members;
 mod pt_br;
 pub(crate) mod see;
 
@@ -305,6 +306,7 @@ pub(crate) enum Say {
     ImageWhole,
     ImageNotWhole,
     Lead(LeadSay),
+    Members(members::MembersSay),
 }
 
 /// Two nodes that are up, and a link between them that is not.
@@ -428,7 +430,9 @@ impl Lang {
                 });
             }
             Failure::Conflict { holder } => why = Some(self.say(&Say::HeldBy { holder: holder.clone() })),
-            Failure::OtherLeader { expected, actual } => why = Some(format!("{expected} ≠ {actual}")),
+            Failure::OtherLeader { expected, actual } | Failure::OtherName { expected, actual } => {
+                why = Some(format!("{expected} ≠ {actual}"));
+            }
             Failure::DigestsDiffer { index } => what = format!("{what}: {index}"),
             Failure::TrailBroken { sequence } => what = format!("{what}: {sequence}"),
             Failure::ReadBackDiffers { count } => what = format!("{what}: {count}"),
@@ -449,6 +453,7 @@ impl Lang {
             | Failure::NotThisStep { why: clause }
             | Failure::NotSafeYet { why: clause }
             | Failure::ImageDamaged { why: clause }
+            | Failure::MembersUnderWay { why: clause }
             | Failure::Work { why: clause } => why = Some(clause.clone()),
             Failure::Output(source) => why = Some(source.to_string()),
             Failure::Declined

@@ -337,5 +337,6 @@ pub(super) fn say(say: &Say) -> String {
         Say::ImageNotWhole => {
             "■ A imagem NÃO está íntegra neste nó → plantao image verify em outro: --endpoint".to_owned()
         }
+        Say::Members(say) => say.say(super::Lang::PtBr),
     }
 }
