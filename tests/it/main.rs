@@ -20,6 +20,7 @@ mod images;
 mod lead;
 mod links;
 mod machine;
+mod members;
 mod proof;
 mod quorum;
 mod raw;
@@ -176,4 +177,15 @@ async fn a_network_changes_its_certificates() {
     world.network.digests_agree().await;
     certificates::expired_certificates_on_all_nodes_stop_the_network_and_lose_nothing(&mut world).await;
     world.network.digests_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_changes_its_members() {
+    let mut world = World::start(&[]).await;
+    let (load, images) = members::it_grows_to_five_and_the_leader_falls_on_the_way(&mut world).await;
+    members::what_is_not_safe_or_not_what_was_seen_is_refused(&world).await;
+    members::it_shrinks_to_three_and_a_follower_falls_on_the_way(&mut world).await;
+    members::who_was_removed_gets_nowhere(&mut world).await;
+    members::the_runbook_as_written_replaces_a_unit_that_burned(&mut world, &load).await;
+    members::nothing_was_lost(&world, load, &images).await;
 }

@@ -25,7 +25,7 @@ pub(crate) struct Lost {
 }
 
 /// Commands of a page, in order, with their continuation lines.
-fn commands(page: &str) -> Vec<String> {
+pub(crate) fn commands(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut inside = false;
     let mut open: Option<String> = None;
@@ -58,13 +58,13 @@ fn commands_are_read_from_a_page() {
 }
 
 /// A directory that looks as the page assumes, and the two programs by their names.
-struct Desk {
+pub(crate) struct Desk {
     directory: PathBuf,
     endpoints: String,
 }
 
 impl Desk {
-    fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let directory = world.network.directory().join("desk");
         let programs = directory.join("bin");
         fs::create_dir_all(&programs).unwrap();
@@ -76,7 +76,7 @@ impl Desk {
     }
 
     /// The node's files under the name that the page gives it.
-    fn place(&mut self, world: &World, name: &str) {
+    pub(crate) fn place(&mut self, world: &World, name: &str) {
         let node = world.network.node(name);
         symlink(node.config(), node.directory().join("plantaod.toml")).unwrap();
         symlink(node.directory(), self.directory.join(name)).unwrap();
@@ -86,7 +86,7 @@ impl Desk {
         self.endpoints.push_str(&node.admin());
     }
 
-    fn run(&self, world: &World, command: &str) -> Output {
+    pub(crate) fn run(&self, world: &World, command: &str) -> Output {
         let (certificate, key) = world.network.credentials("rede/operator/plantao");
         let path = format!("{}:/usr/bin:/bin", self.directory.join("bin").display());
         let mut shell = Command::new("/bin/sh");
