@@ -8,7 +8,7 @@ use plantao_proto::admin::v1::{
     SetLeadPolicyRequest, StandForElectionRequest, TransferLeadershipRequest, TransferLeadershipResponse,
 };
 use plantao_tests::network::{CLUSTER, Network};
-use plantao_tests::wait::{PATIENCE, until};
+use plantao_tests::wait::{PATIENCE, until, until_within};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -285,7 +285,8 @@ pub(crate) async fn set(network: &Network, change: Change) -> Result<bool, Error
 }
 
 async fn leads(network: &Network, node: &str) {
-    until("the lead of that node", || async {
+    // It must have answered without a break for ten seconds before the lead goes there by itself.
+    until_within(PATIENCE * 4, "the lead of that node", || async {
         let now = network.leader().await;
         if now == node { Ok(()) } else { Err(now) }
     })
