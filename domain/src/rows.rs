@@ -53,6 +53,7 @@ pub use structure::*;
 pub use trail::*;
 
 use crate::codec;
+use crate::id::NodeId;
 use crate::view::{Changes, Order, View, ViewFault};
 use minicbor::{Decode, Encode};
 
@@ -219,6 +220,12 @@ fn read<T: for<'b> Decode<'b, ()>>(view: &dyn View, key: &[u8]) -> Result<Option
 
 fn decode<T: for<'b> Decode<'b, ()>>(key: &[u8], value: &[u8]) -> Result<T, ViewFault> {
     codec::decode_row(value).map_err(|_| ViewFault::Row { prefix: prefix_of(key) })
+}
+
+/// A row whose key ends with a node's number.
+fn by_node<T: for<'b> Decode<'b, ()>>(key: &[u8], value: &[u8]) -> Result<(NodeId, T), ViewFault> {
+    let id = key.last_chunk::<8>().ok_or(ViewFault::Row { prefix: prefix_of(key) })?;
+    Ok((NodeId(u64::from_be_bytes(*id)), decode(key, value)?))
 }
 
 /// The 16 bytes of an id at the end of a key.

@@ -1,6 +1,6 @@
 //! Rows of what members are to be.
 
-use super::{KeyRange, PAGE_ROWS_MAX, decode, key, prefix, prefix_of, read};
+use super::{KeyRange, PAGE_ROWS_MAX, by_node, key, prefix, read};
 use crate::id::NodeId;
 use crate::layout::{LayoutRow, StandingRow};
 use crate::view::{Order, View, ViewFault};
@@ -19,13 +19,7 @@ pub fn standing(view: &dyn View, node: NodeId) -> Result<Option<StandingRow>, Vi
 pub fn standings(view: &dyn View, limit: usize) -> Result<Vec<(NodeId, StandingRow)>, ViewFault> {
     let range = KeyRange::with_start(key(prefix::STANDING, &[]));
     let found = view.range(&range.from, &range.to, Order::Ascending, limit.min(PAGE_ROWS_MAX))?;
-    found
-        .iter()
-        .map(|(key, value)| {
-            let id = key.last_chunk::<8>().ok_or(ViewFault::Row { prefix: prefix_of(key) })?;
-            Ok((NodeId(u64::from_be_bytes(*id)), decode(key, value)?))
-        })
-        .collect()
+    found.iter().map(|(key, value)| by_node(key, value)).collect()
 }
 
 /// Key of the layout's row.

@@ -1,6 +1,6 @@
 //! Rows of the cluster, its keys, and the directory.
 
-use super::{KeyRange, PAGE_ROWS_MAX, decode, key, last_id, prefix, prefix_of, read};
+use super::{KeyRange, PAGE_ROWS_MAX, by_node, decode, key, last_id, prefix, read};
 use crate::cluster::{ClusterRow, JoinTokenRow, NodeRow};
 use crate::command::{KeyOwner, Sealed, Tag, WrappedKey};
 use crate::id::*;
@@ -122,13 +122,7 @@ pub fn nodes(view: &dyn View, after: Option<NodeId>, limit: usize) -> Result<Vec
         range = range.after(&node_key(after));
     }
     let found = view.range(&range.from, &range.to, Order::Ascending, limit.min(PAGE_ROWS_MAX))?;
-    found
-        .iter()
-        .map(|(key, value)| {
-            let id = key.last_chunk::<8>().ok_or(ViewFault::Row { prefix: prefix_of(key) })?;
-            Ok((NodeId(u64::from_be_bytes(*id)), decode(key, value)?))
-        })
-        .collect()
+    found.iter().map(|(key, value)| by_node(key, value)).collect()
 }
 
 /// Key of a join token's row.

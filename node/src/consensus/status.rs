@@ -94,9 +94,10 @@ impl Status {
         });
         let quorum_silent_for = metrics.last_quorum_acked.map(|acked| acked.elapsed());
         let is_leader = metrics.state == ServerState::Leader;
-        let heard = match is_leader {
-            true => voters.len() <= 1 || quorum_silent_for.is_some_and(|silent| silent <= silence),
-            false => contact.is_some_and(|contact| contact <= silence),
+        let heard = if is_leader {
+            voters.len() <= 1 || quorum_silent_for.is_some_and(|silent| silent <= silence)
+        } else {
+            contact.is_some_and(|contact| contact <= silence)
         };
         Self {
             node: metrics.id,
