@@ -141,6 +141,9 @@ impl<V: View + ?Sized> View for Overlay<'_, V> {
         let changed: Vec<_> = self.changes.range::<[u8], _>(bounds).collect();
         let hidden = changed.len();
         let below = self.below.range(from, to, order, limit.saturating_add(hidden))?;
+        if hidden == 0 {
+            return Ok(below);
+        }
         let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = below.into_iter().collect();
         for (key, value) in changed {
             match value {

@@ -209,6 +209,16 @@ pub fn agenda_range(of: AgendaOf, occupancy: Occupancy, class: LengthClass, inte
 /// Prefix, whose agenda, occupancy, length class, start, booking, end.
 const AGENDA_KEY_BYTES: usize = 1 + 17 + 1 + 1 + 8 + 16 + 8;
 
+/// First bytes of such a key that bookings near each other share: up to the start's fifth byte, some four and a half hours.
+const WINDOW_BYTES: usize = 1 + 17 + 1 + 1 + 5;
+
+/// How many first bytes of a key name the window of marks that a search for neighbours comes back to again and again, so
+/// that a store may keep it at hand; `None` for rows that are not searched so. Keys with the same first bytes of that
+/// number are in one window, and every row in a window is a mark.
+pub fn window_bytes(key: &[u8]) -> Option<usize> {
+    (prefix_of(key) == prefix::AGENDA && key.len() >= WINDOW_BYTES).then_some(WINDOW_BYTES)
+}
+
 /// One booking in an agenda.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct AgendaEntry {

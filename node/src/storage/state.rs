@@ -21,6 +21,7 @@ pub(crate) mod sealed;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::print_stdout)]
 pub(crate) mod tests;
+mod windows;
 
 /// Which engine holds the rows. Both pass the same suites and agree by digest (decision 0005).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]

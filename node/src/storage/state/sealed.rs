@@ -11,6 +11,7 @@ use super::cache::RowCache;
 use super::engine::{RawBatch, RawView, guarded};
 use super::fill::{self, Cell, OpenEngine};
 use super::rows::{self, view_fault};
+use super::windows::WindowCache;
 use super::{
     Batch, EngineKind, EntryId, Error, Frozen, MEMBERSHIP_BYTES_MAX, RowSource, StateMeta, StateStore, digest,
 };
@@ -21,6 +22,7 @@ use crate::storage::row_seal::RowSeal;
 use plantao_domain::rows::is_put_once;
 use plantao_domain::view::{Order, Row};
 use plantao_domain::{View, ViewFault};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -70,6 +72,8 @@ pub(crate) struct SealedState {
     live: RwLock<Live>,
     /// What `live` holds, as far as it was read. Noted under its shared lock, changed under its exclusive one.
     cache: RowCache,
+    /// The same for marks that are searched for neighbours.
+    windows: WindowCache,
 }
 
 impl SealedState {
@@ -92,6 +96,7 @@ impl SealedState {
             checkpoint: Mutex::new(checkpoint),
             live: RwLock::new(Live { cell: Arc::new(cell), meta: Arc::new(meta) }),
             cache: RowCache::new(),
+            windows: WindowCache::new(),
         }
     }
 
@@ -173,6 +178,7 @@ impl SealedState {
         let previous = {
             let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
             self.cache.clear();
+            self.windows.clear();
             std::mem::replace(&mut *live, next)
         };
         previous.cell.retire();
@@ -203,6 +209,7 @@ impl StateStore for SealedState {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         // Before the engine: whatever it says then, nothing is read any more that was not written.
         self.cache.write(&batch.changes);
+        self.windows.write(&batch.changes);
         self.poison.note(guarded("write", || cell.engine().write(writes)))?;
         live.meta = Arc::new(next);
         Ok(())
@@ -283,7 +290,13 @@ impl View for GuardedView<'_> {
     fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
         let Self { raw, store } = *self;
         store.poison.check().map_err(view_fault)?;
-        let rows = rows::range(raw, &*store.seal, (from, to), order, limit, usize::MAX);
+        let read =
+            |bounds: (&[u8], &[u8]), order, limit| rows::range(raw, &*store.seal, bounds, order, limit, usize::MAX);
+        let load = |window: Range<&[u8]>, limit| read((window.start, window.end), Order::Ascending, limit);
+        let rows = match store.windows.range(from..to, order, limit, load) {
+            Some(rows) => rows,
+            None => read((from, to), order, limit),
+        };
         store.poison.note(rows).map_err(view_fault)
     }
 }
