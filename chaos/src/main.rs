@@ -3,15 +3,21 @@
 //! Networks are made and driven by `plantao_node::local_network`, as in the demonstration; what is measured is what a
 //! program sees through the client.
 
+mod checks;
 mod compare;
 mod etcd;
 mod failover;
+mod faults;
 mod ground;
+mod history;
 mod large_image;
 mod many_chunks;
+mod model;
 mod operator;
+mod seed;
 mod thin_line;
 mod wires;
+mod workload;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,0 +1,306 @@
+//! Faults, and when they come: one list for both worlds, drawn from the seed. How a fault is made is the world's affair; here
+//! is what it is, which rows of the fault matrix (`chaos/README.md`) it covers, and for how long it lasts.
+//!
+//! ```text
+//! safety    ├─ kill ─┤   ├──── cut ────┤        ├─ loss ─┤
+//!                 ├──── pause ────┤                  everything healed ─► liveness: writes must flow, copies must agree
+//! ```
+
+use crate::seed::Chance;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Whom a fault meets, found when it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Whom {
+    /// Who leads then, or the first node where nobody knows.
+    Leader,
+    /// The node at this position, whoever it is.
+    Node(usize),
+}
+
+/// One thing that goes wrong. `for` how long is in [`Planned`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    /// SIGKILL, and a new start at the end.
+    Kill(Whom),
+    /// All at once, and all started again at the end.
+    KillAll,
+    /// SIGSTOP, then SIGCONT.
+    Pause(Whom),
+    /// No other node is reached, in either direction; programs reach it.
+    Isolate(Whom),
+    /// What `from` sends never reaches `to`; the other way is open.
+    OneWay { from: usize, to: usize },
+    /// Nothing passes between these two; both reach the others.
+    Cut { one: usize, other: usize },
+    /// As isolation, there and gone again every `every_ms`.
+    Flap { whom: Whom, every_ms: u64 },
+    /// Between all nodes, so many packets of a hundred are lost each way.
+    Loss { percent: u32 },
+    /// Between all nodes, so many packets of a thousand are answered by the end of their connection.
+    Reset { per_mille: u32 },
+    /// New connections between all nodes are never answered.
+    NoConnections,
+    /// What a node sends passes a line of so many kilobits a second.
+    Thin { whom: Whom, kbit: u32 },
+    /// The disk of a node is full.
+    DiskFull(Whom),
+    /// The clock of a node is so many milliseconds ahead, or behind.
+    Clock { whom: Whom, offset_ms: i64 },
+    /// An operator hands the lead over; it lasts no time.
+    Switchover,
+}
+
+/// What kinds of fault there are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    Kill,
+    KillAll,
+    Pause,
+    Isolate,
+    OneWay,
+    Cut,
+    Flap,
+    Loss,
+    Reset,
+    NoConnections,
+    Thin,
+    DiskFull,
+    Clock,
+    Switchover,
+}
+
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Kill,
+        Self::KillAll,
+        Self::Pause,
+        Self::Isolate,
+        Self::OneWay,
+        Self::Cut,
+        Self::Flap,
+        Self::Loss,
+        Self::Reset,
+        Self::NoConnections,
+        Self::Thin,
+        Self::DiskFull,
+        Self::Clock,
+        Self::Switchover,
+    ];
+
+    /// Rows of the fault matrix that it covers, in whole or in part.
+    pub(crate) const fn rows(self) -> &'static [u8] {
+        match self {
+            Self::Kill => &[1, 2],
+            Self::KillAll => &[2],
+            Self::Pause => &[23],
+            Self::Isolate => &[15],
+            Self::OneWay | Self::Cut => &[16],
+            Self::Flap => &[17],
+            Self::Loss => &[18],
+            Self::Reset | Self::NoConnections => &[20],
+            Self::Thin => &[21],
+            Self::DiskFull => &[10],
+            Self::Clock => &[24],
+            Self::Switchover => &[28],
+        }
+    }
+
+    /// As on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::KillAll => "kill-all",
+            Self::Pause => "pause",
+            Self::Isolate => "isolate",
+            Self::OneWay => "one-way",
+            Self::Cut => "cut",
+            Self::Flap => "flap",
+            Self::Loss => "loss",
+            Self::Reset => "reset",
+            Self::NoConnections => "no-connections",
+            Self::Thin => "thin",
+            Self::DiskFull => "disk-full",
+            Self::Clock => "clock",
+            Self::Switchover => "switchover",
+        }
+    }
+
+    fn draw(self, chance: &mut Chance, nodes: usize) -> Fault {
+        let node = |chance: &mut Chance| usize::try_from(chance.below(nodes as u64)).unwrap_or(0);
+        let whom = |chance: &mut Chance| if chance.percent(50) { Whom::Leader } else { Whom::Node(node(chance)) };
+        let pair = |chance: &mut Chance| {
+            let one = node(chance);
+            let step = 1 + usize::try_from(chance.below(nodes.saturating_sub(1) as u64)).unwrap_or(0);
+            (one, (one + step) % nodes.max(1))
+        };
+        let number = |chance: &mut Chance, least: u32, most: u32| {
+            least + u32::try_from(chance.below(u64::from(most - least) + 1)).unwrap_or(0)
+        };
+        match self {
+            Self::Kill => Fault::Kill(whom(chance)),
+            Self::KillAll => Fault::KillAll,
+            Self::Pause => Fault::Pause(whom(chance)),
+            Self::Isolate => Fault::Isolate(whom(chance)),
+            Self::OneWay => {
+                let (from, to) = pair(chance);
+                Fault::OneWay { from, to }
+            }
+            Self::Cut => {
+                let (one, other) = pair(chance);
+                Fault::Cut { one, other }
+            }
+            Self::Flap => Fault::Flap { whom: whom(chance), every_ms: 200 + chance.below(1_300) },
+            Self::Loss => Fault::Loss { percent: number(chance, 1, 30) },
+            Self::Reset => Fault::Reset { per_mille: number(chance, 1, 50) },
+            Self::NoConnections => Fault::NoConnections,
+            Self::Thin => Fault::Thin { whom: whom(chance), kbit: number(chance, 256, 2_048) },
+            Self::DiskFull => Fault::DiskFull(whom(chance)),
+            Self::Clock => {
+                let whom = whom(chance);
+                // From a second to ten years: what a clinic's computer with a dead battery shows.
+                let sizes = [1_000, 30_000, 600_000, 86_400_000, 315_360_000_000_i64];
+                let size = chance.one_of(&sizes).copied().unwrap_or(1_000);
+                Fault::Clock { whom, offset_ms: if chance.percent(50) { size } else { -size } }
+            }
+            Self::Switchover => Fault::Switchover,
+        }
+    }
+}
+
+impl Fault {
+    /// What kind it is.
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Kill(_) => Kind::Kill,
+            Self::KillAll => Kind::KillAll,
+            Self::Pause(_) => Kind::Pause,
+            Self::Isolate(_) => Kind::Isolate,
+            Self::OneWay { .. } => Kind::OneWay,
+            Self::Cut { .. } => Kind::Cut,
+            Self::Flap { .. } => Kind::Flap,
+            Self::Loss { .. } => Kind::Loss,
+            Self::Reset { .. } => Kind::Reset,
+            Self::NoConnections => Kind::NoConnections,
+            Self::Thin { .. } => Kind::Thin,
+            Self::DiskFull(_) => Kind::DiskFull,
+            Self::Clock { .. } => Kind::Clock,
+            Self::Switchover => Kind::Switchover,
+        }
+    }
+}
+
+/// A fault with its time, counted from the start of the safety phase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub(crate) struct Planned {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
+    pub(crate) fault: Fault,
+}
+
+/// How faults come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Profile {
+    /// One at a time, with a rest after each.
+    Calm,
+    /// One after another, some over each other.
+    Standard,
+    /// Several at once.
+    Storm,
+}
+
+impl Profile {
+    /// As on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Standard => "standard",
+            Self::Storm => "storm",
+        }
+    }
+
+    /// From the start of one fault to that of the next, and how long each lasts, in milliseconds: least and most.
+    const fn spans(self) -> [(u64, u64); 2] {
+        match self {
+            Self::Calm => [(8_000, 12_000), (1_000, 5_000)],
+            Self::Standard => [(2_500, 7_000), (800, 6_000)],
+            Self::Storm => [(600, 3_000), (500, 8_000)],
+        }
+    }
+}
+
+/// Before the first fault: programs are at work by then.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The faults of one seed among `nodes` nodes, within `length`. Each kind comes once before any comes again, so that a short run
+/// has as many as it can.
+pub(crate) fn schedule(seed: u64, profile: Profile, kinds: &[Kind], nodes: usize, length: Duration) -> Vec<Planned> {
+    let mut chance = Chance::of(seed, 0x00fa_0175);
+    let [gap, lasting] = profile.spans().map(|(least, most)| [least, most].map(Duration::from_millis));
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let (mut at, mut bag, mut planned) = (QUIET, Vec::new(), Vec::new());
+    loop {
+        if bag.is_empty() {
+            bag = kinds.to_vec();
+        }
+        if bag.is_empty() || at >= length {
+            return planned;
+        }
+        let kind = bag.swap_remove(usize::try_from(chance.below(bag.len() as u64)).unwrap_or(0));
+        let fault = kind.draw(&mut chance, nodes);
+        let to = (at + chance.between(lasting[0], lasting[1])).min(length);
+        planned.push(Planned { from_ms: millis(at), to_ms: millis(to), fault });
+        at += chance.between(gap[0], gap[1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const LENGTH: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn a_seed_gives_the_same_faults_and_each_kind_comes_before_any_comes_again() {
+        for profile in [Profile::Calm, Profile::Standard, Profile::Storm] {
+            let planned = schedule(7, profile, &Kind::ALL, 3, LENGTH);
+            assert_eq!(planned, schedule(7, profile, &Kind::ALL, 3, LENGTH));
+            assert_ne!(planned, schedule(8, profile, &Kind::ALL, 3, LENGTH));
+            let first: BTreeSet<Kind> = planned.iter().take(Kind::ALL.len()).map(|it| it.fault.kind()).collect();
+            assert_eq!(first.len(), planned.len().min(Kind::ALL.len()), "{profile:?}");
+        }
+        assert_eq!(schedule(7, Profile::Storm, &[], 3, LENGTH), []);
+    }
+
+    #[test]
+    fn faults_keep_to_the_nodes_and_to_the_safety_phase() {
+        for seed in 0..200 {
+            for planned in schedule(seed, Profile::Storm, &Kind::ALL, 3, LENGTH) {
+                assert!(planned.from_ms < planned.to_ms && planned.to_ms <= 120_000, "{planned:?}");
+                match planned.fault {
+                    Fault::OneWay { from, to } => assert!(from != to && from < 3 && to < 3),
+                    Fault::Cut { one, other } => assert!(one != other && one < 3 && other < 3),
+                    Fault::Loss { percent } => assert!((1..=30).contains(&percent)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_row_of_the_matrix_and_a_name_of_its_own() {
+        let names: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            assert!(kind.rows().iter().all(|row| (1..=39).contains(row)) && !kind.rows().is_empty());
+            assert_eq!(kind.draw(&mut Chance::of(1, 1), 3).kind(), kind);
+        }
+    }
+}
