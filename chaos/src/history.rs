@@ -137,11 +137,6 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether it was over before the other began. Two that touch are taken as side by side.
-    pub(crate) fn precedes(&self, other: &Self) -> bool {
-        self.returned_ns.is_some_and(|returned| returned < other.invoked_ns)
-    }
-
     /// Log index of a decision that confirmed it.
     pub(crate) const fn confirmed_at(&self) -> Option<u64> {
         match self.outcome {

@@ -14,6 +14,10 @@ mod large_image;
 mod many_chunks;
 mod model;
 mod operator;
+mod plot;
+mod process;
+mod report;
+mod run;
 mod seed;
 mod thin_line;
 mod wires;
@@ -31,16 +35,19 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "Examples:
+  chaos run --seeds 5 --duration 60 --out out   faults of five seeds, histories and plots into a directory
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
   chaos many-chunks --chunks 100000             status, proof and scrub of many chunks
   chaos large-image --bytes 2GiB                memory of nodes while one large image passes
-Exit codes: 0 done, 1 failed, 2 usage, 3 cannot be measured here, 10 a promise did not hold, 130 interrupted";
+Exit codes: 0 done, 1 failed, 2 usage, 3 cannot be measured here or the harness failed, 10 a promise did not hold, 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Faults drawn from a seed under a workload whose every answer is checked
+    Run(run::Run),
     /// Kill -9 the leader under load, again and again: how long do writes fail?
     Failover(failover::Failover),
     /// Operations a second and processor time, in turn with etcd on the same machine
@@ -56,6 +63,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments).await,
         Command::Failover(arguments) => failover::run(&arguments).await,
         Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,

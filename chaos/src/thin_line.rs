@@ -189,7 +189,7 @@ impl Site {
             Line { rate: arguments.rate.clone(), burst: arguments.burst.clone(), latency: arguments.latency.clone() };
         let cluster = "chaos".parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
         let options = NetworkOptions::clinic(standing.program.clone(), cluster, Timers::Wan);
-        let wires = Wires::lay(nth, 3, &line)?;
+        let wires = Wires::lay(nth, 3, Some(&line))?;
         let mut network = LocalNetwork::begin(&standing.directory.join(name), &options)?;
         for (at, spec) in options.nodes.into_iter().enumerate() {
             network.prepare(spec, wires.endpoints(at))?;

@@ -1,5 +1,5 @@
-//! Wires between the nodes of a network on one machine: a network namespace for each node, all on one bridge, and one of them
-//! behind a thin line. Needs Linux, `ip` and `tc` of iproute2, and the rights of root. Never here: nodes.
+//! Wires between the nodes of a network on one machine: a network namespace for each node, all on one bridge, and the last one
+//! behind a thin line where that is wanted. Needs Linux, `ip` and `tc` of iproute2, and the rights of root. Never here: nodes.
 //!
 //! ```text
 //! this program ── bridge 198.18.N.254 ─┬─ veth ── namespace of node 1   198.18.N.1
@@ -11,7 +11,7 @@
 //! the value, whatever happened.
 
 use plantao_node::local_network::Endpoints;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 
@@ -58,6 +58,8 @@ pub(crate) struct Wires {
     /// By node; of those that were made.
     namespaces: Vec<String>,
     management: String,
+    /// Whether the last node is behind a thin line.
+    is_thin: bool,
     is_laid: bool,
 }
 
@@ -68,8 +70,9 @@ const PEER: u16 = 7_402;
 const METRICS: u16 = 7_403;
 
 impl Wires {
-    /// Wires for `count` nodes (at most 250), the last one behind `line`. `nth` (0 or 1) tells networks of one process apart.
-    pub(crate) fn lay(nth: u8, count: u8, line: &Line) -> Result<Self, Cannot> {
+    /// Wires for `count` nodes (at most 250), the last one behind `line` if there is one. `nth` (0 or 1) tells networks of one
+    /// process apart.
+    pub(crate) fn lay(nth: u8, count: u8, line: Option<&Line>) -> Result<Self, Cannot> {
         let pid = std::process::id();
         let net = u8::try_from(pid % 120).unwrap_or(0) * 2 + nth % 2;
         let prefix = format!("plt{pid}{}", char::from(b'a' + nth % 26));
@@ -78,6 +81,7 @@ impl Wires {
             net,
             namespaces: Vec::new(),
             management: format!("{prefix}m"),
+            is_thin: line.is_some(),
             is_laid: false,
         };
         ip(&["link", "add", &prefix, "type", "bridge"])?;
@@ -94,7 +98,7 @@ impl Wires {
             ip(&["-n", &namespace, "address", "add", &address, "dev", "eth0"])?;
             ip(&["-n", &namespace, "link", "set", "eth0", "up"])?;
             ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
-            if node == count {
+            if let Some(line) = line.filter(|_| node == count) {
                 let shape = ["root", "tbf", "rate", &line.rate, "burst", &line.burst, "latency", &line.latency];
                 tc(&[&["qdisc", "add", "dev", &outer][..], &shape].concat())?;
                 tc(&[&["-n", &namespace, "qdisc", "add", "dev", "eth0"][..], &shape].concat())?;
@@ -116,9 +120,8 @@ impl Wires {
 
     /// Where the node at position `at` listens.
     pub(crate) fn endpoints(&self, at: usize) -> Endpoints {
-        let node = u8::try_from(at + 1).unwrap_or(u8::MAX);
-        let is_thin = at + 1 == self.namespaces.len();
-        let own = IpAddr::V4(Ipv4Addr::new(198, 18, self.net, node));
+        let is_thin = self.is_thin && at + 1 == self.namespaces.len();
+        let own = IpAddr::V4(self.address(at));
         let asked = if is_thin { IpAddr::V4(Ipv4Addr::new(198, 19, self.net, 2)) } else { own };
         let peer = SocketAddr::new(own, PEER);
         Endpoints {
@@ -130,10 +133,36 @@ impl Wires {
         }
     }
 
+    /// Address of the node at position `at` on the bridge.
+    pub(crate) fn address(&self, at: usize) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, self.net, u8::try_from(at + 1).unwrap_or(u8::MAX))
+    }
+
     /// What starts a program in the namespace of the node at position `at`.
     pub(crate) fn words(&self, at: usize) -> Vec<String> {
         let namespace = self.namespaces.get(at).cloned().unwrap_or_default();
         ["ip".to_owned(), "netns".to_owned(), "exec".to_owned(), namespace].to_vec()
+    }
+}
+
+impl Wires {
+    /// Gives the node at position `at` these rules of nftables, in place of those it had.
+    pub(crate) fn filter(&self, at: usize, rules: &str) -> Result<(), Cannot> {
+        let namespace = self.namespaces.get(at).map(String::as_str).unwrap_or_default();
+        run("ip", &["netns", "exec", namespace, "nft", "-f", "-"], rules)
+    }
+
+    /// What the node at position `at` sends passes a line of so many kilobits a second; `None`: as much as it likes.
+    pub(crate) fn thin(&self, at: usize, kbit: Option<u32>) -> Result<(), Cannot> {
+        let namespace = self.namespaces.get(at).map(String::as_str).unwrap_or_default();
+        match kbit {
+            Some(kbit) => {
+                let rate = format!("{kbit}kbit");
+                let shape = ["root", "tbf", "rate", &rate, "burst", "16kb", "latency", "400ms"];
+                tc(&[&["-n", namespace, "qdisc", "replace", "dev", "eth0"][..], &shape].concat())
+            }
+            None => tc(&["-n", namespace, "qdisc", "delete", "dev", "eth0", "root"]),
+        }
     }
 }
 
@@ -150,16 +179,24 @@ impl Drop for Wires {
 }
 
 fn ip(arguments: &[&str]) -> Result<(), Cannot> {
-    run("ip", arguments)
+    run("ip", arguments, "")
 }
 
 fn tc(arguments: &[&str]) -> Result<(), Cannot> {
-    run("tc", arguments)
+    run("tc", arguments, "")
 }
 
-fn run(program: &'static str, arguments: &[&str]) -> Result<(), Cannot> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|source| Cannot::NoProgram { program, source })?;
+/// Runs a program to its end; it reads `input`, which is small.
+fn run(program: &'static str, arguments: &[&str], input: &str) -> Result<(), Cannot> {
+    let running = || {
+        let mut process = Command::new(program);
+        process.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = process.spawn()?;
+        // One that ended without reading says why.
+        let _ = process.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+        process.wait_with_output()
+    };
+    let output = running().map_err(|source| Cannot::NoProgram { program, source })?;
     if output.status.success() {
         return Ok(());
     }

@@ -8,7 +8,7 @@
 mod clinic;
 mod requests;
 
-pub(crate) use clinic::{Clinic, DAY_MS, NEEDLE, day_of};
+pub(crate) use clinic::{Clinic, NEEDLE, day_of};
 pub(crate) use requests::{agenda_of, record_of};
 
 use crate::history::{Begun, Booking, Call, Operation, Outcome, Recorder, Stage};

@@ -135,6 +135,8 @@ impl Replay {
                     let fits = entry.refusal == 0 && entry.version == *version && entry.index <= *index;
                     findings.require(fits, "acknowledged", || format!("{}: the trail says {entry:?}", told()));
                 }
+                // What a repetition is told is held against the first answer.
+                (Outcome::Refused { .. } | Outcome::NotDone { .. }, Some(_)) if call.again => {}
                 (Outcome::Refused { code, .. }, Some(entry)) => {
                     let fits = entry.refusal == *code || entry.refusal > 0 && is_about_the_request(*code);
                     findings.require(fits, "honest", || format!("{}: the trail says {entry:?}", told()));

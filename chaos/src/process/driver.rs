@@ -1,0 +1,327 @@
+//! Faults, made when their time comes and undone when it is over.
+
+use super::Place;
+use super::cuts::Cuts;
+use super::site::Site;
+use crate::checks::Findings;
+use crate::faults::{Fault, Planned, Whom};
+use crate::run::Span;
+use crate::workload::World;
+use anyhow::Context;
+use plantao_client::ConnectOptions;
+use plantao_proto::admin::v1 as admin;
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Between two looks at processes and their memory.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long it is asked who leads.
+const ASK_MAX: Duration = Duration::from_millis(400);
+
+/// What happens at one time.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Begin(usize),
+    End(usize),
+    /// A link that flaps is cut, or open again.
+    Flip(usize, bool),
+}
+
+/// What drives the faults of one run.
+pub(super) struct Driver<'a> {
+    site: &'a mut Site,
+    place: &'a Place,
+    began_ns: u64,
+    planned: Vec<Planned>,
+    /// Of faults that began, by their place in the plan.
+    spans: BTreeMap<usize, Span>,
+    /// Faults that are there now; of those that flap, whether they cut.
+    active: BTreeMap<usize, bool>,
+    /// Nodes that faults stopped: they are started again when these end.
+    down: BTreeSet<usize>,
+    paused: BTreeSet<usize>,
+    cuts: Cuts,
+    memory_bytes: u64,
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(site: &'a mut Site, place: &'a Place, planned: Vec<Planned>) -> Self {
+        Self {
+            began_ns: place.now_ns(),
+            site,
+            place,
+            planned,
+            spans: BTreeMap::new(),
+            active: BTreeMap::new(),
+            down: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            cuts: Cuts::default(),
+            memory_bytes: 0,
+        }
+    }
+
+    /// Every fault in its time.
+    pub(super) async fn unfold(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
+        let mut steps = Vec::new();
+        for (nth, Planned { from_ms, to_ms, fault }) in self.planned.iter().enumerate() {
+            steps.extend([(*from_ms, Step::Begin(nth)), (*to_ms, Step::End(nth))]);
+            if let Fault::Flap { every_ms, .. } = fault {
+                let times = (from_ms + every_ms..*to_ms).step_by(usize::try_from(*every_ms)?);
+                steps.extend(times.enumerate().map(|(flip, at)| (at, Step::Flip(nth, flip % 2 == 1))));
+            }
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        for (at_ms, step) in steps {
+            self.wait(at_ms, findings).await?;
+            match step {
+                Step::Begin(nth) => self.begin(nth).await?,
+                Step::End(nth) => self.end(nth).await?,
+                Step::Flip(nth, is_cut) => {
+                    if let Some(cut) = self.active.get_mut(&nth) {
+                        *cut = is_cut;
+                        self.cut()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes what is left, and waits until every node is ready.
+    pub(super) async fn heal(&mut self, findings: &mut Findings) -> anyhow::Result<()> {
+        let left: Vec<usize> = self.active.keys().copied().collect();
+        for nth in left {
+            self.end(nth).await?;
+        }
+        self.look(findings).await;
+        for at in 0..self.site.network.nodes().len() {
+            if self.site.network.start(at).await.is_err() {
+                // Started once more: a start may have met the last moments of a fault.
+                let again = self.site.network.start(at).await;
+                let name = self.site.network.nodes()[at].name();
+                findings.require(again.is_ok(), "start", || format!("{name} does not start: {again:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What came, and the most memory that a node had.
+    pub(super) fn conclude(self) -> (Vec<Span>, u64) {
+        (self.spans.into_values().collect(), self.memory_bytes)
+    }
+
+    async fn wait(&mut self, at_ms: u64, findings: &mut Findings) -> anyhow::Result<()> {
+        let until_ns = self.began_ns + at_ms * 1_000_000;
+        loop {
+            self.look(findings).await;
+            let left = Duration::from_nanos(until_ns.saturating_sub(self.place.now_ns()));
+            if left.is_zero() {
+                return Ok(());
+            }
+            tokio::time::sleep(left.min(LOOK_EVERY)).await;
+        }
+    }
+
+    /// A node that ended though nobody stopped it, and memory.
+    async fn look(&mut self, findings: &mut Findings) {
+        let resident = self.site.network.nodes().iter().filter_map(|node| node.resident_bytes());
+        self.memory_bytes = resident.max().unwrap_or(0).max(self.memory_bytes);
+        for at in self.site.network.fallen() {
+            let met = |span: &Span| {
+                span.nodes.contains(&at) && matches!(span.fault, Fault::DiskFull(_) | Fault::Clock { .. })
+            };
+            let is_expected = self.active.keys().filter_map(|nth| self.spans.get(nth)).any(met);
+            let node = &self.site.network.nodes()[at];
+            findings.require(is_expected || self.down.contains(&at), "ended", || {
+                format!("{} ended by itself; its log: {}", node.name(), node.log().display())
+            });
+            self.down.insert(at);
+            if !is_expected {
+                // Others' faults go on; this one must be seen to come back.
+                let _ = self.site.network.spawn(at);
+                self.down.remove(&at);
+            }
+        }
+    }
+
+    async fn begin(&mut self, nth: usize) -> anyhow::Result<()> {
+        let fault = self.planned[nth].fault;
+        let count = self.site.network.nodes().len();
+        let nodes = match fault {
+            Fault::Kill(whom)
+            | Fault::Pause(whom)
+            | Fault::Isolate(whom)
+            | Fault::DiskFull(whom)
+            | Fault::Flap { whom, .. }
+            | Fault::Thin { whom, .. }
+            | Fault::Clock { whom, .. } => vec![self.find(whom).await],
+            Fault::OneWay { from, to } => vec![from, to],
+            Fault::Cut { one, other } => vec![one, other],
+            Fault::KillAll | Fault::Loss { .. } | Fault::Reset { .. } | Fault::NoConnections => (0..count).collect(),
+            Fault::Switchover => Vec::new(),
+        };
+        let left_out = self.make(nth, fault, &nodes).await?;
+        let from_ns = self.place.now_ns();
+        self.spans.insert(nth, Span { from_ns, to_ns: from_ns, fault, nodes, left_out });
+        if left_out.is_none() {
+            self.active.insert(nth, true);
+            self.cut()?;
+        }
+        Ok(())
+    }
+
+    /// Makes a fault, or says why not now.
+    async fn make(&mut self, nth: usize, fault: Fault, nodes: &[usize]) -> anyhow::Result<Option<&'static str>> {
+        let is_held = |kind: &dyn Fn(&Fault) -> bool| {
+            let held = self.active.keys().filter_map(|other| self.spans.get(other));
+            held.filter(|span| kind(&span.fault)).any(|span| span.nodes.iter().any(|node| nodes.contains(node)))
+        };
+        let is_stopped = nodes.iter().any(|at| self.down.contains(at) || self.paused.contains(at));
+        let network = &mut self.site.network;
+        match fault {
+            Fault::Kill(_) | Fault::KillAll | Fault::Pause(_) if is_stopped => return Ok(Some("stopped already")),
+            Fault::Kill(_) => {
+                for at in nodes {
+                    network.kill(*at).await?;
+                    self.down.insert(*at);
+                }
+            }
+            Fault::KillAll => {
+                network.kill_all().await?;
+                self.down.extend(nodes);
+            }
+            Fault::Pause(_) => {
+                for at in nodes {
+                    signal(network.nodes()[*at].pid(), Signal::STOP)?;
+                    self.paused.insert(*at);
+                }
+            }
+            Fault::DiskFull(_) => {
+                if is_held(&|fault| matches!(fault, Fault::DiskFull(_))) {
+                    return Ok(Some("full already"));
+                }
+                for at in nodes {
+                    self.site.fill(*at, true)?;
+                }
+            }
+            Fault::Clock { offset_ms, .. } => {
+                if is_held(&|fault| matches!(fault, Fault::Clock { .. })) {
+                    return Ok(Some("moved already"));
+                }
+                for at in nodes {
+                    self.site.set_clock(*at, offset_ms)?;
+                }
+            }
+            Fault::Thin { kbit, .. } => {
+                if is_held(&|fault| matches!(fault, Fault::Thin { .. })) {
+                    return Ok(Some("thin already"));
+                }
+                for at in nodes {
+                    self.site.wires()?.thin(*at, Some(kbit))?;
+                }
+            }
+            Fault::Switchover => {
+                let cluster = network.connect(&asking())?;
+                let request = admin::TransferLeadershipRequest {
+                    to_node_id: 0,
+                    expect_leader_id: 0,
+                    reason: format!("caos {nth}"),
+                    failback: false,
+                };
+                // It may be refused, and it may come to nothing: neither is a fault of the network.
+                tokio::spawn(async move { cluster.transfer_leadership(request).await.is_ok() });
+            }
+            Fault::Isolate(_)
+            | Fault::OneWay { .. }
+            | Fault::Cut { .. }
+            | Fault::Flap { .. }
+            | Fault::Loss { .. }
+            | Fault::Reset { .. }
+            | Fault::NoConnections => {}
+        }
+        Ok(None)
+    }
+
+    async fn end(&mut self, nth: usize) -> anyhow::Result<()> {
+        if self.active.remove(&nth).is_none() {
+            return Ok(());
+        }
+        let now_ns = self.place.now_ns();
+        let Some(span) = self.spans.get_mut(&nth) else { return Ok(()) };
+        span.to_ns = now_ns;
+        let (fault, nodes) = (span.fault, span.nodes.clone());
+        for at in nodes {
+            match fault {
+                Fault::Pause(_) => {
+                    signal(self.site.network.nodes()[at].pid(), Signal::CONT)?;
+                    self.paused.remove(&at);
+                }
+                Fault::DiskFull(_) => self.site.fill(at, false)?,
+                Fault::Clock { .. } => self.site.set_clock(at, 0)?,
+                Fault::Thin { .. } => self.site.wires()?.thin(at, None)?,
+                _ => {}
+            }
+            let stops = matches!(fault, Fault::Kill(_) | Fault::KillAll | Fault::DiskFull(_) | Fault::Clock { .. });
+            if stops && self.down.remove(&at) {
+                self.site.network.spawn(at)?;
+            }
+        }
+        self.cut()
+    }
+
+    /// Brings the rules of all nodes to what is cut now.
+    fn cut(&mut self) -> anyhow::Result<()> {
+        let count = self.site.network.nodes().len();
+        let mut cuts = Cuts::default();
+        for (nth, is_cut) in self.active.iter().filter(|(_, is_cut)| **is_cut) {
+            let Some(span) = self.spans.get(nth).filter(|_| *is_cut) else { continue };
+            match span.fault {
+                Fault::Isolate(_) | Fault::Flap { .. } => {
+                    span.nodes.iter().for_each(|node| cuts.isolate(*node, count));
+                }
+                Fault::OneWay { from, to } => drop(cuts.pairs.insert((from, to))),
+                Fault::Cut { one, other } => cuts.pairs.extend([(one, other), (other, one)]),
+                Fault::Loss { percent } => cuts.loss_percent = cuts.loss_percent.max(percent),
+                Fault::Reset { per_mille } => cuts.reset_per_mille = cuts.reset_per_mille.max(per_mille),
+                Fault::NoConnections => cuts.no_connections = true,
+                _ => {}
+            }
+        }
+        if cuts != self.cuts {
+            let addresses = self.site.addresses();
+            for at in 0..count {
+                self.site.wires()?.filter(at, &cuts.rules(at, &addresses))?;
+            }
+            self.cuts = cuts;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, whom: Whom) -> usize {
+        let Whom::Leader = whom else {
+            let Whom::Node(at) = whom else { return 0 };
+            return at;
+        };
+        let Ok(cluster) = self.site.network.connect(&asking()) else { return 0 };
+        let asked = cluster.admin_nodes().iter().map(|node| tokio::time::timeout(ASK_MAX, node.get_status()));
+        let told = futures_util::future::join_all(asked).await.into_iter().flatten().flatten();
+        let leading = told.filter(|status| status.role() == admin::NodeRole::Leader);
+        let leader = leading.max_by_key(|status| status.term).map(|status| status.node_id);
+        leader.and_then(|id| self.site.network.position(id).ok()).unwrap_or(0)
+    }
+}
+
+fn asking() -> ConnectOptions {
+    let mut options = ConnectOptions::default();
+    options.retry.attempt_timeout = ASK_MAX;
+    options
+}
+
+/// To this process only.
+fn signal(pid: Option<u32>, signal: Signal) -> anyhow::Result<()> {
+    let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    // One that has just ended has no number any more.
+    let Some(pid) = pid else { return Ok(()) };
+    kill_process(pid, signal).context("cannot signal a node")
+}

@@ -1,0 +1,237 @@
+//! A network of processes, and what faults can be made of: namespaces, disks in memory, clocks that can be moved. All of it is
+//! removed with the value, whatever happened.
+
+use crate::faults::Kind;
+use crate::ground::Standing;
+use crate::wires::Wires;
+use anyhow::{Context, bail};
+use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Most memory of a node: promise of `docs/testing.md`, with room for a build without optimisation.
+pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// Of the disk of each node.
+const DISK_BYTES: u64 = 768 << 20;
+/// What fills it.
+const BALLAST: &str = "ballast";
+/// Where Debian keeps it.
+const FAKETIME: &[&str] = &[
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+];
+
+/// Kinds that need nothing.
+const ANYWHERE: &[Kind] = &[Kind::Kill, Kind::KillAll, Kind::Pause, Kind::Switchover];
+/// Kinds that need a namespace and nftables.
+const FILTERED: &[Kind] =
+    &[Kind::Isolate, Kind::OneWay, Kind::Cut, Kind::Flap, Kind::Loss, Kind::Reset, Kind::NoConnections];
+
+/// What this computer and this user can make.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    wanted: Vec<Kind>,
+    is_root: bool,
+    has_filter: bool,
+    clock: Option<PathBuf>,
+}
+
+impl Means {
+    /// Looks around.
+    ///
+    /// # Errors
+    /// A kind of fault that was asked for by name cannot be made here.
+    pub(super) fn find(wanted: &[Kind]) -> anyhow::Result<Self> {
+        let runs = |program: &str| {
+            let mut command = Command::new(program);
+            let run = command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            run.status().is_ok_and(|status| status.success())
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        let clock = FAKETIME.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_owned);
+        let means = Self { wanted: wanted.to_vec(), is_root, has_filter: runs("nft"), clock };
+        match means.wanted.iter().find_map(|kind| Some((kind, means.lacks(*kind)?))) {
+            Some((kind, lack)) => bail!("faults of kind {} need {lack}", kind.name()),
+            None => Ok(means),
+        }
+    }
+
+    /// What a kind needs that is not there.
+    fn lacks(&self, kind: Kind) -> Option<&'static str> {
+        if ANYWHERE.contains(&kind) {
+            None
+        } else if !self.is_root {
+            Some("root, for namespaces and disks of their own")
+        } else if FILTERED.contains(&kind) && !self.has_filter {
+            Some("nft (Debian's nftables)")
+        } else if kind == Kind::Clock && self.clock.is_none() {
+            Some("libfaketime (Debian's libfaketime)")
+        } else {
+            None
+        }
+    }
+
+    /// Kinds that were asked for; all that can be made where none was.
+    pub(super) fn kinds(&self) -> Vec<Kind> {
+        let possible = Kind::ALL.into_iter().filter(|kind| self.lacks(*kind).is_none());
+        possible.filter(|kind| self.wanted.is_empty() || self.wanted.contains(kind)).collect()
+    }
+
+    /// What is left out, and why.
+    pub(super) fn without(&self) -> Vec<String> {
+        let all = Kind::ALL.iter().filter(|_| self.wanted.is_empty());
+        all.filter_map(|kind| Some(format!("{}: needs {}", kind.name(), self.lacks(*kind)?))).collect()
+    }
+}
+
+/// A network of two units and an off-site node. Fields are dropped in their order: processes live in namespaces and on disks.
+pub(super) struct Site {
+    pub(super) network: LocalNetwork,
+    wires: Option<Wires>,
+    disks: Vec<Disk>,
+    /// By node.
+    clocks: Vec<Option<PathBuf>>,
+}
+
+impl Site {
+    /// Makes and starts it.
+    pub(super) async fn make(standing: &Standing, means: &Means) -> anyhow::Result<Self> {
+        let cluster = "chaos".parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
+        let options = NetworkOptions::clinic(standing.program.clone(), cluster, Timers::Wan);
+        let directory = &standing.directory;
+        if !means.is_root {
+            let network = LocalNetwork::create(directory, &options).await?;
+            let clocks = vec![None; network.nodes().len()];
+            return Ok(Self { network, wires: None, disks: Vec::new(), clocks });
+        }
+        let count = u8::try_from(options.nodes.len())?;
+        let wires = Wires::lay(0, count, None)?;
+        let network = LocalNetwork::begin(directory, &options)?;
+        let mut site = Self { network, wires: Some(wires), disks: Vec::new(), clocks: Vec::new() };
+        for (at, spec) in options.nodes.into_iter().enumerate() {
+            site.disks.push(Disk::mount(&site.network.directory().join("nodes").join(&spec.name))?);
+            let wires = site.wires.as_ref().context("no wires")?;
+            site.network.prepare(spec, wires.endpoints(at))?;
+            let mut words = wires.words(at);
+            let clock = means.clock.as_ref().map(|library| {
+                let file = site.network.directory().join(format!("clock-{at}"));
+                words.extend(clock_words(library, &file));
+                file
+            });
+            site.clocks.push(clock);
+            if site.clocks[at].is_some() {
+                site.set_clock(at, 0)?;
+            }
+            site.network.start_through(at, words)?;
+            site.network.admit(at).await?;
+            site.network.start(at).await?;
+            site.network.settle().await?;
+        }
+        Ok(site)
+    }
+
+    /// Addresses on the bridge, by node.
+    pub(super) fn addresses(&self) -> Vec<Ipv4Addr> {
+        let count = self.network.nodes().len();
+        self.wires.iter().flat_map(|wires| (0..count).map(|at| wires.address(at))).collect()
+    }
+
+    /// The wires, for faults that need some.
+    pub(super) fn wires(&self) -> anyhow::Result<&Wires> {
+        self.wires.as_ref().context("no wires")
+    }
+
+    /// Fills the disk of a node to its last byte, or makes room again.
+    pub(super) fn fill(&self, at: usize, full: bool) -> anyhow::Result<()> {
+        let disk = self.disks.get(at).context("no disk")?;
+        if full { disk.fill() } else { disk.empty() }
+    }
+
+    /// So far ahead is the clock of a node from now on; its process sees it within a second.
+    pub(super) fn set_clock(&self, at: usize, offset_ms: i64) -> anyhow::Result<()> {
+        let file = self.clocks.get(at).and_then(Option::as_ref).context("no clock")?;
+        let sign = if offset_ms < 0 { '-' } else { '+' };
+        let (seconds, millis) = (offset_ms.unsigned_abs() / 1_000, offset_ms.unsigned_abs() % 1_000);
+        let temporary = file.with_extension("new");
+        fs::write(&temporary, format!("{sign}{seconds}.{millis:03}\n"))?;
+        fs::rename(&temporary, file).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+/// What makes a program see the time in `file`. Timers go on by the steady clock, as on a computer whose wall clock is wrong.
+fn clock_words(library: &Path, file: &Path) -> Vec<String> {
+    let set = |name: &str, value: &str| format!("{name}={value}");
+    [
+        "env".to_owned(),
+        set("LD_PRELOAD", &library.to_string_lossy()),
+        set("FAKETIME_TIMESTAMP_FILE", &file.to_string_lossy()),
+        set("FAKETIME_CACHE_DURATION", "1"),
+        set("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        set("DONT_FAKE_MONOTONIC", "1"),
+        set("NO_FAKE_STAT", "1"),
+    ]
+    .into()
+}
+
+/// A disk in memory, so that one can be full.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(directory: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let size = format!("size={DISK_BYTES},mode=0700");
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &size, "chaos"]).arg(directory).stdin(Stdio::null());
+        let output = command.output().context("`mount` cannot be started")?;
+        if !output.status.success() {
+            bail!("cannot mount a disk in memory: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(Self(directory.to_owned()))
+    }
+
+    fn fill(&self) -> anyhow::Result<()> {
+        let mut file = File::create(self.0.join(BALLAST))?;
+        let block = vec![0x5a_u8; 1 << 16];
+        // Blocks first, then bytes: the node must not find a page.
+        for size in [block.len(), 1] {
+            while file.write(&block[..size]).is_ok_and(|written| written > 0) {}
+        }
+        Ok(())
+    }
+
+    fn empty(&self) -> anyhow::Result<()> {
+        fs::remove_file(self.0.join(BALLAST)).context("cannot remove the ballast")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What cannot be removed here has nobody else to be told to.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).stdin(Stdio::null()).output();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_made_is_left_out_with_its_reason_and_refused_by_name() {
+        let means =
+            |wanted: &[Kind], is_root, has_filter| Means { wanted: wanted.to_vec(), is_root, has_filter, clock: None };
+        let user = means(&[], false, true);
+        assert_eq!(
+            user.kinds(),
+            ANYWHERE.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        );
+        assert_eq!(user.without().len(), Kind::ALL.len() - ANYWHERE.len());
+        let root = means(&[], true, true);
+        assert_eq!(root.without(), ["clock: needs libfaketime (Debian's libfaketime)"]);
+        assert_eq!(means(&[Kind::Loss], true, true).kinds(), [Kind::Loss]);
+        assert!(means(&[Kind::Loss], true, false).lacks(Kind::Loss).unwrap().contains("nft"));
+    }
+}
