@@ -2,11 +2,13 @@
 //! behind a thin line where that is wanted. Needs Linux, `ip` and `tc` of iproute2, and the rights of root. Never here: nodes.
 //!
 //! ```text
-//! this program ── bridge 198.18.N.254 ─┬─ veth ── namespace of node 1   198.18.N.1
-//!       │                              ├─ veth ── namespace of node 2   198.18.N.2
-//!       │                              └─ veth ── namespace of node 3   198.18.N.3    tc tbf on both ends
-//!       └──────── 198.19.N.1 ── veth ──────────── the same   198.19.N.2    open: what is asked loads no line
+//! this program 198.18.N.254 ── veth ──┐ namespace of its own: bridge
+//!       │                             ├─ veth ── namespace of node 1   198.18.N.1
+//!       │                             ├─ veth ── namespace of node 2   198.18.N.2
+//!       │                             └─ veth ── namespace of node 3   198.18.N.3    tc tbf on both ends
+//!       └──────── 198.19.N.1 ── veth ─────────── the same   198.19.N.2    open: what is asked loads no line
 //! ```
+//! The bridge has a namespace because a computer that runs containers filters what its own bridges forward.
 //! These addresses are those of benchmarks (RFC 2544). Names carry the number of this process, and all of it is removed with
 //! the value, whatever happened.
 
@@ -52,7 +54,8 @@ pub(crate) struct Line {
 
 /// The wires of one network.
 pub(crate) struct Wires {
-    bridge: String,
+    /// Namespace of the bridge, and this computer's end of the wire to it.
+    hub: String,
     /// Third number of its addresses.
     net: u8,
     /// By node; of those that were made.
@@ -62,6 +65,8 @@ pub(crate) struct Wires {
     is_thin: bool,
     is_laid: bool,
 }
+
+const BRIDGE: &str = "hub";
 
 /// Ports of each node; each has an address of its own.
 const PUBLIC: u16 = 7_400;
@@ -77,30 +82,34 @@ impl Wires {
         let net = u8::try_from(pid % 120).unwrap_or(0) * 2 + nth % 2;
         let prefix = format!("plt{pid}{}", char::from(b'a' + nth % 26));
         let mut wires = Self {
-            bridge: prefix.clone(),
+            hub: prefix.clone(),
             net,
             namespaces: Vec::new(),
             management: format!("{prefix}m"),
             is_thin: line.is_some(),
             is_laid: false,
         };
-        ip(&["link", "add", &prefix, "type", "bridge"])?;
+        ip(&["netns", "add", &prefix])?;
         wires.is_laid = true;
+        ip(&["-n", &prefix, "link", "add", BRIDGE, "type", "bridge"])?;
+        ip(&["-n", &prefix, "link", "set", BRIDGE, "up"])?;
+        ip(&["link", "add", &prefix, "type", "veth", "peer", "name", "out", "netns", &prefix])?;
+        ip(&["-n", &prefix, "link", "set", "out", "master", BRIDGE, "up"])?;
         ip(&["address", "add", &format!("198.18.{net}.254/24"), "dev", &prefix])?;
         ip(&["link", "set", &prefix, "up"])?;
         for node in 1..=count {
-            let (namespace, outer) = (format!("{prefix}{node}"), format!("{prefix}{node}"));
+            let (namespace, outer) = (format!("{prefix}{node}"), format!("node{node}"));
             ip(&["netns", "add", &namespace])?;
             wires.namespaces.push(namespace.clone());
-            ip(&["link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
-            ip(&["link", "set", &outer, "master", &prefix, "up"])?;
+            ip(&["-n", &prefix, "link", "add", &outer, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
+            ip(&["-n", &prefix, "link", "set", &outer, "master", BRIDGE, "up"])?;
             let address = format!("198.18.{net}.{node}/24");
             ip(&["-n", &namespace, "address", "add", &address, "dev", "eth0"])?;
             ip(&["-n", &namespace, "link", "set", "eth0", "up"])?;
             ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
             if let Some(line) = line.filter(|_| node == count) {
                 let shape = ["root", "tbf", "rate", &line.rate, "burst", &line.burst, "latency", &line.latency];
-                tc(&[&["qdisc", "add", "dev", &outer][..], &shape].concat())?;
+                tc(&[&["-n", &prefix, "qdisc", "add", "dev", &outer][..], &shape].concat())?;
                 tc(&[&["-n", &namespace, "qdisc", "add", "dev", "eth0"][..], &shape].concat())?;
                 wires.lay_management(&namespace)?;
             }
@@ -173,7 +182,7 @@ impl Drop for Wires {
             let _ = ip(&["netns", "delete", namespace]);
         }
         if self.is_laid {
-            let _ = ip(&["link", "delete", &self.bridge]);
+            let _ = ip(&["netns", "delete", &self.hub]);
         }
     }
 }
