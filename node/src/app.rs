@@ -9,15 +9,15 @@
 //! port without an identity is of no use. Whatever fails on the way ends the start with what, why and what to do.
 
 mod opening;
+mod platform;
 
 use crate::admin::{About, AdminServices, CertificateServices, LeadServices, MembersServices, ProofServices};
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
-use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::consensus::leader_tasks::LeaderTasks;
-use crate::consensus::{Stopped, Tenures, checkpoints, watch_links};
+use crate::consensus::{Consensus, Stopped, Tenures, checkpoints, watch_links};
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{JournalSeal, SlotFile};
 use crate::entropy::random;
@@ -33,9 +33,11 @@ use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
 use crate::proof::evidence::convert::PeerEvidenceService;
 use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
 use crate::storage::fs::DataDir;
+use crate::storage::state::StateStore;
 use crate::telemetry::{RequestCounts, RequestMeter, metrics};
 use crate::transport::{Acceptor, AcceptorOptions, Plane, PlaneLayer, ServerLimits, TlsReloader, server};
 use anyhow::Context;
+use plantao_client::transport::Network;
 use plantao_domain::{JournalId, NodeId, rows};
 use plantao_proto::admin::v1::certificate_service_server::CertificateServiceServer;
 use plantao_proto::admin::v1::cluster_service_server::ClusterServiceServer;
@@ -67,6 +69,7 @@ use tracing::{info, warn};
 
 use opening::superseded;
 pub use opening::{Core, certificates, log_identity, owner, passphrase_cost, slot_secret, storage_key};
+pub use platform::{Platform, Storage, Store};
 
 /// How long open requests may take once the node stops.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -113,18 +116,18 @@ impl App {
     ///
     /// # Errors
     /// Anything that keeps the node from serving safely, with what to do.
-    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+    pub async fn start(config: &Config, platform: &Platform) -> anyhow::Result<Self> {
         let started = std::time::Instant::now();
-        let clock: SharedClock = Arc::new(SystemClock);
+        let (clock, network) = (platform.clock.clone(), &platform.network);
         let tls = certificates(config, &clock)?;
-        let public = bind(Plane::Public, config.public_listen, &tls).await?;
-        let admin = bind(Plane::Admin, config.admin_listen, &tls).await?;
-        let peer = bind(Plane::Peer, config.peer_listen, &tls).await?;
+        let public = bind(network, Plane::Public, config.public_listen, &tls).await?;
+        let admin = bind(network, Plane::Admin, config.admin_listen, &tls).await?;
+        let peer = bind(network, Plane::Peer, config.peer_listen, &tls).await?;
         let addresses = Addresses { public: public.local_addr(), admin: admin.local_addr(), peer: peer.local_addr() };
         if let Some(address) = config.metrics_listen {
             metrics::serve(address)?;
         }
-        let core = Core::open(config, tls, clock.clone()).await?;
+        let core = Core::open(config, tls, platform).await?;
         let journal = open_journal(config, &core)?;
         let gateway = Gateway::new(GatewayParts {
             node: core.identity.node,
@@ -199,6 +202,16 @@ impl App {
         self.addresses
     }
 
+    /// Its member of the Raft group, for whoever watches from inside.
+    pub fn consensus(&self) -> &Consensus {
+        &self.core.consensus
+    }
+
+    /// Its rows.
+    pub fn state(&self) -> &Arc<dyn StateStore> {
+        &self.core.state
+    }
+
     /// Its number.
     pub fn node(&self) -> NodeId {
         self.core.identity.node
@@ -207,7 +220,7 @@ impl App {
     /// Ends when the node can no longer be trusted to go on: the process must exit then.
     pub fn fatal(&self) -> impl Future<Output = Stopped> + Send + use<> {
         let raft = self.core.consensus.fatal();
-        let wal = self.core.wal.clone();
+        let log = self.core.log.clone();
         let mut journal = self.gateway.journal().backlog();
         let (data, ours) = (self.core.data.clone(), self.core.identity.incarnation);
         let mut newest = self.core.consensus.incarnations().watch();
@@ -219,7 +232,7 @@ impl App {
             tokio::select! {
                 stopped = raft => stopped,
                 Ok(stopped) = superseded => stopped,
-                error = wal.failed() => Stopped { reason: format!("the log failed: {error}") },
+                error = log.failed() => Stopped { reason: format!("the log failed: {error}") },
                 // An error means that the journal is gone with the node.
                 Ok(_) = journal.wait_for(|backlog| backlog.broken) => {
                     Stopped { reason: "the journal of reads cannot be written".to_string() }
@@ -471,8 +484,13 @@ async fn tell_drained(
     }
 }
 
-async fn bind(plane: Plane, address: SocketAddr, tls: &Arc<TlsReloader>) -> anyhow::Result<Acceptor> {
-    Acceptor::bind(AcceptorOptions::for_plane(plane, address), tls.server())
+async fn bind(
+    network: &Network,
+    plane: Plane,
+    address: SocketAddr,
+    tls: &Arc<TlsReloader>,
+) -> anyhow::Result<Acceptor> {
+    Acceptor::bind_on(network, AcceptorOptions::for_plane(plane, address), tls.server())
         .await
         .with_context(|| format!("the {plane} port cannot be opened; is another node running here?"))
 }
@@ -481,7 +499,7 @@ async fn bind(plane: Plane, address: SocketAddr, tls: &Arc<TlsReloader>) -> anyh
 async fn open_chunks(config: &Config, core: &Core) -> Option<ChunkStore> {
     let options = DirectoryOptions { path: config.chunk_dir.clone(), reserve_bytes: config.chunk_reserve_bytes };
     let (clock, entropy) = (core.clock.clone(), core.entropy.clone());
-    let opening = tokio::task::spawn_blocking(move || ChunkDirectory::open(options, clock, entropy));
+    let opening = crate::work::blocking(move || ChunkDirectory::open(options, clock, entropy));
     match opening.await {
         Ok(Ok(directory)) => Some(ChunkStore::new(Arc::new(directory), config.chunk_workers)),
         Ok(Err(error)) => {

@@ -1,7 +1,7 @@
 //! The daemon: replication, storage, sealing, and the services of one node.
 //!
 //! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `health`, `join`, `peer` → `images`, `members` → `gateway` → `consensus` →
-//! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`. Only `app` wires components.
+//! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`, `work`. Only `app` wires components.
 
 pub mod admin;
 pub mod api;
@@ -26,3 +26,4 @@ pub mod proof;
 pub mod storage;
 pub mod telemetry;
 pub mod transport;
+pub mod work;

@@ -5,6 +5,7 @@ use super::credentials::Credentials;
 use super::guard::Guarded;
 use super::revocation::Revocations;
 use super::verify::{ExpectedServer, NodeVerifier};
+use super::wire::{Network, Stream};
 use super::{ALPN_H2, FRAME_BYTES_MAX, HEADER_BYTES_MAX, TlsVersions, provider};
 use http::Uri;
 use http::uri::Authority;
@@ -20,7 +21,6 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
@@ -31,6 +31,7 @@ pub struct ClientTls {
     current: Arc<RwLock<Current>>,
     revocations: Revocations,
     versions: TlsVersions,
+    network: Network,
 }
 
 struct Current {
@@ -48,13 +49,20 @@ impl ClientTls {
     /// Starts with `credentials`, at generation 0.
     pub fn new(credentials: Arc<Credentials>, versions: TlsVersions) -> Self {
         let current = Arc::new(RwLock::new(Current { credentials, generation: 0 }));
-        Self { current, revocations: Revocations::default(), versions }
+        Self { current, revocations: Revocations::default(), versions, network: Network::System }
     }
 
     /// Refuses servers whose certificates these lists name, and leaves them when they come to.
     #[must_use]
     pub fn with_revocations(mut self, revocations: Revocations) -> Self {
         self.revocations = revocations;
+        self
+    }
+
+    /// Connects through another network than the operating system's.
+    #[must_use]
+    pub fn with_network(mut self, network: Network) -> Self {
+        self.network = network;
         self
     }
 
@@ -207,27 +215,11 @@ struct Connector {
 }
 
 impl Connector {
-    /// The first address of the name that answers, as [`TcpStream::connect`] does.
-    async fn dial(&self) -> io::Result<TcpStream> {
-        let Some(bytes) = self.send_buffer_bytes else { return TcpStream::connect(&*self.address).await };
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in tokio::net::lookup_host(&*self.address).await? {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // Before connecting: the system makes its windows by it.
-            socket.set_send_buffer_size(bytes)?;
-            match socket.connect(address).await {
-                Ok(tcp) => return Ok(tcp),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    }
-
-    async fn connect(self) -> Result<TokioIo<Guarded<TlsStream<TcpStream>>>, ConnectError> {
+    async fn connect(self) -> Result<TokioIo<Guarded<TlsStream<Stream>>>, ConnectError> {
         let configuration = self.tls.configuration(self.expected).map_err(ConnectError::Configuration)?;
         let connecting = async {
-            let tcp = self.dial().await.map_err(ConnectError::Tcp)?;
-            tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
+            let connecting = self.tls.network.connect(&self.address, self.send_buffer_bytes);
+            let tcp = connecting.await.map_err(ConnectError::Tcp)?;
             // Only a placeholder, never sent nor compared: the verifier goes by the identity.
             let name = ServerName::from(tcp.peer_addr().map_err(ConnectError::Tcp)?.ip());
             TlsConnector::from(Arc::new(configuration)).connect(name, tcp).await.map_err(ConnectError::Handshake)
@@ -244,7 +236,7 @@ impl Connector {
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<Guarded<TlsStream<TcpStream>>>;
+    type Response = TokioIo<Guarded<TlsStream<Stream>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 

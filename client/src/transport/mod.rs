@@ -14,6 +14,7 @@ mod credentials;
 mod guard;
 mod revocation;
 mod verify;
+mod wire;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -25,6 +26,7 @@ pub use credentials::{Credentials, CredentialsError, CredentialsFile, Credential
 pub use guard::Guarded;
 pub use revocation::{CertificateId, REVOCATION_BYTES_MAX, RevocationError, RevocationList, Revocations};
 pub use verify::{ExpectedServer, ServerRefused};
+pub use wire::{Later, Listener, Network, Port, Socket, Sockets, Stream};
 
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;

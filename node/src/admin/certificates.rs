@@ -44,7 +44,7 @@ impl CertificateServices {
         work: impl FnOnce(&TlsReloader) -> Result<T, InstallError> + Send + 'static,
     ) -> Result<T, Status> {
         let tls = Arc::clone(&self.tls);
-        let done = tokio::task::spawn_blocking(move || work(&tls)).await;
+        let done = crate::work::blocking(move || work(&tls)).await;
         done.map_err(|_| Status::internal("the installation was cut off; look at the node's log"))?.map_err(refused)
     }
 

@@ -1,6 +1,7 @@
 //! A node's directory, opened: lock, identity, keys, certificates, storage, and Raft on it. Everything below the services,
 //! for the node that runs and for commands on a stopped one. Nothing here listens on a port.
 
+use super::platform::{Platform, Storage};
 use crate::clock::SharedClock;
 use crate::config::{Config, TimerProfile};
 use crate::consensus::clocks::PeerClocks;
@@ -10,16 +11,16 @@ use crate::consensus::{
     Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, TransferError, incarnations, offline,
 };
 use crate::crypto::{Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal};
-use crate::entropy::{SharedEntropy, SystemEntropy};
+use crate::entropy::SharedEntropy;
 use crate::storage::checkpoint::Owner;
 use crate::storage::fs::DataDir;
 use crate::storage::identity::{IdentityError, NodeIdentity};
 use crate::storage::lock::DirectoryLock;
+use crate::storage::log::Log;
 use crate::storage::rebuild::{self, Options as StateOptions, Start};
 use crate::storage::recovery::{self, MarkError};
 use crate::storage::snapshot::Snapshots;
 use crate::storage::state::{EngineKind, StateStore};
-use crate::storage::wal::{Wal, WalOptions};
 use crate::storage::watermark::LogIdentity;
 use crate::transport::{PeerChannels, TlsReloader};
 use anyhow::{Context, bail};
@@ -49,7 +50,7 @@ pub struct Core {
     pub keyring: Arc<Keyring>,
     pub(super) channels: PeerChannels,
     pub(super) storage_seal: Arc<StorageSeal>,
-    pub(super) wal: Wal,
+    pub(super) log: Log,
     pub(super) engine: &'static str,
     pub(super) tls: Arc<TlsReloader>,
     pub(super) clock: SharedClock,
@@ -130,8 +131,8 @@ impl Core {
     ///
     /// # Errors
     /// Anything that keeps the node from voting safely.
-    pub async fn open(config: &Config, tls: Arc<TlsReloader>, clock: SharedClock) -> anyhow::Result<Self> {
-        let entropy: SharedEntropy = Arc::new(SystemEntropy);
+    pub async fn open(config: &Config, tls: Arc<TlsReloader>, platform: &Platform) -> anyhow::Result<Self> {
+        let Platform { clock, entropy, network, storage: parts } = platform.clone();
         let data = DataDir::new(&config.data_dir);
         if !data.identity().exists() {
             // Before the lock: a directory that is not there cannot be locked, and that would be told instead.
@@ -154,12 +155,12 @@ impl Core {
         let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &*entropy));
         let opening = {
             let (data, identity, seal, engine) = (data.clone(), identity.clone(), Arc::clone(&seal), config.engine);
-            tokio::task::spawn_blocking(move || open_storage(&data, &identity, &seal, engine))
+            crate::work::blocking(move || open_storage(&parts, &data, &identity, &seal, engine))
         };
-        let (snapshots, state, wal) = opening.await.context("opening the storage was cut off")??;
+        let (snapshots, state, log) = opening.await.context("opening the storage was cut off")??;
         let us = Affiliation { cluster: identity.cluster, incarnation: identity.incarnation, node: identity.node.0 };
         let clocks = PeerClocks::new(clock.clone());
-        let channels = PeerChannels::new(tls.client());
+        let channels = PeerChannels::new(tls.client().with_network(network));
         ask_incarnation(&data, &*state, us, &channels).await?;
         let preferred = config.prefer_leader && identity.keyed;
         let consensus = Consensus::start(RaftParts {
@@ -174,7 +175,7 @@ impl Core {
             clock: clock.clone(),
             clocks: clocks.clone(),
             skew_max: config.clock_skew_max,
-            log: LogStore::new(wal.clone()),
+            log: LogStore::new(log.clone()),
             network: Network::new(us, channels.clone(), clocks),
             store: Arc::clone(&state),
             snapshots: Arc::clone(&snapshots),
@@ -197,7 +198,7 @@ impl Core {
             keyring,
             channels,
             storage_seal: seal,
-            wal,
+            log,
             engine: match config.engine {
                 EngineKind::Fjall => "fjall",
                 EngineKind::Sled => "sled",
@@ -231,12 +232,12 @@ impl Core {
     pub async fn stop(self) {
         self.consensus.shutdown().await;
         let state = Arc::clone(&self.state);
-        match tokio::task::spawn_blocking(move || state.checkpoint()).await {
+        match crate::work::blocking(move || state.checkpoint()).await {
             Ok(Ok(meta)) => info!(applied = meta.applied.map_or(0, |id| id.index), "the state is flushed"),
             Ok(Err(error)) => warn!(%error, "the state is not flushed; the log replays it"),
             Err(_) => warn!("flushing the state was cut off; the log replays it"),
         }
-        if let Err(error) = self.wal.close().await {
+        if let Err(error) = self.log.close().await {
             warn!(%error, "the log was not closed in order; its last entries are checked at the next start");
         }
         drop(self.lock);
@@ -288,19 +289,20 @@ async fn ask_incarnation(
     }
 }
 
-type Storage = (Arc<Snapshots>, Arc<dyn StateStore>, Wal);
+type Opened = (Arc<Snapshots>, Arc<dyn StateStore>, Log);
 
 fn open_storage(
+    parts: &Storage,
     data: &DataDir,
     identity: &NodeIdentity,
     seal: &Arc<StorageSeal>,
     engine: EngineKind,
-) -> anyhow::Result<Storage> {
-    let wal = Wal::open(data, log_identity(identity), seal.clone(), WalOptions::default())
-        .context("the log cannot be trusted, so this node does not vote")?;
+) -> anyhow::Result<Opened> {
+    let log = parts.open_log(data, identity, seal)?;
     let snapshots = Snapshots::open(&data.snapshots(), seal.clone()).context("the snapshots cannot be read")?;
     let options = StateOptions { dir: data.state(), owner: owner(identity), engine, seal: seal.clone() };
-    let opened = rebuild::open(&options, &snapshots).context("the state cannot be opened or rebuilt")?;
+    let opened =
+        rebuild::open_with(&options, &snapshots, parts.engines()).context("the state cannot be opened or rebuilt")?;
     match &opened.start {
         Start::Created | Start::Verified => {}
         Start::Converted { from } => info!(?from, to = ?engine, "the state was moved into another engine"),
@@ -308,5 +310,5 @@ fn open_storage(
             warn!(%reason, from = from.map_or(0, |id| id.index), "the state was set aside and is rebuilt from the log");
         }
     }
-    Ok((Arc::new(snapshots), opened.store, wal))
+    Ok((Arc::new(snapshots), opened.store, log))
 }

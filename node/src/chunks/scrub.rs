@@ -117,7 +117,7 @@ impl Scrub {
     /// when nobody takes it, it is not told, and repair finds it by itself.
     pub async fn run(mut self, found: mpsc::Sender<(ChunkId, Fault)>, stopping: CancellationToken) {
         while !stopping.is_cancelled() {
-            let stepped = tokio::task::spawn_blocking(move || {
+            let stepped = crate::work::blocking(move || {
                 let step = self.step(Instant::now());
                 (self, step)
             });
@@ -136,7 +136,7 @@ impl Scrub {
                 }
             }
         }
-        let _ = tokio::task::spawn_blocking(move || self.save()).await;
+        let _ = crate::work::blocking(move || self.save()).await;
     }
 }
 

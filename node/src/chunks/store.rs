@@ -95,7 +95,7 @@ impl ChunkStore {
             drop(permit);
             done
         };
-        tokio::task::spawn_blocking(run).await.ok()
+        crate::work::blocking(run).await.ok()
     }
 
     /// The permits of readers, for what else reads whole chunks.

@@ -87,7 +87,7 @@ impl Turn {
             made
         };
         // A decoder that panics is an image that does not decode.
-        match tokio::task::spawn_blocking(work).await {
+        match crate::work::blocking(work).await {
             Ok(made) => made,
             Err(error) if error.is_panic() => Err(ThumbnailError::Decode),
             Err(_) => Err(ThumbnailError::Stopped),

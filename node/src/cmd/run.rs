@@ -1,7 +1,7 @@
 //! `plantaod run`: a node, until a signal or a fault.
 
 use super::ConfigArguments;
-use crate::app::App;
+use crate::app::{App, Platform};
 use crate::telemetry;
 use anyhow::Context;
 use std::io::Write;
@@ -25,7 +25,7 @@ pub async fn run(arguments: &Run) -> anyhow::Result<()> {
     telemetry::start_logs(&config.log_level, config.log_format)?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be awaited")?;
-    let app = App::start(&config).await?;
+    let app = App::start(&config, &Platform::default()).await?;
     let at = app.addresses();
     // A closed pipe is no reason to stop a node.
     let _ = writeln!(

@@ -22,7 +22,7 @@ pub async fn checkpoints(store: Arc<dyn StateStore>, mut progress: watch::Receiv
             return;
         }
         let store = Arc::clone(&store);
-        match tokio::task::spawn_blocking(move || store.checkpoint()).await {
+        match crate::work::blocking(move || store.checkpoint()).await {
             Ok(Ok(_)) => sleep(PAUSE).await,
             Ok(Err(error)) => {
                 error!(%error, "the state cannot be made durable");

@@ -457,7 +457,7 @@ impl Consensus {
             return;
         }
         let applier = self.0.applier.clone();
-        let joined = tokio::task::spawn_blocking(move || applier.join());
+        let joined = crate::work::blocking(move || applier.join());
         if timeout(STOP_TIMEOUT, joined).await.is_err() {
             tracing::warn!("the applier did not stop in time");
         }

@@ -16,7 +16,8 @@ use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::types::{Entry, EntryPayload, LeaderId, LogId, Membership, Proposal, TypeConfig, Vote};
-use crate::storage::wal::{Ballot, EntryId, LogEntry, Wal, WalError};
+use crate::storage::log::Log;
+use crate::storage::wal::{Ballot, EntryId, LogEntry, WalError};
 
 /// What one replication call carries at most, in bytes of payload; one entry in any case (DESIGN 6).
 pub const READ_BYTES_MAX: usize = 1024 * 1024;
@@ -29,18 +30,13 @@ const KIND_MEMBERSHIP: u8 = 2;
 /// openraft's handle of the log, for writing and for reading. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogStore {
-    wal: Wal,
+    log: Log,
 }
 
 impl LogStore {
     /// The store on an open log.
-    pub fn new(wal: Wal) -> Self {
-        Self { wal }
-    }
-
-    /// The log itself: to watch for its failure, and to close it once openraft has stopped.
-    pub fn wal(&self) -> &Wal {
-        &self.wal
+    pub fn new(log: impl Into<Log>) -> Self {
+        Self { log: log.into() }
     }
 }
 
@@ -161,7 +157,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
 
 impl LogStore {
     async fn read(&self, range: Range<u64>, bytes_max: Option<usize>) -> io::Result<Vec<Entry>> {
-        let entries = self.wal.read(range, bytes_max).await.map_err(failed)?;
+        let entries = self.log.read(range, bytes_max).await.map_err(failed)?;
         entries.into_iter().map(decode_entry).collect()
     }
 }
@@ -175,7 +171,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(self.wal.state().vote.map(vote))
+        Ok(self.log.state().vote.map(vote))
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
@@ -204,7 +200,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
-        let state = self.wal.state();
+        let state = self.log.state();
         Ok(LogState { last_purged_log_id: state.purged.map(log_id), last_log_id: state.last.map(log_id) })
     }
 
@@ -213,18 +209,18 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        self.wal.save_vote(ballot(vote)).await.map_err(failed)
+        self.log.save_vote(ballot(vote)).await.map_err(failed)
     }
 
     /// Saved lazily: the value rides with the next sync and never costs one. The state is a cache of the log that syncs
     /// at its checkpoints only, so a restart finds it behind; from this value openraft applies the log again up to
     /// where it had certainly been committed. An older value costs only the wait for the leader's next word.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.wal.save_committed(committed.as_ref().map(entry_id)).await.map_err(failed)
+        self.log.save_committed(committed.as_ref().map(entry_id)).await.map_err(failed)
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(self.wal.state().committed.map(log_id))
+        Ok(self.log.state().committed.map(log_id))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
@@ -237,15 +233,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             .map(|entry| Ok(LogEntry { id: entry_id(&entry.log_id), payload: encode(&entry.payload)? }))
             .collect::<io::Result<Vec<_>>>()?;
         let flushed = move |outcome: Result<(), WalError>| callback.io_completed(outcome.map_err(failed));
-        self.wal.append(entries, flushed).await.map_err(failed)
+        self.log.append(entries, flushed).await.map_err(failed)
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
-        self.wal.truncate_after(last.as_ref().map(entry_id)).await.map_err(failed)
+        self.log.truncate_after(last.as_ref().map(entry_id)).await.map_err(failed)
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        self.wal.purge(entry_id(&upto)).await.map_err(failed)
+        self.log.purge(entry_id(&upto)).await.map_err(failed)
     }
 }
 

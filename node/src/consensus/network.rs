@@ -34,6 +34,7 @@ use super::log_store::READ_BYTES_MAX;
 use super::types::{LogId, Member, Snapshot, TypeConfig, Vote};
 use crate::storage::snapshot::VerifiedSnapshot;
 use crate::transport::{Lane, PeerChannels};
+use crate::work::blocking_future;
 
 /// How long a call with entries may take: far above any flush, below any patience.
 const ENTRIES_DEADLINE: Duration = Duration::from_secs(10);
@@ -273,10 +274,7 @@ impl Peer {
             first_part,
         };
         let (parts, queue) = mpsc::channel(PARTS_AHEAD);
-        let reading = tokio::task::spawn_blocking({
-            let runtime = tokio::runtime::Handle::current();
-            move || runtime.block_on(send_parts(&snapshot, header, &parts))
-        });
+        let reading = blocking_future(async move { send_parts(&snapshot, header, &parts).await });
         let installed = client.install_snapshot(ReceiverStream::new(queue)).await;
         // Ended already: the call took the queue with it, and a closed queue ends the reader.
         let read = reading.await;

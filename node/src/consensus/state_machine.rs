@@ -9,8 +9,7 @@
 //! exactly between two groups. An entry that does not decode stops the node: skipping it would make replicas differ.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -24,6 +23,7 @@ use super::types::{
 };
 use crate::storage::snapshot::{self, Snapshots, VerifiedSnapshot};
 use crate::storage::state::{self, Batch, EntryId, Frozen, StateMeta, StateStore};
+use crate::work::Worker as Work;
 
 /// Entries that are written as one batch: enough that the engine's cost per batch does not show.
 const GROUP_ENTRIES_MAX: usize = 512;
@@ -119,7 +119,7 @@ pub struct StateMachine {
 #[derive(Clone)]
 pub struct Applier {
     progress: watch::Receiver<Progress>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    worker: Work,
 }
 
 impl Applier {
@@ -130,11 +130,7 @@ impl Applier {
 
     /// Waits until the thread has ended, once openraft has let go of the state machine. Blocks.
     pub(crate) fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panic in it was answered as `Stopped` and has ended openraft already.
-            let _ = thread.join();
-        }
+        self.worker.join();
     }
 }
 
@@ -147,8 +143,8 @@ impl StateMachine {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let (published, progress) = watch::channel(Progress::of(&store.meta()));
         let worker = Worker { store: Arc::clone(&store), snapshots: Arc::clone(&snapshots), published };
-        let thread = std::thread::Builder::new().name("applier".to_owned()).spawn(move || worker.run(queue))?;
-        let applier = Applier { progress, thread: Arc::new(Mutex::new(Some(thread))) };
+        let worker = Work::start("applier", queue, 1, move |jobs| jobs.drain(..).for_each(|job| worker.run(job)))?;
+        let applier = Applier { progress, worker };
         Ok((Self { jobs, store, snapshots }, applier))
     }
 }
@@ -166,15 +162,13 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(job) = queue.blocking_recv() {
-            // Whoever asked may be gone; what was done stays done.
-            match job {
-                Job::Apply(group, reply) => drop(reply.send(self.apply(group))),
-                Job::Freeze(reply) => drop(reply.send(self.store.freeze().map_err(ApplyError::State))),
-                Job::Build(reply) => drop(reply.send(self.build())),
-                Job::Install(snapshot, reply) => drop(reply.send(self.install(&snapshot))),
-            }
+    /// Whoever asked may be gone; what was done stays done.
+    fn run(&self, job: Job) {
+        match job {
+            Job::Apply(group, reply) => drop(reply.send(self.apply(group))),
+            Job::Freeze(reply) => drop(reply.send(self.store.freeze().map_err(ApplyError::State))),
+            Job::Build(reply) => drop(reply.send(self.build())),
+            Job::Install(snapshot, reply) => drop(reply.send(self.install(&snapshot))),
         }
     }
 
@@ -367,7 +361,7 @@ impl SnapshotBuilder {
                 None => ask(&self.jobs, Job::Freeze).await?,
             };
             let snapshots = Arc::clone(&self.snapshots);
-            let built = tokio::task::spawn_blocking(move || snapshots.build(&*frozen)).await;
+            let built = crate::work::blocking(move || snapshots.build(&*frozen)).await;
             match built.map_err(|_| ApplyError::Stopped)? {
                 Err(snapshot::Error::State(state::Error::FreezeOverflow)) => {}
                 built => return built.map_err(ApplyError::Snapshot),
@@ -385,7 +379,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot<Arc<VerifiedSnapshot>>> {
         let snapshot = self.build().await?;
         let store = Arc::clone(&self.store);
-        let checkpoint = tokio::task::spawn_blocking(move || store.checkpoint()).await;
+        let checkpoint = crate::work::blocking(move || store.checkpoint()).await;
         checkpoint.map_err(|_| ApplyError::Stopped)?.map_err(ApplyError::State)?;
         Ok(described(snapshot)?)
     }

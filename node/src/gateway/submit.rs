@@ -97,7 +97,7 @@ async fn off_thread<T: Send + 'static>(
     work: impl FnOnce(&Journal) -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, Error> {
     let journal = journal.clone();
-    let done = tokio::task::spawn_blocking(move || work(&journal)).await.map_err(|_| Error::Damaged)?;
+    let done = crate::work::blocking(move || work(&journal)).await.map_err(|_| Error::Damaged)?;
     done.map_err(|error| {
         warn!(%error, "the journal of reads cannot be used");
         Error::Damaged

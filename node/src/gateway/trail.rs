@@ -107,7 +107,7 @@ impl Gateway {
     pub async fn check_trail(&self, actor: &Actor, index: u64) -> Result<TrailCheck, Error> {
         self.may_read(actor, Module::Audit, actor.unit, Object::Many, None).await?;
         let state = Arc::clone(self.state());
-        let checked = tokio::task::spawn_blocking(move || check(&*state, index)).await;
+        let checked = crate::work::blocking(move || check(&*state, index)).await;
         Ok(checked.map_err(|_| Error::Damaged)??)
     }
 }

@@ -239,7 +239,7 @@ impl v1::health_service_server::HealthService for HealthServices {
             return Ok(Response::new(answer.clone()));
         }
         let (this, began) = (self.clone(), Instant::now());
-        let looking = tokio::task::spawn_blocking(move || this.facts());
+        let looking = crate::work::blocking(move || this.facts());
         let facts = looking.await.map_err(|_| Status::internal("looking was cut off; ask again"))??;
         let answer = v1::DiagnoseResponse {
             node_id: self.parts.about.node.node.0,

@@ -152,7 +152,7 @@ impl LocalChunks {
                 bad: directory.bad_count(),
             })
         };
-        tokio::task::spawn_blocking(look).await.ok().flatten()
+        crate::work::blocking(look).await.ok().flatten()
     }
 
     /// At most `limit` copies of one partition, or of all, in the order of their ids, after `after`, with ages as of `now`;

@@ -180,7 +180,7 @@ impl Images {
             let uploads = self.sessions().len();
             let figures = match store {
                 // Walks the list of what is held.
-                Some(store) => tokio::task::spawn_blocking(move || store.directory().figures()).await.ok(),
+                Some(store) => crate::work::blocking(move || store.directory().figures()).await.ok(),
                 None => None,
             };
             metrics::images(uploads, figures.as_ref());

@@ -256,7 +256,7 @@ impl Images {
             Some(opened) => opened,
             None => {
                 let frame = self.fetch_and_heal(id, holders, is_held_here).await?;
-                tokio::task::spawn_blocking(move || opening(&frame)).await.map_err(|_| Error::Busy)?
+                crate::work::blocking(move || opening(&frame)).await.map_err(|_| Error::Busy)?
             }
         };
         let mut plaintext = opened.map_err(|_| gateway::Error::Damaged)?;

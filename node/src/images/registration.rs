@@ -65,7 +65,7 @@ async fn step(gateway: &Gateway, identity: &Identity, chunks: &LocalChunks, medi
         let disk = disk_identity::disk_of(directory.path()).map_err(|_| StepError::Look)?;
         Ok((directory.incarnation(), disk))
     };
-    let (incarnation, disk) = tokio::task::spawn_blocking(look).await.map_err(|_| StepError::Look)??;
+    let (incarnation, disk) = crate::work::blocking(look).await.map_err(|_| StepError::Look)??;
     let node = chunks.node();
     let row = rows::store(&**chunks.state(), node).map_err(|fault| StepError::Propose(fault.into()))?;
     let same = row.is_some_and(|row| row.incarnation == incarnation && row.disk == disk && row.medium == medium);

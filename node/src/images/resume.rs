@@ -109,7 +109,7 @@ impl Images {
                 let plaintext = open_chunk(cluster, patient, &key, id, &frame).ok()?;
                 Some((frame, Bytes::copy_from_slice(&plaintext)))
             };
-            let Ok(Some((frame, plaintext))) = tokio::task::spawn_blocking(opening).await else { break };
+            let Ok(Some((frame, plaintext))) = crate::work::blocking(opening).await else { break };
             session.change(|copies| {
                 for node in &nodes {
                     copies.suppose(*node, sequence);

@@ -225,7 +225,7 @@ impl Session {
         if sequence < intake.next {
             let (cluster, patient, key) = (self.cluster, self.row.patient, Arc::clone(&self.key));
             let sealing = move || seal_chunk(cluster, patient, &key, &data).id;
-            let id = tokio::task::spawn_blocking(sealing).await.map_err(|_| Error::Busy)?;
+            let id = crate::work::blocking(sealing).await.map_err(|_| Error::Busy)?;
             let known = self.look(|copies| copies.entry(sequence));
             return if known.is_some_and(|entry| entry.chunk == id) {
                 Ok(true)
@@ -282,7 +282,7 @@ impl Session {
             });
             cut.map(|()| (cutter, sealed))
         };
-        let cut = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Busy)?;
+        let cut = crate::work::blocking(work).await.map_err(|_| Error::Busy)?;
         let (cutter, sealed) = cut.map_err(|error| refused(error, sequence))?;
         if cutter.bytes() == self.row.bytes {
             intake.whole = Some(cutter.finish(None).map_err(|error| refused(error, sequence))?);

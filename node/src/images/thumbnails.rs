@@ -63,11 +63,11 @@ async fn make_thumbnail(images: &Images, session: &Arc<Session>, kind: ContentTy
         let frame = images.fetch(id, &holders).await.ok()?;
         let key = Arc::clone(&session.key);
         let opening = move || open_chunk(cluster, patient, &key, id, &frame).ok();
-        whole.extend_from_slice(&tokio::task::spawn_blocking(opening).await.ok()??);
+        whole.extend_from_slice(&crate::work::blocking(opening).await.ok()??);
     }
     let small = Zeroizing::new(turn.make(kind, whole).await.ok()?);
     let fits = (1..=usize::try_from(THUMBNAIL_BYTES_MAX).ok()?).contains(&small.len());
     let key = Arc::clone(&session.key);
     let sealing = move || seal_chunk(cluster, patient, &key, &small);
-    if fits { tokio::task::spawn_blocking(sealing).await.ok() } else { None }
+    if fits { crate::work::blocking(sealing).await.ok() } else { None }
 }

@@ -167,7 +167,7 @@ impl Images {
         debug_assert_eq!(chunk_id(&frame), id);
         let (cluster, patient, key) = (self.gateway().keyring().cluster(), opened.row.patient, Arc::clone(&opened.key));
         let opening = move || crate::crypto::open_chunk(cluster, patient, &key, id, &frame).ok();
-        let mut plaintext = tokio::task::spawn_blocking(opening).await.ok()??;
+        let mut plaintext = crate::work::blocking(opening).await.ok()??;
         Some(Bytes::from(std::mem::take(&mut *plaintext)))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::segment::Segments;
 use super::{Backlog, NoteError, Read};
+use crate::work::Worker;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,15 +18,9 @@ pub(super) struct Request {
 pub(super) fn start(
     segments: Arc<Mutex<Segments>>,
     backlog: Arc<watch::Sender<Backlog>>,
-    mut requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Request>,
 ) -> io::Result<()> {
-    std::thread::Builder::new().name("journal".to_string()).spawn(move || {
-        let mut group = Vec::with_capacity(GROUP_MAX);
-        while requests.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-            write(&segments, &backlog, &mut group);
-        }
-    })?;
-    Ok(())
+    Worker::start("journal", requests, GROUP_MAX, move |group| write(&segments, &backlog, group)).map(drop)
 }
 
 fn write(segments: &Mutex<Segments>, backlog: &watch::Sender<Backlog>, group: &mut Vec<Request>) {

@@ -65,7 +65,7 @@ fn snapshot_id(description: &[u8]) -> Result<SnapshotId, Status> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, snapshot::Error> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work)
+    crate::work::blocking(work)
         .await
         .map_err(|_| Status::internal("the snapshot cannot be stored"))?
         .map_err(snapshot_failed)

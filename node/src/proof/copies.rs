@@ -150,7 +150,7 @@ pub(super) async fn read(prover: &Prover, of: CopiesOf) -> Result<CopiesPage, Pr
         let applied_index = state.meta().applied.map_or(0, |entry| entry.index);
         Ok::<_, ViewFault>((applied_index, Facts::read(&*state, &all)?, find(&*state, of)?))
     };
-    let looked = tokio::task::spawn_blocking(look).await.map_err(|_| ProveError::CutOff)?;
+    let looked = crate::work::blocking(look).await.map_err(|_| ProveError::CutOff)?;
     let (applied_index, facts, (wanted, next)) = looked?;
     // For disks that nodes declare, and for the state itself.
     let states = prover.evidence.compare(&members).await;

@@ -126,7 +126,7 @@ impl EvidencePeers {
     async fn ask(&self, node: NodeId) -> Option<StateEvidence> {
         if node.0 == self.us.node {
             let own = self.own.clone();
-            return tokio::task::spawn_blocking(move || own.now()).await.ok().flatten();
+            return crate::work::blocking(move || own.now()).await.ok().flatten();
         }
         let member = self.consensus.member(node.0)?;
         let channel = self.channels.channel(node.0, &member.peer_address, Lane::Bulk).ok()?;

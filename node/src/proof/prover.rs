@@ -209,7 +209,7 @@ impl Examiner {
             let expected = Expected::read(&*state, seed, options.challenge_chunks, &mut tell)?;
             Ok((facts, expected, applied_index))
         };
-        tokio::task::spawn_blocking(read).await.map_err(|_| ProveError::CutOff)?
+        crate::work::blocking(read).await.map_err(|_| ProveError::CutOff)?
     }
 
     /// What each node with something to hold says, and what it does not list.
@@ -261,7 +261,7 @@ impl Examiner {
                 }
                 let state = Arc::clone(&self.state);
                 let read = move || expected::of_partition(&*state, node, partition);
-                let mut missing = tokio::task::spawn_blocking(read).await.map_err(|_| ProveError::CutOff)??;
+                let mut missing = crate::work::blocking(read).await.map_err(|_| ProveError::CutOff)??;
                 let mut after = None;
                 while !missing.is_empty() {
                     let Ok(page) = self.witness.list(node, partition, after).await else {
@@ -315,7 +315,7 @@ impl Examiner {
                 let gap_of = |id: ChunkId| expected::gap(&*state, node, id).map(|gap| (id, gap));
                 missing.into_iter().map(gap_of).collect::<Result<Vec<_>, _>>()
             };
-            for (id, gap) in tokio::task::spawn_blocking(read).await.map_err(|_| ProveError::CutOff)?? {
+            for (id, gap) in crate::work::blocking(read).await.map_err(|_| ProveError::CutOff)?? {
                 let kind = if gap.lost { FindingKind::Lost } else { FindingKind::Awaited };
                 *(if gap.lost { &mut one.lost } else { &mut one.awaited }) += 1;
                 findings.add(kind, node, gap.images.first().map(|(image, ..)| *image), Some(id));

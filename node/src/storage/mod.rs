@@ -5,6 +5,7 @@ pub mod fs;
 pub mod identity;
 pub mod keyspaces;
 pub mod lock;
+pub mod log;
 pub mod rebuild;
 pub mod recovery;
 pub mod row_seal;

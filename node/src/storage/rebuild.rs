@@ -248,8 +248,8 @@ pub fn open(options: &Options, snapshots: &Snapshots) -> Result<Opened, OpenErro
     open_with(options, snapshots, fill::engines())
 }
 
-/// [`open`] with other engines: tests put faults between.
-pub(crate) fn open_with(options: &Options, snapshots: &Snapshots, engines: OpenEngine) -> Result<Opened, OpenError> {
+/// [`open`] with other engines: tests put faults between, a simulation its own.
+pub fn open_with(options: &Options, snapshots: &Snapshots, engines: OpenEngine) -> Result<Opened, OpenError> {
     create_dir_durably(&options.dir)?;
     let path = options.dir.join(CHECKPOINT);
     let (file, checkpoint) = match Checkpoint::read(&path)? {

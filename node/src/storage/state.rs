@@ -13,7 +13,7 @@ use plantao_domain::{Changes, View};
 use std::sync::Arc;
 
 mod cache;
-pub(crate) mod engine;
+pub mod engine;
 pub(crate) mod fill;
 pub(crate) mod meta;
 pub(crate) mod rows;
@@ -22,6 +22,8 @@ pub(crate) mod sealed;
 #[allow(clippy::unwrap_used, clippy::print_stdout)]
 pub(crate) mod tests;
 mod windows;
+
+pub use fill::{OpenEngine, engines};
 
 /// Which engine holds the rows. Both pass the same suites and agree by digest (decision 0005).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]

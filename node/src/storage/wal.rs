@@ -386,7 +386,7 @@ impl Wal {
                 })
                 .collect()
         };
-        tokio::task::spawn_blocking(read)
+        crate::work::blocking(read)
             .await
             .unwrap_or_else(|error| Err(WalError::Unreadable { index, source: Arc::new(io::Error::other(error)) }))
     }

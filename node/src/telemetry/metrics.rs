@@ -184,7 +184,7 @@ pub async fn watch_disks(places: [(&'static str, PathBuf); 2]) {
         for (place, directory) in &places {
             let directory = directory.clone();
             // A disk of another computer may keep the one who asks waiting.
-            let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&directory)).await;
+            let asked = crate::work::blocking(move || rustix::fs::statvfs(&directory)).await;
             // One that is not there is told by whoever needs it.
             let Ok(Ok(figures)) = asked else { continue };
             gauge!(DISK_FREE, "disk" => *place).set(number(figures.f_bavail.saturating_mul(figures.f_frsize)));

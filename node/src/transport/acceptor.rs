@@ -8,7 +8,7 @@
 use super::plane::Plane;
 use super::tls::ServerTls;
 use plantao_client::identity::Identity;
-use plantao_client::transport::{ALPN_H2, Fingerprint, Guarded, Leaf};
+use plantao_client::transport::{ALPN_H2, Fingerprint, Guarded, Leaf, Listener, Network, Stream};
 use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -128,7 +127,7 @@ impl fmt::Debug for AcceptorMeter {
 /// A bound port that does not accept yet.
 #[derive(Debug)]
 pub struct Acceptor {
-    listener: TcpListener,
+    listener: Listener,
     local_addr: SocketAddr,
     options: AcceptorOptions,
     tls: ServerTls,
@@ -138,8 +137,13 @@ pub struct Acceptor {
 impl Acceptor {
     /// Binds the port; callers wait in the kernel's queue until [`Acceptor::incoming`].
     pub async fn bind(options: AcceptorOptions, tls: ServerTls) -> Result<Self, BindError> {
+        Self::bind_on(&Network::System, options, tls).await
+    }
+
+    /// As [`Self::bind`], on another network than the operating system's.
+    pub async fn bind_on(network: &Network, options: AcceptorOptions, tls: ServerTls) -> Result<Self, BindError> {
         let failed = |source| BindError { address: options.address, source };
-        let listener = TcpListener::bind(options.address).await.map_err(failed)?;
+        let listener = network.listen(options.address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, local_addr, options, tls, meter: AcceptorMeter(Arc::default()) })
     }
@@ -210,7 +214,7 @@ pub(super) struct Proof {
 
 /// A connection through its handshake. It ends when its caller's certificate is revoked.
 pub struct TlsConnection {
-    stream: Guarded<TlsStream<TcpStream>>,
+    stream: Guarded<TlsStream<Stream>>,
     peer: PeerIdentity,
     _place: OwnedSemaphorePermit,
     _share: Share<[u8; 16]>,
@@ -310,7 +314,7 @@ async fn accept(acceptor: Acceptor, ready: mpsc::Sender<TlsConnection>) {
 impl Door {
     async fn admit(
         self: Arc<Self>,
-        tcp: TcpStream,
+        tcp: Stream,
         remote_addr: SocketAddr,
         place: OwnedSemaphorePermit,
         share: Share<IpAddr>,
@@ -342,12 +346,7 @@ impl Door {
         let _ = self.ready.send(TlsConnection { stream, peer, _place: place, _share: of_identity }).await;
     }
 
-    async fn handshake(
-        &self,
-        tcp: TcpStream,
-        remote_addr: SocketAddr,
-    ) -> io::Result<(TlsStream<TcpStream>, PeerIdentity)> {
-        tcp.set_nodelay(true)?;
+    async fn handshake(&self, tcp: Stream, remote_addr: SocketAddr) -> io::Result<(TlsStream<Stream>, PeerIdentity)> {
         let (configuration, generation) = self.tls.configuration();
         let stream = TlsAcceptor::from(configuration).accept(tcp).await?;
         let session = stream.get_ref().1;

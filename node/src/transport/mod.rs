@@ -35,7 +35,7 @@ use plantao_domain::ClusterTime;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The certificate code counts in the operating system's type.
-fn system_time(at: ClusterTime) -> SystemTime {
+pub(crate) fn system_time(at: ClusterTime) -> SystemTime {
     let millis = at.millis();
     let distance = Duration::from_millis(millis.unsigned_abs());
     let time = if millis < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };

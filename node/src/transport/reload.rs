@@ -327,7 +327,7 @@ impl TlsReloader {
             ticks.tick().await;
             let this = Arc::clone(&self);
             // A failure is in the status and in the log already; a panic in it ends here and is tried again.
-            let _ = tokio::task::spawn_blocking(move || this.reload()).await;
+            let _ = crate::work::blocking(move || this.reload()).await;
         }
     }
 

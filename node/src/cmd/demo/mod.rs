@@ -128,7 +128,7 @@ async fn clinic(options: &DemoOptions, directory: &Path) -> anyhow::Result<PathB
     }
     let directory = directory.join("clinica-sintetica");
     let into = directory.clone();
-    let written = tokio::task::spawn_blocking(move || synthetic::write(&into, &SyntheticOptions::default())).await;
+    let written = crate::work::blocking(move || synthetic::write(&into, &SyntheticOptions::default())).await;
     written.context("the synthetic clinic was not written")?.context("cannot write the synthetic clinic")?;
     Ok(directory)
 }

@@ -232,7 +232,7 @@ async fn tell_orphans(keeper: &Keeper) -> Result<(), Error> {
     let written_before = ClusterTime::saturating_from_millis(now.saturating_sub(age));
     let state = Arc::clone(keeper.chunks.state());
     // A hundred thousand look-ups: not on a thread that answers requests.
-    let looking = tokio::task::spawn_blocking(move || orphans(&*state, &store, us, written_before));
+    let looking = crate::work::blocking(move || orphans(&*state, &store, us, written_before));
     let orphans = looking.await.map_err(|_| Error::Unknown)??;
     for chunks in orphans.chunks(PART_CHUNKS_MAX) {
         let command = Command::PutTombstones { node: us.node, chunks: chunks.to_vec() };

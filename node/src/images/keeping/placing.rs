@@ -46,7 +46,7 @@ async fn step(keeper: &Keeper, settled: Option<&BTreeSet<NodeId>>) -> Result<Opt
         return Ok(Some(live));
     }
     // Every image is looked at: not on a thread that answers requests.
-    let walk = tokio::task::spawn_blocking(move || poor(&*state, PLACED_MAX));
+    let walk = crate::work::blocking(move || poor(&*state, PLACED_MAX));
     let found = walk.await.map_err(|_| Error::Unknown)??;
     let mut placed = 0;
     for (upload, placement) in &found {

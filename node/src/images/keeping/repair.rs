@@ -15,6 +15,7 @@ use crate::chunks::Fault;
 use crate::chunks::lanes::{Lane, Lanes, Waiting};
 use crate::gateway::Error;
 use crate::images::ChunkReceipt;
+use crate::work::blocking_in;
 use plantao_domain::images::{RECEIPTS_MAX, Receipt};
 use plantao_domain::rows::{self, Amount, PartOf};
 use plantao_domain::{ChunkId, ClusterTime, Command, Outcome, PartDigest, StoreIncarnation, ViewFault};
@@ -196,7 +197,7 @@ impl Repair {
         let registered = self.registered;
         let before = self.keeper.gateway.consensus().time().millis().saturating_sub(GRACE_MS);
         let mut room = WAITING_MAX.saturating_sub(self.waiting());
-        self.jobs.spawn_blocking(move || {
+        blocking_in(&mut self.jobs, move || {
             let before = ClusterTime::saturating_from_millis(before);
             let enough = |part: &WantedPart| {
                 room = room.saturating_sub(part.row.chunks.len());
@@ -212,7 +213,7 @@ impl Repair {
         let Some(store) = self.keeper.chunks.store().cloned() else { return };
         let (state, node) = (Arc::clone(self.keeper.chunks.state()), self.keeper.chunks.node());
         let registered = self.registered;
-        self.jobs.spawn_blocking(move || {
+        blocking_in(&mut self.jobs, move || {
             let mut lost = Vec::new();
             for partition in 0..=u8::MAX {
                 match wanted::lost(&*state, store.directory(), node, registered, partition) {

@@ -54,7 +54,7 @@ impl EvidenceService for PeerEvidenceService {
         let caller = Caller::of(&request)?;
         self.gate.admit(caller, request.get_ref().header.as_ref())?;
         let own = self.own.clone();
-        let told = tokio::task::spawn_blocking(move || own.now()).await.ok().flatten();
+        let told = crate::work::blocking(move || own.now()).await.ok().flatten();
         let told = told.ok_or_else(|| Status::unavailable("the data directory cannot be looked at; see its log"))?;
         Ok(Response::new(wire::StateEvidenceResponse {
             applied_index: told.applied_index,

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why an engine failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EngineError {
+pub enum EngineError {
     /// What the engine said.
     #[error("the engine failed")]
     Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -21,19 +21,19 @@ pub(crate) enum EngineError {
 
 impl EngineError {
     /// Wraps a foreign error.
-    pub(crate) fn fault(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub fn fault(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Fault(Box::new(source))
     }
 }
 
 /// Puts (`Some`) and deletes (`None`), each key at most once.
-pub(crate) type RawBatch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub type RawBatch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// Gets each key and value of a range; `false` ends it.
-pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> bool;
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> bool;
 
 /// Readable raw rows.
-pub(crate) trait RawView: Send + Sync {
+pub trait RawView: Send + Sync {
     /// The value of one key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
@@ -42,7 +42,7 @@ pub(crate) trait RawView: Send + Sync {
 }
 
 /// One open engine directory.
-pub(crate) trait Engine: RawView {
+pub trait Engine: RawView {
     /// Writes all or nothing, also across a crash. Never called twice at once, nor beside `get`, `range` or `freeze`;
     /// frozen views are read meanwhile.
     fn write(&self, batch: RawBatch) -> Result<(), EngineError>;

@@ -21,10 +21,10 @@ const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
 const BUSY_STEP: Duration = Duration::from_millis(20);
 
 /// Opens the engine of a kind in a directory.
-pub(crate) type OpenEngine = Arc<dyn Fn(EngineKind, &Path) -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
+pub type OpenEngine = Arc<dyn Fn(EngineKind, &Path) -> Result<Box<dyn Engine>, EngineError> + Send + Sync>;
 
 /// The engines as they are.
-pub(crate) fn engines() -> OpenEngine {
+pub fn engines() -> OpenEngine {
     Arc::new(|kind, dir| {
         Ok(match kind {
             EngineKind::Fjall => Box::new(crate::storage::state_fjall::FjallEngine::open(dir)?) as Box<dyn Engine>,
