@@ -101,6 +101,7 @@ mod tests {
             ended_ns: 5_000_000_000,
             memory_bytes: 0,
             without: Vec::new(),
+            logs: Vec::new(),
         };
         let svg = draw(7, &story);
         assert!(svg.contains(">kill</text>") && !svg.contains("kill-all"), "{svg}");

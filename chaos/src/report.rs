@@ -166,7 +166,7 @@ fn silence(story: &Story, from_ns: u64, to_ns: u64) -> u64 {
     times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
 }
 
-/// Writes `report.json`, `history.jsonl`, `faults.json` and `plot.svg`.
+/// Writes `report.json`, `history.jsonl`, `faults.json`, `plot.svg` and the logs of nodes.
 pub(crate) fn write(arguments: &Run, seed: u64, story: &Story, directory: &Path) -> anyhow::Result<()> {
     let file = |name: &str, bytes: Vec<u8>| {
         let path = directory.join(name);
@@ -175,6 +175,9 @@ pub(crate) fn write(arguments: &Run, seed: u64, story: &Story, directory: &Path)
     file("report.json", serde_json::to_vec_pretty(&Report::of(arguments, seed, story))?)?;
     file("faults.json", serde_json::to_vec_pretty(&story.spans)?)?;
     file("plot.svg", plot::draw(seed, story).into_bytes())?;
+    for (node, log) in &story.logs {
+        file(&format!("{node}.log"), log.clone())?;
+    }
     let path = directory.join("history.jsonl");
     let history = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     history::write(&story.calls, BufWriter::new(history)).with_context(|| format!("cannot write {}", path.display()))

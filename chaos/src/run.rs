@@ -45,6 +45,9 @@ pub(crate) struct Run {
     /// Seconds with faults, for each seed.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) duration: u64,
+    /// Programs that are at work at once; many of them hardly pause.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) programs: u32,
     /// A directory for histories, reports and plots; each seed has its own in it.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -78,6 +81,8 @@ pub(crate) struct Story {
     pub(crate) memory_bytes: u64,
     /// What this world could not do here, and why.
     pub(crate) without: Vec<String>,
+    /// The end of each node's log, by its name.
+    pub(crate) logs: Vec<(String, Vec<u8>)>,
 }
 
 /// What is said of one seed.
@@ -143,6 +148,8 @@ async fn one(arguments: &Run, seed: u64) -> anyhow::Result<Story> {
 pub(crate) fn again(arguments: &Run, seed: u64) -> String {
     let faults: Vec<&str> = arguments.faults.iter().map(|kind| kind.name()).collect();
     let faults = if faults.is_empty() { String::new() } else { format!(" --faults {}", faults.join(",")) };
-    let (profile, duration) = (arguments.profile.name(), arguments.duration);
-    format!("chaos run --world process --seed {seed} --profile {profile} --duration {duration}{faults}")
+    let (profile, duration, programs) = (arguments.profile.name(), arguments.duration, arguments.programs);
+    format!(
+        "chaos run --world process --seed {seed} --profile {profile} --duration {duration} --programs {programs}{faults}"
+    )
 }

@@ -48,16 +48,19 @@ pub(crate) struct Shape {
     pub(crate) epoch: Duration,
 }
 
-impl Default for Shape {
-    /// Some hundred calls a second where nothing is slow, and about a hundred for each object: enough to collide, few enough
-    /// for the search of an order.
-    fn default() -> Self {
+impl Shape {
+    /// With up to eight programs some hundred calls a second where nothing is slow, and about a hundred for each object: enough
+    /// to collide, few enough for the search of an order. More programs pause less and change objects sooner, for races within
+    /// a node.
+    pub(crate) fn of(programs: u32) -> Self {
+        let is_few = programs <= 8;
+        let millis = |few, many| Duration::from_millis(if is_few { few } else { many });
         Self {
-            programs: 8,
-            pause: [5, 60].map(Duration::from_millis),
+            programs,
+            pause: [millis(5, 0), millis(60, 5)],
             write_life: Duration::from_secs(8),
-            day: Duration::from_secs(2),
-            epoch: Duration::from_secs(5),
+            day: millis(2_000, 700),
+            epoch: millis(5_000, 1_500),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::workload::day_of;
 use plantao_client::Id;
 use std::collections::BTreeMap;
 
-/// Tries of a call for one object. Ordinary ones need some thousand.
-const STEPS_MAX: usize = 400_000;
+/// Tries of a call for one object. Ordinary ones need some hundred; the bound keeps a build without optimisation to seconds.
+const STEPS_MAX: usize = 50_000;
 
 type Told = Timed<(Operation, Outcome)>;
 

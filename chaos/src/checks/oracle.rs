@@ -43,6 +43,9 @@ pub(crate) struct Finale {
     pub(crate) records: BTreeMap<Id, (u32, Option<u64>)>,
 }
 
+/// What an agenda showed from a log index on.
+type Shown = (u64, Vec<Booking>);
+
 /// The log as the rules have it.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
@@ -183,7 +186,7 @@ impl Replay {
 
     /// Every answer to a read was true at some place of the log, not before the place that it names.
     pub(crate) fn check_reads(&self, calls: &[Call], findings: &mut Findings) {
-        let mut agendas: BTreeMap<(Id, i64, i64), Vec<(u64, Vec<Booking>)>> = BTreeMap::new();
+        let mut agendas: BTreeMap<(Id, i64, i64), Vec<Shown>> = BTreeMap::new();
         for call in calls {
             let found = match (&call.operation, &call.outcome) {
                 (Operation::ReadRecord { record, .. }, Outcome::Record { version, value, as_of }) => {
@@ -211,7 +214,7 @@ impl Replay {
     }
 
     /// What an agenda showed after each change, with the index of the change; it begins with nothing at 0.
-    fn agenda(&self, unit: Id, from_ms: i64, to_ms: i64) -> Vec<(u64, Vec<Booking>)> {
+    fn agenda(&self, unit: Id, from_ms: i64, to_ms: i64) -> Vec<Shown> {
         let shows = |slot: &Slot| slot.unit == unit && slot.start_ms < to_ms && from_ms < slot.end_ms;
         let mut now: BTreeMap<Id, Booking> = BTreeMap::new();
         let mut states = vec![(0, Vec::new())];

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Between two looks at processes and their memory.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// After a full disk or a moved clock, a node may still end for its sake.
+const MOMENT: Duration = Duration::from_secs(10);
 /// How long it is asked who leads.
 const ASK_MAX: Duration = Duration::from_millis(400);
 
@@ -128,17 +130,27 @@ impl<'a> Driver<'a> {
         let resident = self.site.network.nodes().iter().filter_map(|node| node.resident_bytes());
         self.memory_bytes = resident.max().unwrap_or(0).max(self.memory_bytes);
         for at in self.site.network.fallen() {
-            let met = |span: &Span| {
-                span.nodes.contains(&at) && matches!(span.fault, Fault::DiskFull(_) | Fault::Clock { .. })
+            let now_ns = self.place.now_ns();
+            // A node may take a moment to find that it cannot go on.
+            let is_recent = |nth: &usize, span: &Span| {
+                self.active.contains_key(nth) || now_ns.saturating_sub(span.to_ns) < MOMENT.as_nanos() as u64
             };
-            let is_expected = self.active.keys().filter_map(|nth| self.spans.get(nth)).any(met);
+            let met = |(nth, span): (&usize, &Span)| {
+                span.left_out.is_none()
+                    && span.nodes.contains(&at)
+                    && matches!(span.fault, Fault::DiskFull(_) | Fault::Clock { .. })
+                    && is_recent(nth, span)
+            };
+            let is_expected = self.spans.iter().any(met);
+            let is_over =
+                !self.active.keys().filter_map(|nth| self.spans.get(nth)).any(|span| span.nodes.contains(&at));
             let node = &self.site.network.nodes()[at];
             findings.require(is_expected || self.down.contains(&at), "ended", || {
                 format!("{} ended by itself; its log: {}", node.name(), node.log().display())
             });
             self.down.insert(at);
-            if !is_expected {
-                // Others' faults go on; this one must be seen to come back.
+            if !is_expected || is_over {
+                // Nothing that ends later would start it.
                 let _ = self.site.network.spawn(at);
                 self.down.remove(&at);
             }

@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
         RetryPolicy { read_deadline: Duration::from_secs(4), attempt_timeout: Duration::from_secs(2), ..connect.retry };
     let cluster = site.network.connect(&connect)?;
     let place = Place { began: Instant::now(), cluster };
-    let (recorder, clinic, shape) = (Recorder::default(), Arc::new(Clinic::of(seed)), Shape::default());
+    let (recorder, clinic, shape) = (Recorder::default(), Arc::new(Clinic::of(seed)), Shape::of(arguments.programs));
     clinic.prepare(&place, &recorder).await?;
 
     let began_ns = place.now_ns();
@@ -95,8 +95,8 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     gather::search(&site, &mut findings)?;
     let memory_max = site::MEMORY_BYTES_MAX;
     findings.require(memory_bytes <= memory_max, "memory", || format!("a node took {memory_bytes} bytes"));
-    let without = means.without();
-    Ok(Story { calls, spans, findings, began_ns, healed_ns, ended_ns, memory_bytes, without })
+    let (without, logs) = (means.without(), gather::logs(&site)?);
+    Ok(Story { calls, spans, findings, began_ns, healed_ns, ended_ns, memory_bytes, without, logs })
 }
 
 /// Without faults, writes must flow again.

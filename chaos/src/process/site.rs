@@ -7,7 +7,7 @@ use crate::wires::Wires;
 use anyhow::{Context, bail};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 /// Most memory of a node: promise of `docs/testing.md`, with room for a build without optimisation.
 pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Of the disk of each node.
-const DISK_BYTES: u64 = 768 << 20;
+const DISK_BYTES: u64 = 512 << 20;
 /// What fills it.
 const BALLAST: &str = "ballast";
 /// Where Debian keeps it.
@@ -194,10 +194,13 @@ impl Disk {
 
     fn fill(&self) -> anyhow::Result<()> {
         let mut file = File::create(self.0.join(BALLAST))?;
-        let block = vec![0x5a_u8; 1 << 16];
-        // Blocks first, then bytes: the node must not find a page.
-        for size in [block.len(), 1] {
-            while file.write(&block[..size]).is_ok_and(|written| written > 0) {}
+        let free = rustix::fs::statvfs(&self.0).context("cannot measure a disk")?;
+        // At once, so that the fault begins when its time comes; what was freed meanwhile is taken byte by byte.
+        let bytes = free.f_bavail.saturating_mul(free.f_frsize);
+        let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes.max(1));
+        file.seek(SeekFrom::End(0))?;
+        for size in [1 << 16, 1] {
+            while file.write(&vec![0x5a_u8; size]).is_ok_and(|written| written > 0) {}
         }
         Ok(())
     }

@@ -182,7 +182,7 @@ fn the_end_is_compared_row_for_row() {
     };
     let mut findings = Findings::default();
     let replay = Replay::of(&calls, &trail, &mut findings);
-    let mut count = |finale: &Finale| {
+    let count = |finale: &Finale| {
         let mut findings = Findings::default();
         replay.check_finale(finale, &mut findings);
         findings.count
