@@ -1,0 +1,250 @@
+//! One run: the network makes itself, programs work while faults come, everything is healed, and then it is looked at.
+
+use super::cluster::{Cluster, Options, simulation};
+use super::faults::{Desk, Injector, KINDS};
+use super::invariants::Invariants;
+use super::trace::Trace;
+use crate::checks::{self, Findings};
+use crate::faults::{Profile, schedule};
+use crate::history::Recorder;
+use crate::workload::{Clinic, Program, Shape, World};
+use anyhow::Context;
+use plantao_client::Cluster as Way;
+use plantao_client::identity::Kind;
+use plantao_proto::admin::v1 as admin;
+use serde::Serialize;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+use turmoil::Sim;
+
+const TICK: Duration = Duration::from_millis(5);
+/// So long may a network take to make itself and to register a clinic.
+const MAKING_MAX: Duration = Duration::from_secs(180);
+/// Without faults, under load: the network has to become whole within it.
+const HEALING: Duration = Duration::from_secs(20);
+/// Writes that were begun in its second half: programs make some hundred.
+const CONFIRMED_MIN: usize = 30;
+/// Calls under way may take a write's life, and reads their deadline.
+const ENDING_MAX: Duration = Duration::from_secs(90);
+
+/// What a run found, as one line of JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    schema_version: u32,
+    world: &'static str,
+    pub(crate) seed: u64,
+    nodes: u64,
+    timers: &'static str,
+    profile: Profile,
+    /// Simulated seconds with faults, and in all.
+    fault_seconds: u64,
+    simulated_seconds: u64,
+    calls: usize,
+    confirmed: usize,
+    committed_index: u64,
+    leaderships: usize,
+    faults: BTreeMap<&'static str, u64>,
+    findings: Findings,
+    /// Equal for equal seeds.
+    trace: String,
+    /// `pass`, `violation`, or `harness-failure`: nothing was shown either way.
+    pub(crate) verdict: &'static str,
+    why: Option<String>,
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) options: Options,
+    pub(crate) profile: Profile,
+    pub(crate) faults: Duration,
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// The simulated world as programs see it.
+#[derive(Clone)]
+struct Inside(Cluster);
+
+impl World for Inside {
+    fn now_ns(&self) -> u64 {
+        let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn unix_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn cluster(&self, number: u32) -> Way {
+        self.0.way(Kind::Integration, u64::from(number)).expect("the identity was issued when the hosts were made")
+    }
+}
+
+struct Run {
+    sim: Sim<'static>,
+    cluster: Cluster,
+    recorder: Recorder,
+    ready: Rc<Cell<bool>>,
+    stop: Arc<AtomicBool>,
+    desk: Desk,
+    invariants: Invariants,
+    trace: Trace,
+    findings: Findings,
+}
+
+/// Runs a seed.
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
+    let mut sim = simulation(&plan.options, TICK);
+    let cluster = Cluster::start(&mut sim, &plan.options)?;
+    let mut run = Run {
+        sim,
+        recorder: Recorder::default(),
+        ready: Rc::default(),
+        stop: Arc::default(),
+        desk: Desk::default(),
+        invariants: Invariants::default(),
+        trace: Trace::new(plan.trace.as_deref())?,
+        findings: Findings::default(),
+        cluster,
+    };
+    run.people(plan.options.seed);
+    let planned = schedule(plan.options.seed, plan.profile, &KINDS, nodes(plan), plan.faults);
+    let mut faults = Injector::new(&run.cluster, planned, Rc::clone(&run.desk));
+    let failure = run.drive(plan, &mut faults).err().map(|error| format!("{error:#}"));
+    let calls = run.recorder.calls();
+    if failure.is_none() {
+        checks::histories(&calls, &mut run.findings);
+    }
+    run.trace.history(&calls);
+    let (begun, confirmed) = run.recorder.progress();
+    let verdict = match (&failure, run.findings.count) {
+        (_, 1..) => "violation",
+        (Some(_), 0) => "harness-failure",
+        (None, 0) => "pass",
+    };
+    Ok(Report {
+        schema_version: 1,
+        world: "sim",
+        seed: plan.options.seed,
+        nodes: plan.options.nodes,
+        timers: if plan.options.lan { "lan" } else { "wan" },
+        profile: plan.profile,
+        fault_seconds: plan.faults.as_secs(),
+        simulated_seconds: run.sim.elapsed().as_secs(),
+        calls: begun,
+        confirmed,
+        committed_index: run.invariants.committed_index(),
+        leaderships: run.invariants.leaderships(),
+        faults: faults.counts,
+        findings: run.findings,
+        trace: format!("{:016x}", run.trace.hash()),
+        verdict,
+        why: failure,
+    })
+}
+
+fn nodes(plan: &Plan) -> usize {
+    usize::try_from(plan.options.nodes).unwrap_or(0)
+}
+
+impl Run {
+    /// Programs, each on a host of its own, and the one who prepares for them and does an operator's work.
+    fn people(&mut self, seed: u64) {
+        let shape = Shape { programs: 5, ..Shape::default() };
+        let clinic = Arc::new(Clinic::of(seed));
+        let inside = Inside(self.cluster.clone());
+        let (ready, stop, desk, recorder) =
+            (Rc::clone(&self.ready), Arc::clone(&self.stop), Rc::clone(&self.desk), self.recorder.clone());
+        let (world, furniture) = (inside.clone(), Arc::clone(&clinic));
+        self.sim.client("desk", async move {
+            while !world.0.is_whole() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Box::pin(furniture.prepare(&world, &recorder)).await?;
+            ready.set(true);
+            let operator = world.0.way(Kind::Operator, 0)?;
+            while !stop.load(Ordering::Relaxed) {
+                if std::mem::take(&mut *desk.borrow_mut()) > 0 {
+                    let request = admin::TransferLeadershipRequest::default();
+                    // Refused while nobody leads or nobody can take over: then there is no switchover.
+                    let _ = Box::pin(operator.transfer_leadership(request)).await;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(())
+        });
+        for number in 1..=shape.programs {
+            let (world, shape, clinic, recorder) =
+                (inside.clone(), shape.clone(), Arc::clone(&clinic), self.recorder.clone());
+            let (ready, stop) = (Rc::clone(&self.ready), Arc::clone(&self.stop));
+            self.sim.client(format!("p{number}"), async move {
+                while !ready.get() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Box::pin(Program::new(&world, number, seed, &shape, &clinic, &recorder).run(stop)).await;
+                Ok(())
+            });
+        }
+    }
+
+    /// `true` once all programs have ended.
+    fn step(&mut self) -> anyhow::Result<bool> {
+        let ended = self.sim.step().map_err(|error| anyhow::anyhow!("a host failed: {error}"))?;
+        self.invariants.tick(&self.cluster, &mut self.findings);
+        self.trace.tick(self.sim.elapsed(), &self.cluster).context("the trace cannot be written")?;
+        Ok(ended)
+    }
+
+    fn drive(&mut self, plan: &Plan, faults: &mut Injector) -> anyhow::Result<()> {
+        while !self.ready.get() {
+            self.step()?;
+            anyhow::ensure!(self.sim.elapsed() < MAKING_MAX, "no network of {} nodes was made", plan.options.nodes);
+        }
+        let begun = self.sim.elapsed();
+        while self.sim.elapsed() < begun + plan.faults {
+            let now = self.sim.elapsed() - begun;
+            faults.tick(&mut self.sim, now);
+            self.step()?;
+        }
+        faults.heal(&mut self.sim);
+        let healed = self.sim.elapsed();
+        while self.sim.elapsed() < healed + HEALING {
+            self.step()?;
+        }
+        let late = u64::try_from((healed + HEALING / 2).as_nanos()).unwrap_or(u64::MAX);
+        let confirmed = self.recorder.confirmed_since(late);
+        self.findings.require(confirmed >= CONFIRMED_MIN, "liveness", || {
+            format!("{confirmed} writes were confirmed in the second half of {HEALING:?} without faults")
+        });
+        self.stop.store(true, Ordering::Relaxed);
+        let stopped = self.sim.elapsed();
+        while !self.step()? {
+            anyhow::ensure!(self.sim.elapsed() < stopped + ENDING_MAX, "a program does not end");
+        }
+        self.copies_agree()
+    }
+
+    /// Every node comes to the same rows.
+    fn copies_agree(&mut self) -> anyhow::Result<()> {
+        let since = self.sim.elapsed();
+        loop {
+            let digests: Vec<_> = self.cluster.running.borrow().values().map(super::cluster::Running::digest).collect();
+            let agree = digests.windows(2).all(|pair| pair[0] == pair[1]);
+            if agree && u64::try_from(digests.len()).unwrap_or(0) == self.cluster.options.nodes {
+                return Ok(());
+            }
+            if self.sim.elapsed() > since + HEALING {
+                let at: Vec<u64> = digests.iter().map(|(index, _)| *index).collect();
+                self.findings.add("copies", format!("{HEALING:?} after the last write the nodes are at {at:?}"));
+                return Ok(());
+            }
+            self.step()?;
+        }
+    }
+}
