@@ -19,6 +19,7 @@ mod process;
 mod report;
 mod run;
 mod seed;
+mod simulated;
 mod thin_line;
 mod wires;
 mod workload;
@@ -36,6 +37,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   chaos run --seeds 5 --duration 60 --out out   faults of five seeds, histories and plots into a directory
+  chaos run --world sim --seeds 100 --twice 10  a hundred simulated networks, ten of them twice
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)

@@ -10,7 +10,7 @@ use crate::checks::Findings;
 use crate::faults::{Fault, Kind, Profile};
 use crate::ground::{EXIT_CANNOT, Ground, exit, say, until_signal};
 use crate::history::Call;
-use crate::{process, report};
+use crate::{process, report, simulated};
 use anyhow::Context;
 use serde::Serialize;
 use std::fs;
@@ -22,6 +22,8 @@ use std::process::ExitCode;
 pub(crate) enum WorldName {
     /// Real processes; with the rights of root in network namespaces of their own.
     Process,
+    /// Simulated network, time and disks: the seed decides everything.
+    Sim,
 }
 
 /// Which world, which seeds, which faults, for how long.
@@ -32,10 +34,10 @@ pub(crate) struct Run {
     world: WorldName,
     /// The first seed; it decides faults and workload.
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(crate) seed: u64,
     /// How many seeds, one after another.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    seeds: u64,
+    pub(crate) seeds: u64,
     /// How faults come.
     #[arg(long, value_enum, default_value_t = Profile::Standard)]
     pub(crate) profile: Profile,
@@ -52,7 +54,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    ground: Ground,
+    pub(crate) simulated: simulated::Settings,
+    #[command(flatten)]
+    pub(crate) ground: Ground,
 }
 
 /// A fault as it came.
@@ -109,7 +113,10 @@ impl Verdict {
 
 /// Runs it.
 pub(crate) async fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
-    until_signal(seeds(arguments)).await
+    match arguments.world {
+        WorldName::Process => until_signal(seeds(arguments)).await,
+        WorldName::Sim => until_signal(simulated::run(arguments)).await,
+    }
 }
 
 async fn seeds(arguments: &Run) -> anyhow::Result<ExitCode> {
@@ -133,9 +140,7 @@ async fn seeds(arguments: &Run) -> anyhow::Result<ExitCode> {
 
 async fn one(arguments: &Run, seed: u64) -> anyhow::Result<Story> {
     let standing = arguments.ground.stand()?;
-    let story = match arguments.world {
-        WorldName::Process => Box::pin(process::run(arguments, seed, &standing)).await?,
-    };
+    let story = Box::pin(process::run(arguments, seed, &standing)).await?;
     if let Some(out) = &arguments.out {
         let directory = out.join(format!("seed-{seed}"));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;

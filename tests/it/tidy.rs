@@ -174,6 +174,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["/transport/", "/transport.rs"]),
     ("rcgen", &["client/src/pki/"]),
     ("minicbor", &["domain/", "node/src/"]),
+    ("turmoil", &["chaos/src/sim/"]),
+    ("mad_turmoil", &["chaos/src/sim_main.rs"]),
 ];
 
 #[test]
@@ -219,7 +221,6 @@ fn arrows_between_crates_are_those_of_the_architecture() {
         // To the client since decision 0007.
         ("node", &["client", "domain", "proto"]),
         ("cli", &["client", "proto"]),
-        // To the wire since decision 0026.
         ("chaos", &["client", "domain", "node", "proto"]),
         ("tests", &["chaos", "cli", "client", "domain", "node", "proto"]),
     ]);

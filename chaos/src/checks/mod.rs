@@ -1,6 +1,7 @@
 //! What must hold of every run, whatever the world and its faults. Each check works on what programs were told and on what the
 //! network says at the end; none of them knows how a fault was made.
 
+pub(crate) mod end;
 mod histories;
 pub(crate) mod linear;
 pub(crate) mod needles;

@@ -183,7 +183,7 @@ impl Cluster {
             name,
             joined: Rc::default(),
         };
-        for kind in [Kind::Integration, Kind::Operator] {
+        for kind in [Kind::Integration, Kind::Operator, Kind::Auditor] {
             let file: Slug = kind.as_str().parse()?;
             let (unit, name) = (Scope::Network, file.clone());
             cluster.issue(Identity::Unit { cluster: cluster.name.clone(), unit, kind, name }, "identities", &file)?;

@@ -4,16 +4,18 @@ use super::cluster::{Cluster, Options, simulation};
 use super::faults::{Desk, Injector, KINDS};
 use super::invariants::Invariants;
 use super::trace::Trace;
+use crate::checks::end::{self, End};
+use crate::checks::needles::{Needle, search};
 use crate::checks::{self, Findings};
 use crate::faults::{Profile, schedule};
-use crate::history::Recorder;
-use crate::workload::{Clinic, Program, Shape, World};
+use crate::history::{Outcome, Recorder};
+use crate::workload::{Clinic, NEEDLE, Program, Shape, World};
 use anyhow::Context;
 use plantao_client::Cluster as Way;
 use plantao_client::identity::Kind;
 use plantao_proto::admin::v1 as admin;
 use serde::Serialize;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -30,7 +32,7 @@ const HEALING: Duration = Duration::from_secs(20);
 /// Writes that were begun in its second half: programs make some hundred.
 const CONFIRMED_MIN: usize = 30;
 /// Calls under way may take a write's life, and reads their deadline.
-const ENDING_MAX: Duration = Duration::from_secs(90);
+const ENDING_MAX: Duration = Duration::from_secs(180);
 
 /// What a run found, as one line of JSON.
 #[derive(Debug, Serialize)]
@@ -93,6 +95,8 @@ struct Run {
     ready: Rc<Cell<bool>>,
     stop: Arc<AtomicBool>,
     desk: Desk,
+    /// What the network itself said at the end.
+    end: Rc<RefCell<Findings>>,
     invariants: Invariants,
     trace: Trace,
     findings: Findings,
@@ -108,6 +112,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
         ready: Rc::default(),
         stop: Arc::default(),
         desk: Desk::default(),
+        end: Rc::default(),
         invariants: Invariants::default(),
         trace: Trace::new(plan.trace.as_deref())?,
         findings: Findings::default(),
@@ -120,6 +125,12 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     let calls = run.recorder.calls();
     if failure.is_none() {
         checks::histories(&calls, &mut run.findings);
+        absorb(&mut run.findings, run.end.take());
+        let (found, bytes) = search(&plan.options.directory, &Needle::of(NEEDLE))?;
+        run.findings.searched_bytes += bytes;
+        for file in found {
+            run.findings.add("plaintext", file.display().to_string());
+        }
     }
     run.trace.history(&calls);
     let (begun, confirmed) = run.recorder.progress();
@@ -149,6 +160,16 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     })
 }
 
+/// Adds what the network itself said.
+fn absorb(findings: &mut Findings, end: Findings) {
+    let told = end.violations.len() as u64;
+    end.violations.into_iter().for_each(|violation| findings.add(violation.check, violation.what));
+    findings.count += end.count - told;
+    findings.replayed += end.replayed;
+    findings.reads_found += end.reads_found;
+    findings.compared += end.compared;
+}
+
 fn nodes(plan: &Plan) -> usize {
     usize::try_from(plan.options.nodes).unwrap_or(0)
 }
@@ -162,6 +183,8 @@ impl Run {
         let (ready, stop, desk, recorder) =
             (Rc::clone(&self.ready), Arc::clone(&self.stop), Rc::clone(&self.desk), self.recorder.clone());
         let (world, furniture) = (inside.clone(), Arc::clone(&clinic));
+        let (ended, end, day) = (Rc::new(Cell::new(0)), Rc::clone(&self.end), shape.day);
+        let (programs, all_ended, life) = (shape.programs, Rc::clone(&ended), shape.write_life);
         self.sim.client("desk", async move {
             while !world.0.is_whole() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -177,17 +200,34 @@ impl Run {
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            while all_ended.get() < programs {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let calls = recorder.calls();
+            if calls.iter().any(|call| call.outcome == Outcome::Unknown) {
+                // Nothing of unknown outcome may still come after the trail was read.
+                tokio::time::sleep(life + Duration::from_secs(1)).await;
+            }
+            let (auditor, programs) = (world.0.way(Kind::Auditor, 0)?, world.0.way(Kind::Integration, 0)?);
+            let names = (1..).map(super::cluster::host);
+            let nodes = names.zip(programs.addresses()).map(|(name, at)| (name, at.to_owned())).collect();
+            let whole = Clinic::whole(day, world.now_ns());
+            let at_end = End { auditor, programs, nodes, clinic: &furniture, calls: &calls, whole };
+            let mut found = Findings::default();
+            Box::pin(end::compare(&at_end, &mut found)).await.map_err(|error| format!("{error:#}"))?;
+            end.replace(found);
             Ok(())
         });
         for number in 1..=shape.programs {
             let (world, shape, clinic, recorder) =
                 (inside.clone(), shape.clone(), Arc::clone(&clinic), self.recorder.clone());
-            let (ready, stop) = (Rc::clone(&self.ready), Arc::clone(&self.stop));
+            let (ready, stop, ended) = (Rc::clone(&self.ready), Arc::clone(&self.stop), Rc::clone(&ended));
             self.sim.client(format!("p{number}"), async move {
                 while !ready.get() {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Box::pin(Program::new(&world, number, seed, &shape, &clinic, &recorder).run(stop)).await;
+                ended.set(ended.get() + 1);
                 Ok(())
             });
         }
