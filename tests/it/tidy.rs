@@ -221,6 +221,7 @@ fn arrows_between_crates_are_those_of_the_architecture() {
         // To the client since decision 0007.
         ("node", &["client", "domain", "proto"]),
         ("cli", &["client", "proto"]),
+        // To the wire since decision 0026.
         ("chaos", &["client", "domain", "node", "proto"]),
         ("tests", &["chaos", "cli", "client", "domain", "node", "proto"]),
     ]);

@@ -8,7 +8,12 @@ use crate::history::{Call, Outcome};
 use crate::workload::{Clinic, NEEDLE};
 use anyhow::Context;
 use plantao_client::{Cluster, ConnectOptions};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
+
+/// Of a log that is kept.
+const LOG_BYTES_MAX: u64 = 1 << 20;
 
 /// Compares the trail, each node's rows and the digests with what programs were told.
 pub(super) async fn compare(
@@ -55,4 +60,18 @@ pub(super) fn search(site: &Site, findings: &mut Findings) -> anyhow::Result<()>
         }
     }
     Ok(())
+}
+
+/// The end of each node's log, by its name.
+pub(super) fn logs(site: &Site) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let nodes = site.network.nodes().iter();
+    let tails = nodes.map(|node| {
+        let mut file = File::open(node.log())?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES_MAX)))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok((node.name().to_owned(), bytes))
+    });
+    tails.collect()
 }

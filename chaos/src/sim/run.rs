@@ -177,7 +177,7 @@ fn nodes(plan: &Plan) -> usize {
 impl Run {
     /// Programs, each on a host of its own, and the one who prepares for them and does an operator's work.
     fn people(&mut self, seed: u64) {
-        let shape = Shape { programs: 5, ..Shape::default() };
+        let shape = Shape::of(5);
         let clinic = Arc::new(Clinic::of(seed));
         let inside = Inside(self.cluster.clone());
         let (ready, stop, desk, recorder) =
