@@ -194,6 +194,9 @@ pub(crate) enum Command {
     /// Tokens with which nodes join
     #[command(subcommand)]
     Token(cmd::token::TokenCommand),
+    /// Rolling upgrades: what each node runs and reads, and the end of one
+    #[command(subcommand)]
+    Upgrade(cmd::upgrade::UpgradeCommand),
     /// Networks that this tool knows
     #[command(subcommand)]
     Context(cmd::context::ContextCommand),

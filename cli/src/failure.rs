@@ -214,6 +214,14 @@ pub(crate) enum Failure {
         /// As given.
         actual: String,
     },
+    /// The network's name that was given to confirm is another one.
+    #[error("this is not the network's name")]
+    OtherNetwork {
+        /// As it is.
+        expected: String,
+        /// As given.
+        actual: String,
+    },
     /// A change of members was accepted, and is not done within the time.
     #[error("the change of members is accepted and still under way")]
     MembersUnderWay {
@@ -315,6 +323,7 @@ impl Failure {
             Self::RequestOver { .. }
             | Self::OtherLeader { .. }
             | Self::OtherName { .. }
+            | Self::OtherNetwork { .. }
             | Self::NotNow { .. }
             | Self::NotThisStep { .. } => Exit::Refused,
             Self::Credentials { .. } | Self::Connect { .. } => Exit::Connect,
@@ -384,6 +393,7 @@ impl Failure {
             Self::ImageDamaged { .. } => 9036,
             Self::MembersUnderWay { .. } => 9050,
             Self::OtherName { .. } => 9051,
+            Self::OtherNetwork { .. } => 9052,
             Self::NotNow { .. } => 9090,
             Self::NotAllNodes { .. } => 9091,
             Self::NotThisStep { .. } => 9092,

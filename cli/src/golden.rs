@@ -110,6 +110,10 @@ fn reports_are_as_in_their_files() {
     check("member-show.txt", &every_format(cmd::member::samples::show));
     check("member-diff.txt", &every_format(cmd::member::samples::diff));
     check("member-diff-nothing.txt", &every_format(cmd::member::samples::diff_of_nothing));
+    check("upgrade-under-way.txt", &every_format(cmd::upgrade::samples::under_way));
+    check("upgrade-can-end.txt", &every_format(cmd::upgrade::samples::can_end));
+    check("upgrade-ended.txt", &every_format(cmd::upgrade::samples::ended));
+    check("upgrade-finalize.txt", &every_format(cmd::upgrade::samples::finalized));
     check("explain.txt", &every_format(cmd::explain::samples::slot_taken));
     check("explain-alert.txt", &every_format(cmd::explain::samples::no_leader));
     check("runbook.txt", &cmd::runbook::samples::clinic());
@@ -130,6 +134,7 @@ fn no_report_moves_the_cursor() {
         cmd::image::samples::show,
         cmd::image::samples::put,
         cmd::member::samples::show,
+        cmd::upgrade::samples::under_way,
     ] {
         let text = every_format(report);
         let bad = text.chars().find(|c| (c.is_control() && !matches!(c, '\n' | '\t')) || *c == '\u{202e}');
@@ -153,6 +158,7 @@ fn json_is_the_same_in_every_language() {
         cmd::explain::samples::slot_taken,
         cmd::explain::samples::no_leader,
         cmd::member::samples::diff,
+        cmd::upgrade::samples::under_way,
     ] {
         for format in [Format::Json, Format::Jsonl] {
             let render = |lang| out(format, lang, false).render(&report(lang));

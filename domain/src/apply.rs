@@ -8,7 +8,7 @@
 //! 5 repeat     same id and tag: the answer that was given         neither
 //!              same id, another tag                               audited; the kept answer stays
 //! 6 access     role × area × deed × unit                          audited, kept
-//! 7 bounds, rule                                                  audited, kept
+//! 7 level, bounds, rule                                           audited, kept
 //! ```
 //! A kept answer is deleted once no copy of its request can be applied any more.
 
@@ -25,6 +25,7 @@ use crate::view::{Changes, View, ViewFault};
 use crate::{Envelope, Outcome};
 use crate::{
     agenda, audit, bounds, cluster, consent, directory, images, keys, layout, lead, patients, records, recovery,
+    upgrade,
 };
 
 /// What a client's clock may be ahead of the leader's when it sets `not_after`: one minute.
@@ -163,6 +164,8 @@ fn rule(
     let case = Case { view, at, actor: envelope.actor, via: envelope.via };
     let ruling = if !deed.is_allowed(envelope) {
         Err(Rejection::Denied.into())
+    } else if let Err(rejection) = upgrade::admits(view, &envelope.command)? {
+        Err(rejection.into())
     } else if let Err(rejection) = bounds::check(&envelope.command) {
         Err(rejection.into())
     } else if let Command::NoteReads { node, journal, reads } = &envelope.command {
@@ -216,7 +219,7 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
             case,
             JoinTokenRow { token: *token, not_after: *not_after, keyed: *keyed, voter: *voter, replaces: None },
         ),
-        Command::RedeemJoinToken { token, node } => cluster::redeem(case, token, node),
+        Command::RedeemJoinToken { token, node, level } => cluster::redeem(case, token, node, *level),
         Command::NoteRootHanded { node } => keys::note_root_handed(case, *node),
         Command::RegisterUnit { unit, slug, key, content } => directory::register_unit(case, *unit, slug, key, content),
         Command::RegisterPractitioner { practitioner, unit, content } => {
@@ -286,5 +289,6 @@ fn dispatch(case: &Case<'_>, command: &Command) -> Ruling {
         }
         Command::SucceedMember { old, new, keep_old } => layout::succeed(case, *old, *new, *keep_old),
         Command::NoteRecovery { recovery } => recovery::note(case, recovery),
+        Command::RaiseLevel { seen, to, programs, reason } => upgrade::raise(case, *seen, *to, programs, reason),
     }
 }

@@ -8,6 +8,7 @@ use crate::layout;
 use crate::lead::{LeadChange, REASON_BYTES_MAX};
 use crate::outcome::{Field, Rejection};
 use crate::time::ClusterTime;
+use crate::upgrade;
 
 /// A sealed content is at most this long, so that it fits into an entry with its structure.
 pub const CONTENT_BYTES_MAX: usize = 60 * 1024;
@@ -171,6 +172,10 @@ pub(crate) fn check(command: &Command) -> Result<(), Rejection> {
                 LeadChange::Schedule { at, .. } => times(&[*at]),
                 _ => Ok(()),
             }
+        }
+        Command::RaiseLevel { programs, reason, .. } => {
+            hold(programs.len() <= upgrade::PROGRAMS_MAX, Field::Node)?;
+            operators_reason(reason)
         }
         Command::NoteRecovery { recovery } => {
             let counts = [recovery.kept.len(), recovery.dropped_voters.len()];

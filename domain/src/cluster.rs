@@ -11,6 +11,7 @@ use crate::outcome::{Field, Rejection};
 use crate::recovery::RecoveryRow;
 use crate::rows;
 use crate::time::ClusterTime;
+use crate::upgrade::{self, LEVEL_FIRST};
 use crate::view::Changes;
 use minicbor::{Decode, Encode};
 
@@ -166,12 +167,17 @@ pub(crate) fn create_token(case: &Case<'_>, token: JoinTokenRow) -> Ruling {
 }
 
 /// A node joins: the token is spent, and the node gets the next number. It is keyed and votes only where both the token
-/// and its own description say so.
-pub(crate) fn redeem(case: &Case<'_>, token: &Tag, node: &NodeDescription) -> Ruling {
+/// and its own description say so. Its program must read what the network writes: what was proposed before the level was
+/// raised tells no level, and is refused then.
+pub(crate) fn redeem(case: &Case<'_>, token: &Tag, node: &NodeDescription, level: Option<u32>) -> Ruling {
     let cluster = rows::cluster(case.view)?.ok_or(Rejection::WrongClusterState)?;
     let row = rows::join_token(case.view, token)?.ok_or(Rejection::TokenRefused)?;
     if row.not_after < case.at {
         return Err(Rejection::TokenRefused.into());
+    }
+    let needs = upgrade::level(case.view)?;
+    if level.unwrap_or(LEVEL_FIRST) < needs {
+        return Err(Rejection::ProgramTooOld { needs }.into());
     }
     let id = cluster.next_node;
     let description =

@@ -13,6 +13,7 @@ use crate::layout::MemberChange;
 use crate::lead::{LeadCause, LeadChange, Leadership};
 use crate::recovery::Recovery;
 use crate::time::ClusterTime;
+use crate::upgrade::Capability;
 use minicbor::{Decode, Encode};
 
 pub use terms::{Actor, AppointmentState, KeyOwner, Overlap, Purpose, ReadNote, Role, Sealed, Slot, Tag, WrappedKey};
@@ -101,6 +102,9 @@ pub enum Command {
         /// The node that joins.
         #[n(1)]
         node: NodeDescription,
+        /// The newest level that its program reads; told from level 2 on ([`crate::upgrade`]).
+        #[n(2)]
+        level: Option<u32>,
     },
     /// The root key was handed to this node: it never is again.
     #[n(3)]
@@ -560,5 +564,21 @@ pub enum Command {
         /// What was decided.
         #[n(0)]
         recovery: Recovery,
+    },
+    /// Log and rows may be written in a newer format from here on, for good: no older program reads them.
+    #[n(39)]
+    RaiseLevel {
+        /// The level that the operator saw.
+        #[n(0)]
+        seen: u32,
+        /// The new one.
+        #[n(1)]
+        to: u32,
+        /// What was found of every node: at most [`PROGRAMS_MAX`](crate::upgrade::PROGRAMS_MAX).
+        #[n(2)]
+        programs: Vec<Capability>,
+        /// Why, in clear, 1 to 200 bytes.
+        #[n(3)]
+        reason: String,
     },
 }

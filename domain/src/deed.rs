@@ -34,9 +34,11 @@ impl Deed {
         };
         Ok(match command {
             Command::CreateCluster { .. } => Self::new(Module::Cluster, Action::Create, Object::Cluster),
-            Command::CreateJoinToken { .. } | Command::ChangeMembers { .. } | Command::StageLayout { .. } => {
-                Self::new(Module::Cluster, Action::Amend, Object::Cluster)
-            }
+            // Of a raised level the version in the trail is the level.
+            Command::CreateJoinToken { .. }
+            | Command::ChangeMembers { .. }
+            | Command::StageLayout { .. }
+            | Command::RaiseLevel { .. } => Self::new(Module::Cluster, Action::Amend, Object::Cluster),
             Command::PlanReplacement { node, .. } => Self::new(Module::Cluster, Action::Amend, Object::Node(*node)),
             Command::SucceedMember { old, .. } => Self::new(Module::Cluster, Action::ChangeState, Object::Node(*old)),
             Command::RedeemJoinToken { .. } => Self::new(Module::Cluster, Action::Join, Object::Cluster),

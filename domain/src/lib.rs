@@ -33,6 +33,7 @@ pub mod records;
 pub mod recovery;
 pub mod rows;
 pub mod time;
+pub mod upgrade;
 pub mod view;
 
 pub use apply::{Applied, apply};

@@ -260,6 +260,36 @@ pub enum Rejection {
     #[n(37)]
     #[error("another node is taking the place of this one already")]
     ReplacementUnderWay,
+    /// The network writes an older format, so that older programs can read it.
+    #[n(44)]
+    #[error("this needs format level {needs}, and the network is at level {level}")]
+    LevelTooLow {
+        /// What it needs.
+        #[n(0)]
+        needs: u32,
+        /// What there is.
+        #[n(1)]
+        level: u32,
+    },
+    /// A node's program does not read the level that was asked for, or nobody found out what it reads.
+    #[n(45)]
+    #[error("node {node} was not found to read that format level")]
+    MemberTooOld {
+        /// Which; the first one.
+        #[n(0)]
+        node: NodeId,
+        /// The newest level that it was found to read; 0: not told.
+        #[n(1)]
+        newest: u32,
+    },
+    /// The program of a node that joins does not read what the network writes.
+    #[n(46)]
+    #[error("the network is at format level {needs}, and the node's program does not read it")]
+    ProgramTooOld {
+        /// What it has to read.
+        #[n(0)]
+        needs: u32,
+    },
 }
 
 /// Kinds of objects, for messages.
@@ -418,6 +448,9 @@ impl Rejection {
             Self::NodeRemoved => 1722,
             Self::NothingStaged => 1723,
             Self::ReplacementUnderWay => 1724,
+            Self::LevelTooLow { .. } => 1731,
+            Self::MemberTooOld { .. } => 1732,
+            Self::ProgramTooOld { .. } => 1733,
         }
     }
 
@@ -461,6 +494,13 @@ impl Rejection {
             Self::NodeRemoved => "let the machine join anew, under a fresh number",
             Self::NothingStaged => "stage a change first, then look at it and apply it",
             Self::ReplacementUnderWay => "wait until it has caught up, or remove it before you plan another",
+            Self::LevelTooLow { .. } => {
+                "end the upgrade once every node runs the new program: `plantao upgrade status`, then `plantao upgrade finalize`"
+            }
+            Self::MemberTooOld { .. } => {
+                "upgrade and start that node, or remove it if it is gone for good; look with `plantao upgrade status`"
+            }
+            Self::ProgramTooOld { .. } => "install the version that the other nodes run, then join again",
         }
     }
 }

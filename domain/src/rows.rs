@@ -32,6 +32,7 @@
 //! 87 upload[16] | part u32            PartRow              8f node u64 | committed[8] | upload[16] | part u32
 //!                                                                                                ExpectedRow
 //! 19 node u64                         StandingRow          1a                                    LayoutRow
+//! 1b                                  LevelRow
 //! ```
 //! What has versions has a head row (structure, current version) and one row per version (content, author, reason) that
 //! is never written again.
@@ -71,6 +72,7 @@ pub mod prefix {
     pub const LEAD_POLICY: u8 = 0x18;
     pub const STANDING: u8 = 0x19;
     pub const LAYOUT: u8 = 0x1a;
+    pub const LEVEL: u8 = 0x1b;
     pub const UNIT: u8 = 0x20;
     pub const UNIT_SLUG: u8 = 0x21;
     pub const PRACTITIONER: u8 = 0x22;

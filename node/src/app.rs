@@ -11,7 +11,9 @@
 mod opening;
 mod platform;
 
-use crate::admin::{About, AdminServices, CertificateServices, LeadServices, MembersServices, ProofServices};
+use crate::admin::{
+    About, AdminServices, CertificateServices, LeadServices, MembersServices, ProofServices, UpgradeServices,
+};
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
@@ -36,6 +38,7 @@ use crate::storage::fs::DataDir;
 use crate::storage::state::StateStore;
 use crate::telemetry::{RequestCounts, RequestMeter, metrics};
 use crate::transport::{Acceptor, AcceptorOptions, Plane, PlaneLayer, ServerLimits, TlsReloader, server};
+use crate::upgrade::Upgrades;
 use anyhow::Context;
 use plantao_client::transport::Network;
 use plantao_domain::{JournalId, NodeId, rows};
@@ -45,6 +48,7 @@ use plantao_proto::admin::v1::health_service_server::HealthServiceServer;
 use plantao_proto::admin::v1::lead_service_server::LeadServiceServer;
 use plantao_proto::admin::v1::members_service_server::MembersServiceServer;
 use plantao_proto::admin::v1::proof_service_server::ProofServiceServer;
+use plantao_proto::admin::v1::upgrade_service_server::UpgradeServiceServer;
 use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
 use plantao_proto::peer::v1::evidence_service_server::EvidenceServiceServer;
 use plantao_proto::peer::v1::forward_service_server::ForwardServiceServer;
@@ -311,6 +315,8 @@ impl App {
         let certificates = CertificateServices::new(self.gateway.clone(), Arc::clone(&self.core.tls));
         let members =
             MembersServices::new(self.gateway.clone(), self.members.clone(), about.clone(), self.core.entropy.clone());
+        let upgrades = Upgrades::new(self.gateway.clone(), self.core.affiliation(), self.core.channels.clone());
+        let upgrades = UpgradeServices::new(self.gateway.clone(), upgrades, about.clone());
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
@@ -322,6 +328,7 @@ impl App {
             .add_service(ClusterServiceServer::new(services))
             .add_service(MembersServiceServer::new(members))
             .add_service(ProofServiceServer::new(proofs))
+            .add_service(UpgradeServiceServer::new(upgrades))
             .add_service(HealthServiceServer::new(health))
             .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone(), self.forced.clone())))
             .add_service(CertificateServiceServer::new(certificates));

@@ -30,6 +30,7 @@ mod see;
 mod tidy;
 mod trail;
 mod unknown_fields;
+mod upgrade;
 mod upload_steps;
 mod world;
 
@@ -188,4 +189,15 @@ async fn a_network_changes_its_members() {
     members::who_was_removed_gets_nowhere(&mut world).await;
     members::the_runbook_as_written_replaces_a_unit_that_burned(&mut world, &load).await;
     members::nothing_was_lost(&world, load, &images).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_is_upgraded_node_by_node() {
+    let mut world = World::start(&["raft.snapshot_entries=100"]).await;
+    let load = upgrade::a_load(&world).await;
+    upgrade::before_the_end_every_node_goes_back_and_forth(&mut world).await;
+    upgrade::it_ends_only_when_every_node_answers_and_reads_it(&mut world).await;
+    upgrade::afterwards_the_old_program_is_refused_and_changes_nothing(&mut world).await;
+    upgrade::who_joins_reads_what_the_network_writes(&mut world).await;
+    upgrade::nothing_was_lost(&world, load).await;
 }

@@ -32,6 +32,7 @@ pub(crate) mod status;
 pub(crate) mod switchover;
 pub(crate) mod token;
 pub(crate) mod top;
+pub(crate) mod upgrade;
 pub(crate) mod watch;
 
 use crate::args::Command;
@@ -78,6 +79,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Pki(command) => pki::run(command, session).await,
         Command::Member(command) => member::run(command, session).await,
         Command::Token(command) => token::run(command, session).await,
+        Command::Upgrade(command) => upgrade::run(command, session).await,
         Command::Context(command) => context::run(command, session),
         Command::Completion(args) => completion::run(&args, session),
         Command::Runbook(args) => runbook::run(args, session).await,

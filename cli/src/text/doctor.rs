@@ -353,9 +353,21 @@ static OF_TOOL: &[OwnCase] = &[
     own("D35", "ok", ("todos na versão {0}", "all at version {0}"), ("", "")),
     own(
         "D35",
+        "open",
+        (
+            "todos na versão {0}; a atualização não foi concluída, e a anterior ainda pode voltar",
+            "all at version {0}; the upgrade is not finalized, and the one before may still come back",
+        ),
+        ("", ""),
+    ),
+    own(
+        "D35",
         "skew",
         ("versões diferentes: {0}", "different versions: {0}"),
-        ("termine a atualização, um nó de cada vez", "finish the upgrade, one node at a time"),
+        (
+            "termine a atualização, um nó de cada vez: plantao upgrade status",
+            "finish the upgrade, one node at a time: plantao upgrade status",
+        ),
     ),
     own("D36", "ok", ("{0} votantes: suporta perder {1}", "{0} voters: {1} may be lost"), ("", "")),
     own(

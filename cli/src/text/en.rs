@@ -68,6 +68,7 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Key => "key",
         Word::Kind => "kind",
         Word::Label => "label",
+        Word::Levels => "levels",
         Word::Lag => "lag",
         Word::Marketing => "marketing",
         Word::Max => "max",
@@ -332,5 +333,6 @@ pub(super) fn say(say: &Say) -> String {
         }
         Say::HeldBy { holder } => format!("held by appointment {holder}"),
         Say::Members(say) => say.say(super::Lang::En),
+        Say::Upgrade(say) => say.say(super::Lang::En),
     }
 }

@@ -452,6 +452,14 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         "plantao member reinit jardins --reason 'disco trocado' --confirm jardins -o json",
         MEMBERS_CHANGE,
     ),
+    of("upgrade", "plantao upgrade status", "plantao upgrade finalize --reason 'todos na 0.2.0'", MEMBERS_CHANGE),
+    of("upgrade status", "plantao upgrade status", "plantao upgrade status --stale -o json", MEMBERS),
+    of(
+        "upgrade finalize",
+        "plantao upgrade finalize --reason 'todos na 0.2.0' --dry-run",
+        "plantao upgrade finalize --reason 'todos na 0.2.0' --confirm estetica-sul",
+        MEMBERS_CHANGE,
+    ),
     of(
         "token",
         "plantao token create",

@@ -14,6 +14,7 @@ mod lead;
 pub(crate) mod members;
 mod pt_br;
 pub(crate) mod see;
+pub(crate) mod upgrade;
 
 pub(crate) use certificates::CertificateSay;
 pub(crate) use lead::{LeadSay, LeadWord};
@@ -81,6 +82,7 @@ pub(crate) enum Word {
     Key,
     Kind,
     Label,
+    Levels,
     Lag,
     Max,
     Medium,
@@ -307,6 +309,7 @@ pub(crate) enum Say {
     ImageNotWhole,
     Lead(LeadSay),
     Members(members::MembersSay),
+    Upgrade(upgrade::UpgradeSay),
 }
 
 /// Two nodes that are up, and a link between them that is not.
@@ -430,7 +433,9 @@ impl Lang {
                 });
             }
             Failure::Conflict { holder } => why = Some(self.say(&Say::HeldBy { holder: holder.clone() })),
-            Failure::OtherLeader { expected, actual } | Failure::OtherName { expected, actual } => {
+            Failure::OtherLeader { expected, actual }
+            | Failure::OtherName { expected, actual }
+            | Failure::OtherNetwork { expected, actual } => {
                 why = Some(format!("{expected} ≠ {actual}"));
             }
             Failure::DigestsDiffer { index } => what = format!("{what}: {index}"),
@@ -495,9 +500,12 @@ impl Lang {
     /// The translation of an English help text; `None` also for English itself.
     pub(crate) fn translated(self, english: &str) -> Option<&'static str> {
         match self {
-            Self::PtBr => {
-                help_pt_br::HELP.iter().chain(see::HELP).find(|(from, _)| *from == english).map(|(_, to)| *to)
-            }
+            Self::PtBr => help_pt_br::HELP
+                .iter()
+                .chain(see::HELP)
+                .chain(upgrade::HELP)
+                .find(|(from, _)| *from == english)
+                .map(|(_, to)| *to),
             Self::En => None,
         }
     }

@@ -68,6 +68,7 @@ pub(super) const fn word(word: Word) -> &'static str {
         Word::Key => "chave",
         Word::Kind => "tipo",
         Word::Label => "rótulo",
+        Word::Levels => "níveis",
         Word::Lag => "atraso",
         Word::Marketing => "divulgação",
         Word::Max => "máx",
@@ -338,5 +339,6 @@ pub(super) fn say(say: &Say) -> String {
             "■ A imagem NÃO está íntegra neste nó → plantao image verify em outro: --endpoint".to_owned()
         }
         Say::Members(say) => say.say(super::Lang::PtBr),
+        Say::Upgrade(say) => say.say(super::Lang::PtBr),
     }
 }

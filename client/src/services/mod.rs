@@ -14,6 +14,7 @@ mod lead;
 mod members;
 mod pages;
 mod public;
+mod upgrade;
 mod watch;
 
 pub use admin::TransferError;

@@ -1,8 +1,9 @@
-//! Rows of what members are to be.
+//! Rows of what members are to be, and of the format level.
 
 use super::{KeyRange, PAGE_ROWS_MAX, by_node, key, prefix, read};
 use crate::id::NodeId;
 use crate::layout::{LayoutRow, StandingRow};
+use crate::upgrade::LevelRow;
 use crate::view::{Order, View, ViewFault};
 
 /// Key of what was decided about a node.
@@ -30,4 +31,14 @@ pub fn layout_key() -> Vec<u8> {
 /// The layout's version and what is staged; version 0 before the first change.
 pub fn layout(view: &dyn View) -> Result<LayoutRow, ViewFault> {
     Ok(read(view, &layout_key())?.unwrap_or_default())
+}
+
+/// Key of the level's row.
+pub fn level_key() -> Vec<u8> {
+    key(prefix::LEVEL, &[])
+}
+
+/// The format level; `None` while it is the first.
+pub fn level(view: &dyn View) -> Result<Option<LevelRow>, ViewFault> {
+    read(view, &level_key())
 }

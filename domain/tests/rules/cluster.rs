@@ -11,7 +11,7 @@ fn token(n: u8, hour: i64, keyed: bool, voter: bool) -> Command {
 }
 
 fn redeem(n: u8) -> Command {
-    Command::RedeemJoinToken { token: tag(n), node: node_description("novo") }
+    Command::RedeemJoinToken { token: tag(n), node: node_description("novo"), level: None }
 }
 
 fn joined(node: u64) -> Outcome {

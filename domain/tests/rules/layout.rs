@@ -36,7 +36,7 @@ fn replace(token: u8, node: u64) -> Command {
 }
 
 fn redeem(token: u8) -> Command {
-    Command::RedeemJoinToken { token: tag(token), node: node_description("novo") }
+    Command::RedeemJoinToken { token: tag(token), node: node_description("novo"), level: None }
 }
 
 /// Nodes 1 to `voters` vote; one more learns.

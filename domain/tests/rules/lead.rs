@@ -15,7 +15,7 @@ pub(crate) fn two_nodes() -> World {
     let mut world = World::new();
     for (n, keyed) in [(2, true), (3, false)] {
         world.send(Command::CreateJoinToken { token: tag(n), not_after: time(START + 9 * HOUR), keyed, voter: true });
-        world.send(Command::RedeemJoinToken { token: tag(n), node: node_description("novo") });
+        world.send(Command::RedeemJoinToken { token: tag(n), node: node_description("novo"), level: None });
     }
     world
 }

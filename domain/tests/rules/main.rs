@@ -15,4 +15,5 @@ mod refusals;
 mod replicas;
 mod requests;
 mod trail;
+mod upgrade;
 mod world;

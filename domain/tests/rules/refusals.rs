@@ -8,9 +8,10 @@ use plantao_domain::outcome::{Field, Resource, What};
 use plantao_domain::*;
 use std::collections::BTreeSet;
 
-const ALL_CODES: [u16; 37] = [
+const ALL_CODES: [u16; 40] = [
     1001, 1101, 1102, 1103, 1201, 1202, 1203, 1204, 1205, 1206, 1207, 1208, 1209, 1210, 1211, 1301, 1302, 1401, 1501,
-    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609, 1701, 1702, 1703, 1704, 1721, 1722, 1723, 1724,
+    1502, 1601, 1602, 1603, 1604, 1605, 1606, 1607, 1608, 1609, 1701, 1702, 1703, 1704, 1721, 1722, 1723, 1724, 1731,
+    1732, 1733,
 ];
 
 /// A refusal that is added here needs its number above, or this does not compile.
@@ -24,6 +25,7 @@ fn is_listed(rejection: &Rejection) -> bool {
         TooFewSites { .. } | NoSecondSite | StoreRefused | ReceiptRefused | TooManyUploads | StillInUse => true,
         Drained { .. } | TooFarAhead | AlreadyScheduled | Keyless { .. } => true,
         TooFewVoters { .. } | NodeRemoved | NothingStaged | ReplacementUnderWay => true,
+        LevelTooLow { .. } | MemberTooOld { .. } | ProgramTooOld { .. } => true,
     }
 }
 
@@ -77,8 +79,8 @@ fn every_refusal_is_reached_and_changes_no_object() {
     }
     let cases: Vec<(Command, Rejection)> = vec![
         (create_cluster(), WrongClusterState),
-        (Command::RedeemJoinToken { token: tag(9), node: node_description("x") }, TokenRefused),
-        (Command::RedeemJoinToken { token: tag(9), node: node_description("X") }, invalid(Field::Node)),
+        (Command::RedeemJoinToken { token: tag(9), node: node_description("x"), level: None }, TokenRefused),
+        (Command::RedeemJoinToken { token: tag(9), node: node_description("X"), level: None }, invalid(Field::Node)),
         (person(9, 9), Unknown { what: What::Unit }),
         (person(0, 1), Exists { what: What::Practitioner }),
         (book(2, 9, at(1, 2), refuse()), Unknown { what: What::Patient }),
@@ -196,6 +198,7 @@ fn every_refusal_is_reached_and_changes_no_object() {
     // These are reached in `lead`.
     reached.extend(crate::lead::refusals());
     reached.extend(crate::layout::refusals().iter().map(Rejection::code));
+    reached.extend(crate::upgrade::refusals().iter().map(Rejection::code));
     assert_eq!(reached, BTreeSet::from(ALL_CODES));
 }
 

@@ -158,7 +158,7 @@ pub(crate) fn entitled(command: &Command) -> Actor {
         CreateCluster { .. } | RedeemJoinToken { .. } | NoteRootHanded { .. } | NoteReads { .. } => Role::Node,
         NoteRecovery { .. } => Role::Node,
         CreateJoinToken { .. } | RetireStore { .. } => Role::Operator,
-        ChangeMembers { .. } | StageLayout { .. } | PlanReplacement { .. } => Role::Operator,
+        ChangeMembers { .. } | StageLayout { .. } | PlanReplacement { .. } | RaiseLevel { .. } => Role::Operator,
         SucceedMember { .. } => Role::Node,
         RegisterStore { .. } | RenewIntent { .. } | RePlace { .. } | PutManifestPart { .. } => Role::Node,
         PutReceipts { .. } | ExpireIntents | DropPart { .. } | PutTombstones { .. } | FinishGc { .. } => Role::Node,
@@ -323,7 +323,7 @@ pub(crate) fn command_of(raw: [u8; 8]) -> Command {
             reads: (0..b % 4).map(|n| note(u64::from(1 + c % 8 + n))).collect(),
         },
         18 => Command::CreateJoinToken { token: tag(a % 4), not_after: time(START + HOUR), keyed: true, voter: false },
-        _ => Command::RedeemJoinToken { token: tag(a % 4), node: node_description("novo") },
+        _ => Command::RedeemJoinToken { token: tag(a % 4), node: node_description("novo"), level: None },
     }
 }
 
@@ -333,7 +333,7 @@ pub(crate) fn samples() -> Vec<Command> {
     vec![
         create_cluster(),
         Command::CreateJoinToken { token: tag(9), not_after: time(START + HOUR), keyed: true, voter: false },
-        Command::RedeemJoinToken { token: tag(9), node: node_description("cofre") },
+        Command::RedeemJoinToken { token: tag(9), node: node_description("cofre"), level: None },
         Command::NoteRootHanded { node: NodeId(2) },
         Command::RegisterUnit { unit: unit(3), slug: "moema".into(), key: wrapped(103), content: content.clone() },
         Command::RegisterPractitioner { practitioner: practitioner(4), unit: unit(1), content: content.clone() },
@@ -365,7 +365,7 @@ pub(crate) fn imaging() -> World {
     for (n, site, keyed) in [(2, "rj", true), (3, "cofre", false), (4, "sp", true)] {
         world.send(Command::CreateJoinToken { token: tag(n), not_after: time(START + 9 * HOUR), keyed, voter: false });
         let node = NodeDescription { site: site.into(), ..node_description("novo") };
-        world.send(Command::RedeemJoinToken { token: tag(n), node });
+        world.send(Command::RedeemJoinToken { token: tag(n), node, level: None });
     }
     for n in 1..=4 {
         assert_eq!(world.send(register_store(n, n)), confirmed(0, true));

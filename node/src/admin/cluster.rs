@@ -191,6 +191,8 @@ impl v1::cluster_service_server::ClusterService for AdminServices {
             links: links.iter().map(|link| convert::link(link, now_ms)).collect(),
             images: Some(convert::images(&images)),
             lead: Some(lead),
+            format_level: self.gateway.level().map_err(|error| status_of(&error))?,
+            format_level_max: self.gateway.consensus().levels().newest(),
         }))
     }
 

@@ -6,9 +6,11 @@ pub(crate) mod convert;
 mod lead;
 mod members;
 mod proof;
+mod upgrade;
 
 pub use certificates::CertificateServices;
 pub use cluster::{About, AdminServices};
 pub use lead::LeadServices;
 pub use members::MembersServices;
 pub use proof::ProofServices;
+pub use upgrade::UpgradeServices;

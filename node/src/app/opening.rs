@@ -15,6 +15,7 @@ use crate::entropy::SharedEntropy;
 use crate::storage::checkpoint::Owner;
 use crate::storage::fs::DataDir;
 use crate::storage::identity::{IdentityError, NodeIdentity};
+use crate::storage::level::{LevelError, Levels};
 use crate::storage::lock::DirectoryLock;
 use crate::storage::log::Log;
 use crate::storage::rebuild::{self, Options as StateOptions, Start};
@@ -26,6 +27,7 @@ use crate::transport::{PeerChannels, TlsReloader};
 use anyhow::{Context, bail};
 use plantao_client::identity::Identity;
 use plantao_client::transport::{CredentialsPaths, TlsVersions};
+use plantao_domain::upgrade;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -151,6 +153,8 @@ impl Core {
                 identity.node
             ),
         }
+        let levels = Arc::new(Levels::of(config.level_max, data.identity(), identity.clone()));
+        levels.check_mark().map_err(too_old)?;
         let storage = storage_key(config, &data, &identity)?;
         let seal = Arc::new(StorageSeal::new(storage, identity.cluster, identity.node, &*entropy));
         let opening = {
@@ -158,10 +162,13 @@ impl Core {
             crate::work::blocking(move || open_storage(&parts, &data, &identity, &seal, engine))
         };
         let (snapshots, state, log) = opening.await.context("opening the storage was cut off")??;
+        // A mark that a crash or a snapshot left out is made now.
+        let level = upgrade::level(&*state).context("the state cannot be read")?;
+        levels.reach(level).map_err(too_old)?;
         let us = Affiliation { cluster: identity.cluster, incarnation: identity.incarnation, node: identity.node.0 };
         let clocks = PeerClocks::new(clock.clone());
         let channels = PeerChannels::new(tls.client().with_network(network));
-        ask_incarnation(&data, &*state, us, &channels).await?;
+        ask_incarnation(&data, &*state, us, levels.newest(), &channels).await?;
         let preferred = config.prefer_leader && identity.keyed;
         let consensus = Consensus::start(RaftParts {
             node: identity.node.0,
@@ -179,6 +186,7 @@ impl Core {
             network: Network::new(us, channels.clone(), clocks),
             store: Arc::clone(&state),
             snapshots: Arc::clone(&snapshots),
+            levels,
         })
         .await
         .context("replication does not start")?;
@@ -260,6 +268,12 @@ fn unseal(config: &Config, data: &DataDir, identity: &NodeIdentity, keyring: &Ke
     keyring.unseal(root).context("the root key is not this network's")
 }
 
+/// A level that this program does not read, as a person meets it.
+fn too_old(error: LevelError) -> anyhow::Error {
+    let (code, help) = (error.code(), error.help());
+    anyhow::Error::new(error).context(format!("this node does not run (PLT-{code}); {help}"))
+}
+
 /// A mark as a person meets it: what, its number, what to do.
 fn refused(mark: MarkError) -> anyhow::Error {
     let (code, help) = (mark.code(), mark.help());
@@ -279,11 +293,12 @@ async fn ask_incarnation(
     data: &DataDir,
     state: &dyn StateStore,
     us: Affiliation,
+    newest_level: u32,
     channels: &PeerChannels,
 ) -> anyhow::Result<()> {
     let known = offline::membership_of_state(&state.meta().membership).context("the membership cannot be read")?;
     let members = known.unwrap_or_default().members.into_iter().map(|member| (member.id, member.member.peer_address));
-    match incarnations::ask(members.collect(), us, channels).await {
+    match incarnations::ask(members.collect(), us, newest_level, channels).await {
         Some(newer) => Err(superseded(data, newer)),
         None => Ok(()),
     }

@@ -97,6 +97,7 @@ pub async fn begin(
         name: config.name.clone(),
         incarnation: 1,
         keyed: true,
+        raised: None,
     };
     let place = SlotPlace { cluster: identity.cluster, node: identity.node, serial: 1 };
     let keys = NewCluster::generate(identity.cluster, entropy);

@@ -98,6 +98,11 @@ pub(super) const KEYS: &[Key] = &[
         "\"0s\"",
         "A voter that is silent for so long gives its vote to a learner that has caught up; 0s: never.",
     ),
+    default(
+        "upgrade.level_max",
+        "0",
+        "Newest format level that this node reads and writes; 0: its program's newest. A lower one holds the network back.",
+    ),
     default("limits.requests", "1024", "Requests under way at once; more are asked to come back."),
     default("limits.journal", "\"256 MiB\"", "Journal of reads that wait for the log; full: records are not read."),
     default("log.level", "\"info\"", "Filter, as \"info\" or \"plantao_node=debug\"."),

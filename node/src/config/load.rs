@@ -350,6 +350,7 @@ impl Reader {
         let replace_silent_after =
             self.duration("members.replace_silent_after", Duration::ZERO, Duration::from_secs(366 * 86_400));
         let clock_skew_max = self.duration("raft.clock_skew_max", Duration::from_millis(100), Duration::from_secs(600));
+        let level_max = self.number("upgrade.level_max", 0, plantao_domain::upgrade::LEVEL_NEWEST.into());
         let requests_max = self.number("limits.requests", 16, 65_536);
         let journal_bytes_max = self.bytes("limits.journal", 1 << 20, 1 << 40);
         let log_level = self.text("log.level", "a filter, as \"info\"", |text| {
@@ -405,6 +406,10 @@ impl Reader {
                 snapshot_entries: snapshot_entries?,
                 replace_silent_after: replace_silent_after.filter(|after| !after.is_zero()),
                 clock_skew_max: clock_skew_max?,
+                level_max: match u32::try_from(level_max?).ok()? {
+                    0 => u32::MAX,
+                    capped => capped,
+                },
                 requests_max: usize::try_from(requests_max?).ok()?,
                 journal_bytes_max: journal_bytes_max?,
                 log_level: log_level?,

@@ -109,6 +109,8 @@ pub struct Config {
     pub clock_skew_max: Duration,
     /// A voter that is silent for so long gives its vote to a learner that has caught up; `None`: never.
     pub replace_silent_after: Option<Duration>,
+    /// Newest format level that the node may read and write; [`u32::MAX`]: its program's newest.
+    pub level_max: u32,
     /// Requests under way at once per node.
     pub requests_max: usize,
     /// Bytes of the journal of reads that wait for the log.

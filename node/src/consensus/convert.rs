@@ -18,8 +18,6 @@ use super::profile::PAYLOAD_ENTRIES;
 use super::read_index::ReadError;
 use super::types::{Applied, Entry, LeaderId, LogId, TypeConfig, Vote};
 
-/// Version of log entries and of messages between nodes.
-pub(crate) const FORMAT: u32 = 1;
 /// Entries of one message; more than any node of ours sends.
 const ENTRIES_MAX: usize = 4 * PAYLOAD_ENTRIES as usize;
 

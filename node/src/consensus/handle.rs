@@ -34,6 +34,7 @@ use super::status::Status;
 use super::tenure::{Asked, LOOK_EVERY};
 use super::types::{Applied, Member, PROPOSAL_BYTES_MAX, Proposal, Raft, TypeConfig};
 use crate::clock::SharedClock;
+use crate::storage::level::Levels;
 use crate::storage::snapshot::{Snapshots, VerifiedSnapshot};
 use crate::storage::state::StateStore;
 
@@ -70,6 +71,8 @@ pub struct Parts<L, N> {
     pub store: Arc<dyn StateStore>,
     /// Snapshot files.
     pub snapshots: Arc<Snapshots>,
+    /// Up to which format level this node reads and writes.
+    pub levels: Arc<Levels>,
 }
 
 /// Why Raft did not start.
@@ -147,6 +150,7 @@ pub(super) struct Inner {
     asked_to_lead: std::sync::Mutex<Option<Asked>>,
     pub(super) wishes: std::sync::RwLock<Wishes>,
     elections: AtomicBool,
+    levels: Arc<Levels>,
 }
 
 /// Cheap to clone; all clones are the same node.
@@ -164,7 +168,8 @@ impl Consensus {
         N: RaftNetworkFactory<TypeConfig>,
         N::Network: NetSnapshot<TypeConfig, SnapshotData = Arc<VerifiedSnapshot>>,
     {
-        let (machine, applier) = StateMachine::start(parts.store, parts.snapshots).map_err(StartError::Thread)?;
+        let (machine, applier) =
+            StateMachine::start(parts.store, parts.snapshots, Arc::clone(&parts.levels)).map_err(StartError::Thread)?;
         let config = profile::config(&parts.cluster_name, parts.timers, parts.preference, parts.snapshot_entries);
         let raft = Raft::new(parts.node, config, parts.network, parts.log, machine)
             .await
@@ -188,6 +193,7 @@ impl Consensus {
             asked_to_lead: std::sync::Mutex::default(),
             wishes: std::sync::RwLock::default(),
             elections: AtomicBool::new(true),
+            levels: parts.levels,
         })))
     }
 
@@ -214,6 +220,11 @@ impl Consensus {
     /// The timers it runs with.
     pub fn timers(&self) -> Timers {
         self.0.timers
+    }
+
+    /// Up to which format level this node reads and writes.
+    pub fn levels(&self) -> &Levels {
+        &self.0.levels
     }
 
     fn since_start_ms(&self) -> u64 {

@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
-use super::convert::{Affiliation, FORMAT};
+use super::convert::Affiliation;
+use crate::storage::level::LEVEL_FIRST;
 use crate::transport::{Lane, PeerChannels};
 
 /// Metadata of a refusal: the incarnation of the node that refuses.
@@ -76,13 +77,22 @@ fn told_in(refusal: &Status) -> Option<u32> {
 
 /// Asks these nodes at these addresses; the newest incarnation that one of them told, if it is newer than ours. Takes one
 /// second at most, and less once all have answered or cannot be reached.
-pub async fn ask(members: Vec<(u64, String)>, us: Affiliation, channels: &PeerChannels) -> Option<u32> {
+pub async fn ask(
+    members: Vec<(u64, String)>,
+    us: Affiliation,
+    newest_level: u32,
+    channels: &PeerChannels,
+) -> Option<u32> {
     let deadline = Instant::now() + ASK_TIME_MAX;
     let mut calls = JoinSet::new();
     for (id, address) in members.into_iter().filter(|(id, _)| *id != us.node) {
         let Ok(channel) = channels.channel(id, &address, Lane::Forward) else { continue };
-        let question =
-            HelloRequest { header: Some(us.header(id)), format_min: FORMAT, format_max: FORMAT, links: Vec::new() };
+        let question = HelloRequest {
+            header: Some(us.header(id)),
+            format_min: LEVEL_FIRST,
+            format_max: newest_level,
+            links: Vec::new(),
+        };
         calls.spawn(async move {
             let answer = timeout_at(deadline, ForwardServiceClient::new(channel).hello(question)).await;
             answer.ok()?.err().and_then(|refusal| told_in(&refusal))

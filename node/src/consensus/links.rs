@@ -18,9 +18,10 @@ use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::convert::{self, Affiliation, FORMAT};
+use super::convert::{self, Affiliation};
 use super::handle::Consensus;
 use super::status::Status;
+use crate::storage::level::LEVEL_FIRST;
 use crate::transport::{Lane, PeerChannels};
 
 /// How long a link must have been down to be called cut (DESIGN 6).
@@ -211,8 +212,8 @@ async fn hello(consensus: Consensus, us: Affiliation, channels: PeerChannels, pe
         Ok(channel) => {
             let question = HelloRequest {
                 header: Some(us.header(peer)),
-                format_min: FORMAT,
-                format_max: FORMAT,
+                format_min: LEVEL_FIRST,
+                format_max: consensus.levels().newest(),
                 links: convert::wire_links(links.tell(sent)),
             };
             match timeout(CALL_TIME_MAX, ForwardServiceClient::new(channel).hello(question)).await {

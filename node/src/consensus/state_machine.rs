@@ -15,12 +15,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use plantao_domain::{ClusterTime, Overlay, ViewFault, codec, digest};
+use plantao_domain::{ClusterTime, Command, Outcome, Overlay, ViewFault, codec, digest, upgrade};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::types::{
     Applied, Entry, EntryPayload, LeaderId, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig,
 };
+use crate::storage::level::{LevelError, Levels};
 use crate::storage::snapshot::{self, Snapshots, VerifiedSnapshot};
 use crate::storage::state::{self, Batch, EntryId, Frozen, StateMeta, StateStore};
 use crate::work::Worker as Work;
@@ -64,6 +65,15 @@ pub enum ApplyError {
         #[source]
         source: codec::DecodeError,
     },
+    /// The network's format level is not one that this program reads, or cannot be marked.
+    #[error("entry {index} of the log cannot be applied by this program (PLT-{})", source.code())]
+    Level {
+        /// Its index.
+        index: u64,
+        /// Why.
+        #[source]
+        source: LevelError,
+    },
     /// The rows that a rule needs cannot be read.
     #[error("entry {index} of the log cannot be applied")]
     View {
@@ -90,7 +100,9 @@ pub enum ApplyError {
 impl From<ApplyError> for io::Error {
     fn from(error: ApplyError) -> Self {
         let kind = match error {
-            ApplyError::Entry { .. } | ApplyError::Membership(_) => io::ErrorKind::InvalidData,
+            ApplyError::Entry { .. } | ApplyError::Level { .. } | ApplyError::Membership(_) => {
+                io::ErrorKind::InvalidData
+            }
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
@@ -139,10 +151,14 @@ impl StateMachine {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(store: Arc<dyn StateStore>, snapshots: Arc<Snapshots>) -> io::Result<(Self, Applier)> {
+    pub fn start(
+        store: Arc<dyn StateStore>,
+        snapshots: Arc<Snapshots>,
+        levels: Arc<Levels>,
+    ) -> io::Result<(Self, Applier)> {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let (published, progress) = watch::channel(Progress::of(&store.meta()));
-        let worker = Worker { store: Arc::clone(&store), snapshots: Arc::clone(&snapshots), published };
+        let worker = Worker { store: Arc::clone(&store), snapshots: Arc::clone(&snapshots), published, levels };
         let worker = Work::start("applier", queue, 1, move |jobs| jobs.drain(..).for_each(|job| worker.run(job)))?;
         let applier = Applier { progress, worker };
         Ok((Self { jobs, store, snapshots }, applier))
@@ -159,6 +175,7 @@ struct Worker {
     store: Arc<dyn StateStore>,
     snapshots: Arc<Snapshots>,
     published: watch::Sender<Progress>,
+    levels: Arc<Levels>,
 }
 
 impl Worker {
@@ -215,11 +232,19 @@ impl Worker {
                     proposal = normal.payload;
                     let mut envelope =
                         codec::decode_envelope(&proposal).map_err(|source| ApplyError::Entry { index, source })?;
+                    let unread = |source| ApplyError::Level { index, source };
+                    self.levels.check(upgrade::level_needed(&envelope.command)).map_err(unread)?;
                     // Cluster time never goes back, whichever leader stamped it.
                     last_time = last_time.max(envelope.proposed_at.millis());
                     envelope.proposed_at = ClusterTime::saturating_from_millis(last_time);
                     let done = plantao_domain::apply(&overlay, at, &envelope)
                         .map_err(|source| ApplyError::View { index, source })?;
+                    if let Command::RaiseLevel { to, .. } = &envelope.command
+                        && matches!(done.outcome, Outcome::Confirmed { changed: true, .. })
+                    {
+                        // Before the rows: an older program must not find them without the mark.
+                        self.levels.reach(*to).map_err(unread)?;
+                    }
                     bytes += done
                         .changes
                         .iter()
@@ -257,6 +282,9 @@ impl Worker {
         if self.store.meta().applied < snapshot.meta().applied {
             let mut rows = snapshot.rows().map_err(ApplyError::Snapshot)?;
             self.store.install(snapshot.meta(), &mut rows).map_err(ApplyError::State)?;
+            let index = snapshot.meta().applied.map_or(0, |entry| entry.index);
+            let level = upgrade::level(&*self.store).map_err(|source| ApplyError::View { index, source })?;
+            self.levels.reach(level).map_err(|source| ApplyError::Level { index, source })?;
         }
         self.publish();
         Ok(())

@@ -21,12 +21,17 @@ use super::profile::Timers;
 use super::state_machine::{Applier, StateMachine};
 use super::types::TypeConfig;
 use super::*;
+use crate::storage::level::{LEVEL_NEWEST, Levels};
 use crate::storage::state::EngineKind;
 use crate::storage::state::tests::Place;
 use crate::storage::wal::testing;
 use crate::transport::{Lane, PeerChannels};
 
 const MIXED: [EngineKind; 3] = [EngineKind::Fjall, EngineKind::Fjall, EngineKind::Sled];
+
+fn levels() -> Arc<Levels> {
+    Arc::new(Levels::unmarked(LEVEL_NEWEST))
+}
 
 struct Stores(EngineKind);
 
@@ -35,7 +40,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, Applier)> for St
         let directory = tempfile::tempdir().unwrap();
         let place = Place::new(directory.path(), self.0);
         let (store, _) = place.open();
-        let (machine, applier) = StateMachine::start(store, Arc::new(place.snapshots())).unwrap();
+        let (machine, applier) = StateMachine::start(store, Arc::new(place.snapshots()), levels()).unwrap();
         let log = LogStore::new(testing::create(&directory.path().join("raft")));
         Ok(((directory, applier), log, machine))
     }
@@ -386,7 +391,7 @@ async fn an_empty_state_machine_says_so_and_its_thread_ends_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::new(directory.path(), EngineKind::Fjall);
     let (store, _) = place.open();
-    let (mut machine, applier) = StateMachine::start(store, Arc::new(place.snapshots())).unwrap();
+    let (mut machine, applier) = StateMachine::start(store, Arc::new(place.snapshots()), levels()).unwrap();
     assert_eq!(machine.applied_state().await.unwrap().0, None);
     assert!(machine.get_current_snapshot().await.unwrap().is_none());
     assert_eq!(*applier.progress().borrow(), Progress { index: 0, ..Progress::default() });

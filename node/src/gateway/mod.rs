@@ -174,6 +174,14 @@ impl Gateway {
         Ok(rows::lead_policy(&*self.0.parts.state)?)
     }
 
+    /// The format level of the network, as this node's rows have it: at most what it is by now.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn level(&self) -> Result<u32, Error> {
+        Ok(plantao_domain::upgrade::level(&*self.0.parts.state)?)
+    }
+
     /// All nodes, as they described themselves when they came.
     ///
     /// # Errors

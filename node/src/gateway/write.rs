@@ -6,7 +6,7 @@ use crate::crypto::Keyring;
 use bytes::Bytes;
 use plantao_client::identity::Identity;
 use plantao_domain::command::{Envelope, Tag};
-use plantao_domain::{Actor, ClusterTime, Command, NodeId, Outcome, RequestId, codec};
+use plantao_domain::{Actor, ClusterTime, Command, NodeId, Outcome, RequestId, codec, upgrade};
 use tokio::time::Instant;
 
 /// What makes a request safe to send twice.
@@ -68,6 +68,11 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::write`].
     pub async fn propose(&self, envelope: Envelope) -> Result<Written, Error> {
+        // Every proposal of this node passes here: what older programs do not read must not enter the log, for they would
+        // stop at it. Rows that lag know a lower level at most.
+        if let Err(rejection) = upgrade::admits(&**self.state(), &envelope.command)? {
+            return Err(Error::Rejected(rejection, self.consensus().progress().index));
+        }
         let bytes = codec::encode_envelope(&envelope);
         if bytes.len() > codec::ENTRY_BYTES_MAX {
             return Err(Error::Invalid { field: "document", why: "too large for one log entry" });

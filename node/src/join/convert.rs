@@ -1,13 +1,16 @@
 //! Between the wire and the rules, for nodes that join, on both sides.
 
+use crate::api::convert::told;
 use crate::config::Config;
 use crate::gateway::Written;
 use crate::storage::identity::NodeIdentity;
+use crate::storage::level::PROGRAM;
 use plantao_domain::cluster::{NodeDescription, NodeRow};
 use plantao_domain::command::{Sealed, Tag};
-use plantao_domain::{ClusterId, Command, NodeId, Outcome, View, ViewFault, rows};
+use plantao_domain::upgrade::{LEVEL_FIRST, LEVEL_NEWEST};
+use plantao_domain::{ClusterId, Command, NodeId, Outcome, Rejection, View, ViewFault, rows};
 use plantao_proto::peer::v1;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Digest of a join token: what the state keeps.
 pub(crate) fn token_digest(token: &str) -> Tag {
@@ -23,7 +26,25 @@ pub(crate) fn request(config: &Config, token: &str) -> v1::JoinRequest {
         country: config.country.clone(),
         medium: config.medium.clone(),
         peer_address: config.peer_address.clone(),
+        format_max: config.level_max.min(LEVEL_NEWEST),
     }
+}
+
+/// The newest format level that the program of a node that joins reads.
+pub(crate) fn newest_level(request: &v1::JoinRequest) -> u32 {
+    request.format_max.max(LEVEL_FIRST)
+}
+
+/// Whether the network writes what that program does not read; its number is not spent then.
+#[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
+pub(crate) fn check_level(request: &v1::JoinRequest, level: u32) -> Result<(), Status> {
+    if newest_level(request) >= level {
+        return Ok(());
+    }
+    let refused = Rejection::ProgramTooOld { needs: level };
+    let (code, help) = (refused.code(), refused.help());
+    let text = format!("{refused} (PLT-{code}): {help}; the nodes run plantaod {PROGRAM}");
+    Err(told(Code::FailedPrecondition, text, code, help, true))
 }
 
 fn slug(field: &str, text: &str) -> Result<String, Status> {
@@ -36,9 +57,9 @@ fn slug(field: &str, text: &str) -> Result<String, Status> {
     }
 }
 
-/// The command that spends a token. What the node may be follows from the token, not from what it says.
+/// The command that spends a token, in a network at this format level. What the node may be follows from the token, not from what it says.
 #[allow(clippy::result_large_err, reason = "tonic's handlers return statuses by value")]
-pub(crate) fn redeem(request: &v1::JoinRequest) -> Result<Command, Status> {
+pub(crate) fn redeem(request: &v1::JoinRequest, level: u32) -> Result<Command, Status> {
     let country = request.country.as_str();
     if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Err(Status::invalid_argument("country: two capital letters, as BR"));
@@ -55,7 +76,9 @@ pub(crate) fn redeem(request: &v1::JoinRequest) -> Result<Command, Status> {
         keyed: true,
         voter: true,
     };
-    Ok(Command::RedeemJoinToken { token: token_digest(&request.token), node })
+    // Programs of the first level do not read what it says of levels.
+    let level = (level > LEVEL_FIRST).then(|| newest_level(request));
+    Ok(Command::RedeemJoinToken { token: token_digest(&request.token), node, level })
 }
 
 /// The number that a spent token gave.
@@ -115,6 +138,7 @@ pub(crate) fn identity(answer: v1::JoinResponse, name: &str) -> Option<NodeIdent
         name: name.to_owned(),
         incarnation: answer.incarnation,
         keyed: answer.keyed,
+        raised: None,
     })
 }
 

@@ -42,8 +42,10 @@ impl v1::join_service_server::JoinService for JoinServer {
                 ));
             }
         }
-        let command = convert::redeem(&message)?;
         self.gateway.settle(Consistency::Linearizable).await.map_err(|e| status(&e))?;
+        let level = self.gateway.level().map_err(|e| status(&e))?;
+        convert::check_level(&message, level)?;
+        let command = convert::redeem(&message, level)?;
         let written = propose_as_node(&self.gateway, &self.identity, command).await.map_err(|e| status(&e))?;
         let number = convert::number(&written)?;
         self.gateway.settle(Consistency::Linearizable).await.map_err(|e| status(&e))?;

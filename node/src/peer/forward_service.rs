@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::gate::{Caller, Gate};
-use crate::consensus::convert::{FORMAT, links, wire_links, wire_proposed, wire_read};
+use crate::consensus::convert::{links, wire_links, wire_proposed, wire_read};
 use crate::consensus::convoy::GROUP_MAX;
 use crate::consensus::forward::HOPS_MAX;
 use crate::consensus::{Forwarder, ProposeError};
+use crate::storage::level::{LEVEL_FIRST, PROGRAM};
 
 /// How long a forwarded proposal is worked on, whatever its sender's patience: that ends the call from the other side.
 const PROPOSE_MAX: Duration = Duration::from_secs(30);
@@ -103,12 +104,12 @@ impl ForwardService for PeerForwardService {
         consensus.links().learn(links(request.links), now);
         Ok(Response::new(wire::HelloResponse {
             node_id: consensus.node(),
-            format_min: FORMAT,
-            format_max: FORMAT,
+            format_min: LEVEL_FIRST,
+            format_max: consensus.levels().newest(),
             now_ms: consensus.clocks().now_ms(),
             leader_id: consensus.leader().unwrap_or(0),
             applied_index: consensus.progress().index,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: PROGRAM.to_owned(),
             links: wire_links(consensus.links().tell(now)),
         }))
     }

@@ -3,11 +3,14 @@
 //! The file is one line of JSON and one line with its BLAKE3, for a person to read and a machine to check.
 
 use super::fs::{FsError, read_bounded, write_durably};
+use plantao_domain::upgrade::LEVEL_FIRST;
 use plantao_domain::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-const FORMAT: u32 = 1;
+/// Format 2 is format 1 with a level, for networks whose level was raised: programs of before refuse it by its number.
+const FORMAT_FIRST: u32 = 1;
+const FORMAT: u32 = 2;
 const BYTES_MAX: u64 = 64 << 10;
 
 /// The identity of one data directory. Never changed but by quorum recovery, never copied.
@@ -25,6 +28,17 @@ pub struct NodeIdentity {
     pub incarnation: u32,
     /// Whether it may hold the root key.
     pub keyed: bool,
+    /// The format level that the network was raised to; `None`: it is at the first.
+    pub raised: Option<Raised>,
+}
+
+/// A level above the first, as a directory is marked with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Raised {
+    /// Which, 2 or more.
+    pub level: u32,
+    /// Version of the program that wrote the mark: it reads that level.
+    pub program: String,
 }
 
 /// Why there is no identity.
@@ -83,9 +97,18 @@ struct Line {
     name: String,
     incarnation: u32,
     keyed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    level: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
 }
 
 impl NodeIdentity {
+    /// The format level that the directory is marked with.
+    pub fn level(&self) -> u32 {
+        self.raised.as_ref().map_or(LEVEL_FIRST, |raised| raised.level)
+    }
+
     /// Reads and checks it.
     ///
     /// # Errors
@@ -122,15 +145,30 @@ impl NodeIdentity {
         Ok(next)
     }
 
+    /// Marks the directory with a higher format level, in place of this identity: the old or the new is there after a crash.
+    ///
+    /// # Errors
+    /// See [`IdentityError`]; `Damaged` when the level would not rise, which no caller may ask for.
+    pub fn begin_level(&self, path: &Path, raised: Raised) -> Result<Self, IdentityError> {
+        if raised.level <= self.level() {
+            return Err(IdentityError::Damaged);
+        }
+        let next = Self { raised: Some(raised), ..self.clone() };
+        write_durably(path, &next.encode()).map_err(IdentityError::Write)?;
+        Ok(next)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let line = Line {
-            format: FORMAT,
+            format: if self.raised.is_some() { FORMAT } else { FORMAT_FIRST },
             cluster: self.cluster.to_string(),
             cluster_name: self.cluster_name.clone(),
             node: self.node.0,
             name: self.name.clone(),
             incarnation: self.incarnation,
             keyed: self.keyed,
+            level: self.raised.as_ref().map(|raised| raised.level),
+            program: self.raised.as_ref().map(|raised| raised.program.clone()),
         };
         let json = serde_json::to_string(&line).expect("texts and numbers are JSON");
         format!("{json}\n{}\n", blake3::hash(json.as_bytes()).to_hex()).into_bytes()
@@ -145,11 +183,16 @@ fn decode(bytes: &[u8]) -> Result<NodeIdentity, IdentityError> {
     }
     let format = serde_json::from_str::<serde_json::Value>(json).ok().and_then(|value| value.get("format")?.as_u64());
     match format.and_then(|format| u32::try_from(format).ok()) {
-        Some(FORMAT) => {}
+        Some(FORMAT_FIRST | FORMAT) => {}
         Some(found) => return Err(IdentityError::Format { found }),
         None => return Err(IdentityError::Damaged),
     }
     let line: Line = serde_json::from_str(json).map_err(|_| IdentityError::Damaged)?;
+    let raised = match (line.format, line.level, line.program) {
+        (FORMAT_FIRST, None, None) => None,
+        (FORMAT, Some(level), Some(program)) if level > LEVEL_FIRST => Some(Raised { level, program }),
+        _ => return Err(IdentityError::Damaged),
+    };
     Ok(NodeIdentity {
         cluster: line.cluster.parse().map_err(|_| IdentityError::Damaged)?,
         cluster_name: line.cluster_name,
@@ -157,6 +200,7 @@ fn decode(bytes: &[u8]) -> Result<NodeIdentity, IdentityError> {
         name: line.name,
         incarnation: line.incarnation,
         keyed: line.keyed,
+        raised,
     })
 }
 
@@ -173,6 +217,7 @@ mod tests {
             name: "cofre".to_string(),
             incarnation: 1,
             keyed: false,
+            raised: None,
         }
     }
 
@@ -198,13 +243,33 @@ mod tests {
     }
 
     #[test]
+    fn a_level_only_rises_and_stays_with_the_next_incarnation() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        identity().create(&path).unwrap();
+        let to = |level| Raised { level, program: "0.2.0".to_owned() };
+        assert!(identity().begin_level(&path, to(1)).is_err());
+        let next = identity().begin_level(&path, to(2)).unwrap();
+        assert_eq!((NodeIdentity::load(&path).unwrap(), next.level(), identity().level()), (next.clone(), 2, 1));
+        let next = next.begin_incarnation(&path, 2).unwrap();
+        assert_eq!((NodeIdentity::load(&path).unwrap().level(), next.incarnation), (2, 2));
+        assert!(next.begin_level(&path, to(2)).is_err());
+    }
+
+    #[test]
     fn each_prefix_and_each_flipped_bit_is_damage() {
-        let good = identity().encode();
+        let raised = Some(Raised { level: 2, program: "0.2.0".to_owned() });
+        for good in [identity().encode(), NodeIdentity { raised, ..identity() }.encode()] {
+            damaged(&good);
+        }
+    }
+
+    fn damaged(good: &[u8]) {
         for end in 0..good.len() {
             assert!(decode(&good[..end]).is_err(), "cut at {end}");
         }
         for at in 0..good.len() * 8 {
-            let mut bad = good.clone();
+            let mut bad = good.to_vec();
             bad[at / 8] ^= 1 << (at % 8);
             assert!(decode(&bad).is_err(), "bit {at}");
         }

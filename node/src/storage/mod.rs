@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod fs;
 pub mod identity;
 pub mod keyspaces;
+pub mod level;
 pub mod lock;
 pub mod log;
 pub mod rebuild;

@@ -177,7 +177,7 @@ fn rank(standing: Standing) -> Rank {
 }
 
 /// A refusal keeps its number, and so its exit code.
-fn refused(error: Error) -> Failure {
+pub(super) fn refused(error: Error) -> Failure {
     let numbered = |answer: &Answer| matches!(answer.code, Some(1001..=1999 | 2104 | 2600..=2699));
     match error {
         Error::Unavailable(answer) | Error::Invalid(answer) | Error::NotFound(answer) if numbered(&answer) => {
@@ -212,7 +212,7 @@ fn confirm_name(session: &Session, given: Option<&str>, name: &str, label: &str)
 }
 
 /// A line from the terminal.
-fn ask(question: &str) -> Result<String, Failure> {
+pub(super) fn ask(question: &str) -> Result<String, Failure> {
     let fail = |source| Failure::ReadFile { path: "-".into(), source };
     let mut stderr = io::stderr().lock();
     write!(stderr, "{question} ").and_then(|()| stderr.flush()).map_err(Failure::Output)?;

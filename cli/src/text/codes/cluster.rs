@@ -307,6 +307,39 @@ pub(super) static CODES: &[Code] = &[
         ),
     ),
     theirs(
+        1731,
+        (
+            "isto precisa de um nível de formato que a rede ainda não tem",
+            "quando todos os nós rodarem a versão nova, conclua a atualização: plantao upgrade status",
+        ),
+        (
+            "this needs a format level that the network does not have yet",
+            "once every node runs the new version, end the upgrade: plantao upgrade status",
+        ),
+    ),
+    theirs(
+        1732,
+        (
+            "não se constatou que um dos nós lê este nível de formato",
+            "atualize e ligue esse nó, ou remova-o se não volta: plantao upgrade status",
+        ),
+        (
+            "one of the nodes was not found to read this format level",
+            "upgrade and start that node, or remove it if it is gone for good: plantao upgrade status",
+        ),
+    ),
+    theirs(
+        1733,
+        (
+            "o programa do nó que entra não lê o que a rede escreve",
+            "instale a versão que os outros nós rodam e entre de novo: plantao upgrade status",
+        ),
+        (
+            "the program of the node that joins does not read what the network writes",
+            "install the version that the other nodes run, then join again: plantao upgrade status",
+        ),
+    ),
+    theirs(
         2001,
         (
             "este nó está selado: guarda o conteúdo e não pode abri-lo",
@@ -519,6 +552,28 @@ pub(super) static CODES: &[Code] = &[
         ),
     ),
     theirs(
+        2631,
+        (
+            "um nó não responde, por isso não se sabe o que o programa dele lê",
+            "ligue esse nó; se não volta mais, remova-o: plantao member remove",
+        ),
+        (
+            "a node does not answer, so it is not known what its program reads",
+            "start that node; if it is gone for good, remove it: plantao member remove",
+        ),
+    ),
+    theirs(
+        2632,
+        (
+            "um nó roda um programa que não lê este nível de formato",
+            "instale lá a versão nova e reinicie, e veja que upgrade.level_max não esteja definido: plantao upgrade status",
+        ),
+        (
+            "a node runs a program that does not read this format level",
+            "install the new version there and restart it, and see that upgrade.level_max is not set: plantao upgrade status",
+        ),
+    ),
+    theirs(
         2661,
         ("o certificado deste nó está revogado", "emita outro onde fica a autoridade: plantao pki issue"),
         ("this node's certificate is revoked", "issue another where the authority is kept: plantao pki issue"),
@@ -670,5 +725,16 @@ pub(super) static CODES: &[Code] = &[
         3208,
         ("uma marca do diretório de dados não pode ser lida ou escrita", "confira dono, permissões e disco, e repita"),
         ("a mark of the data directory cannot be read or written", "check owner, rights and disk, and repeat"),
+    ),
+    theirs(
+        3209,
+        (
+            "a rede está num nível de formato que este programa não lê",
+            "instale naquele computador a versão que a mensagem nomeia, ou mais nova; tire upgrade.level_max se houver",
+        ),
+        (
+            "the network is at a format level that this program does not read",
+            "install the version that the message names, or a newer one, on that computer; take upgrade.level_max away if set",
+        ),
     ),
 ];

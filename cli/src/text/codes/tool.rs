@@ -284,6 +284,12 @@ pub(super) static CODES: &[Code] = &[
         ("this is not the node's name", "check which node it is and give its name to --confirm: plantao member list"),
     ),
     ours(
+        9052,
+        Exit::Refused,
+        ("o nome dado não é o da rede", "confira qual rede é e dê o nome dela em --confirm: plantao status"),
+        ("this is not the network's name", "check which network it is and give its name to --confirm: plantao status"),
+    ),
+    ours(
         9060,
         Exit::Usage,
         (

@@ -22,6 +22,7 @@ fn identity() -> NodeIdentity {
         name: "cofre".to_string(),
         incarnation: 1,
         keyed: false,
+        raised: None,
     }
 }
 

@@ -169,6 +169,7 @@ impl Cluster {
             network: Network::new(us(node), channels.clone(), clocks),
             store: store.clone(),
             snapshots: snapshots.clone(),
+            levels: super::levels(),
         })
         .await
         .unwrap();

@@ -1,0 +1,85 @@
+//! Which program each node runs and what it reads and writes, asked when somebody wants to know. Nothing is kept: what a node
+//! ran a minute ago is no reason to write what only newer programs read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
+use plantao_proto::peer::v1::{HelloRequest, HelloResponse};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::convert::Affiliation;
+use crate::storage::level::LEVEL_FIRST;
+use crate::transport::{Lane, PeerChannels};
+
+/// How long one question to all may take.
+const ASK_TIME_MAX: Duration = Duration::from_secs(3);
+/// Bytes of a version that are kept of what a node says.
+const VERSION_BYTES_MAX: usize = 64;
+
+/// What one node's program is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Program {
+    /// Its version, at most 64 bytes, as it says itself.
+    pub version: String,
+    /// The oldest format level that it reads.
+    pub oldest: u32,
+    /// The newest format level that it reads and writes.
+    pub newest: u32,
+}
+
+impl Program {
+    /// Programs of before there were levels say 1, which is what they read.
+    fn of(answer: HelloResponse) -> Self {
+        let HelloResponse { mut version, format_min, format_max, .. } = answer;
+        let mut end = version.len().min(VERSION_BYTES_MAX);
+        while !version.is_char_boundary(end) {
+            end -= 1;
+        }
+        version.truncate(end);
+        Self { version, oldest: format_min, newest: format_max }
+    }
+}
+
+/// Asks these nodes at these addresses. Who does not answer as itself within three seconds is not in the answer.
+pub async fn ask_programs(
+    nodes: Vec<(u64, String)>,
+    us: Affiliation,
+    newest: u32,
+    channels: &PeerChannels,
+) -> BTreeMap<u64, Program> {
+    let deadline = Instant::now() + ASK_TIME_MAX;
+    let mut calls = JoinSet::new();
+    for (id, address) in nodes.into_iter().filter(|(id, _)| *id != us.node) {
+        // The certificate of whoever answers there must have this number.
+        let Ok(channel) = channels.channel(id, &address, Lane::Forward) else { continue };
+        let question = HelloRequest {
+            header: Some(us.header(id)),
+            format_min: LEVEL_FIRST,
+            format_max: newest,
+            links: Vec::new(),
+        };
+        calls.spawn(async move {
+            let answer = timeout_at(deadline, ForwardServiceClient::new(channel).hello(question)).await;
+            Some((id, Program::of(answer.ok()?.ok()?.into_inner())))
+        });
+    }
+    let mut found = BTreeMap::new();
+    while let Some(told) = calls.join_next().await {
+        found.extend(told.ok().flatten());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_of_itself_is_bounded() {
+        let version = "é".repeat(100);
+        let program = Program::of(HelloResponse { version, format_min: 1, format_max: 7, ..Default::default() });
+        assert_eq!((program.version.len(), program.oldest, program.newest), (64, 1, 7));
+    }
+}
