@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 18] = [
+const FILES: [&str; 19] = [
     "plantao/admin/v1/certificates.proto",
     "plantao/admin/v1/cluster.proto",
     "plantao/admin/v1/health.proto",
     "plantao/admin/v1/lead.proto",
     "plantao/admin/v1/members.proto",
     "plantao/admin/v1/proof.proto",
+    "plantao/admin/v1/quorum.proto",
     "plantao/admin/v1/upgrade.proto",
     "plantao/peer/v1/chunks.proto",
     "plantao/peer/v1/evidence.proto",

@@ -90,7 +90,7 @@ impl Exit {
             }
             // A planned change of leader that a check refused; out of time, nobody may lead.
             2601..=2605 | 2608..=2619 => Self::Refused,
-            1721..=1723 | 1731..=1733 | 2621 | 2623 | 2624 | 2631 | 2632 => Self::Refused,
+            1721..=1723 | 1731..=1733 | 2621 | 2623 | 2624 | 2631 | 2632 | 2641..=2644 => Self::Refused,
             1724 | 2622 => Self::Busy,
             1103 | 1702 | 1205..=1208 | 1401..=1403 => Self::Usage,
             1201 | 1628 => Self::NotFound,

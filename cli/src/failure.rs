@@ -222,6 +222,9 @@ pub(crate) enum Failure {
         /// As given.
         actual: String,
     },
+    /// A recovery was accepted, and the node did not come back within the time.
+    #[error("the recovery is accepted, and the node is not back yet")]
+    RecoveryUnderWay,
     /// A change of members was accepted, and is not done within the time.
     #[error("the change of members is accepted and still under way")]
     MembersUnderWay {
@@ -329,7 +332,7 @@ impl Failure {
             Self::Credentials { .. } | Self::Connect { .. } => Exit::Connect,
             Self::Denied { .. } => Exit::Denied,
             Self::Unavailable { .. } | Self::NoLeader => Exit::NoLeader,
-            Self::Unknown { .. } | Self::MembersUnderWay { .. } => Exit::Unknown,
+            Self::Unknown { .. } | Self::MembersUnderWay { .. } | Self::RecoveryUnderWay => Exit::Unknown,
             Self::Rejected(refusal) => Exit::of_rejection(refusal.code),
             Self::Guard { code, .. } => Exit::of_rejection(*code),
             Self::Conflict { .. } | Self::NotAllNodes { .. } => Exit::Partial,
@@ -394,6 +397,7 @@ impl Failure {
             Self::MembersUnderWay { .. } => 9050,
             Self::OtherName { .. } => 9051,
             Self::OtherNetwork { .. } => 9052,
+            Self::RecoveryUnderWay => 9053,
             Self::NotNow { .. } => 9090,
             Self::NotAllNodes { .. } => 9091,
             Self::NotThisStep { .. } => 9092,

@@ -84,6 +84,7 @@ fn reports_are_as_in_their_files() {
     check("compliance-321-holds.txt", &every_format(cmd::compliance::samples::holds));
     check("compliance-321-does-not-hold.txt", &every_format(cmd::compliance::samples::does_not_hold));
     check("quorum-lost.txt", &every_format(cmd::quorum::samples::lost));
+    check("quorum-recovered.txt", &every_format(cmd::quorum::recover::samples::recovered));
     check("copies.txt", &every_format(cmd::copies::samples::list));
     check("agenda-list.txt", &every_format(cmd::agenda::samples::list));
     check("patient-get.txt", &every_format(cmd::patient::samples::get));

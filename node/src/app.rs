@@ -12,7 +12,8 @@ mod opening;
 mod platform;
 
 use crate::admin::{
-    About, AdminServices, CertificateServices, LeadServices, MembersServices, ProofServices, UpgradeServices,
+    About, AdminServices, CertificateServices, LeadServices, MembersServices, ProofServices, QuorumServices,
+    UpgradeServices,
 };
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
@@ -36,6 +37,7 @@ use crate::proof::evidence::convert::PeerEvidenceService;
 use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
 use crate::storage::fs::DataDir;
 use crate::storage::state::StateStore;
+use crate::survivor::{Order, Survivors};
 use crate::telemetry::{RequestCounts, RequestMeter, metrics};
 use crate::transport::{Acceptor, AcceptorOptions, Plane, PlaneLayer, ServerLimits, TlsReloader, server};
 use crate::upgrade::Upgrades;
@@ -48,6 +50,7 @@ use plantao_proto::admin::v1::health_service_server::HealthServiceServer;
 use plantao_proto::admin::v1::lead_service_server::LeadServiceServer;
 use plantao_proto::admin::v1::members_service_server::MembersServiceServer;
 use plantao_proto::admin::v1::proof_service_server::ProofServiceServer;
+use plantao_proto::admin::v1::quorum_service_server::QuorumServiceServer;
 use plantao_proto::admin::v1::upgrade_service_server::UpgradeServiceServer;
 use plantao_proto::peer::v1::chunk_service_server::ChunkServiceServer;
 use plantao_proto::peer::v1::evidence_service_server::EvidenceServiceServer;
@@ -105,6 +108,8 @@ pub struct App {
     /// Requests of programs, and of operators.
     requests: (Arc<RequestCounts>, Arc<RequestCounts>),
     forced: Forced,
+    /// What an operator has this node do once it has stopped.
+    orders: mpsc::Receiver<Order>,
 }
 
 /// Runs until the future ends, but not longer than the node.
@@ -184,6 +189,7 @@ impl App {
             health,
             requests: (Arc::default(), Arc::default()),
             forced: Forced::default(),
+            orders: mpsc::channel(1).1,
         };
         app.serve_public(public, health_service)?;
         app.serve_admin(admin, config, started)?;
@@ -242,6 +248,15 @@ impl App {
                     Stopped { reason: "the journal of reads cannot be written".to_string() }
                 }
             }
+        }
+    }
+
+    /// Ends when an operator has this node go on without the majority: it is to be stopped then. Cancel safe.
+    pub async fn ordered(&mut self) -> Order {
+        match self.orders.recv().await {
+            Some(order) => order,
+            // The services are gone: the node stops anyway.
+            None => std::future::pending().await,
         }
     }
 
@@ -317,6 +332,11 @@ impl App {
             MembersServices::new(self.gateway.clone(), self.members.clone(), about.clone(), self.core.entropy.clone());
         let upgrades = Upgrades::new(self.gateway.clone(), self.core.affiliation(), self.core.channels.clone());
         let upgrades = UpgradeServices::new(self.gateway.clone(), upgrades, about.clone());
+        let (us, channels) = (self.core.affiliation(), self.core.channels.clone());
+        let network = self.core.identity.cluster_name.clone();
+        let (survivors, orders) = Survivors::new(self.gateway.clone(), network, us, channels);
+        self.orders = orders;
+        let quorum = QuorumServices::new(self.gateway.clone(), survivors);
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(plantao_proto::DESCRIPTORS)
@@ -329,6 +349,7 @@ impl App {
             .add_service(MembersServiceServer::new(members))
             .add_service(ProofServiceServer::new(proofs))
             .add_service(UpgradeServiceServer::new(upgrades))
+            .add_service(QuorumServiceServer::new(quorum))
             .add_service(HealthServiceServer::new(health))
             .add_service(LeadServiceServer::new(LeadServices::new(self.gateway.clone(), self.forced.clone())))
             .add_service(CertificateServiceServer::new(certificates));

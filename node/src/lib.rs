@@ -1,6 +1,6 @@
 //! The daemon: replication, storage, sealing, and the services of one node.
 //!
-//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `health`, `join`, `peer` → `images`, `members`, `upgrade` → `gateway` → `consensus` →
+//! Layers, each may use those below it: `cmd` → `app` → `api`, `admin`, `health`, `join`, `peer` → `images`, `members`, `survivor`, `upgrade` → `gateway` → `consensus` →
 //! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`, `work`. Only `app` wires components.
 
 pub mod admin;
@@ -24,6 +24,7 @@ pub mod members;
 pub mod peer;
 pub mod proof;
 pub mod storage;
+pub mod survivor;
 pub mod telemetry;
 pub mod transport;
 pub mod upgrade;

@@ -125,7 +125,12 @@ impl Upgrades {
         let mut found = ask_programs(addresses, self.us, newest, &self.channels).await;
         found.insert(
             self.us.node,
-            Program { version: PROGRAM.to_owned(), oldest: LEVEL_FIRST, newest },
+            Program {
+                version: PROGRAM.to_owned(),
+                oldest: LEVEL_FIRST,
+                newest,
+                applied_index: self.gateway.consensus().progress().index,
+            },
         );
         let nodes = nodes.into_iter().map(|(node, row)| NodeProgram {
             node,

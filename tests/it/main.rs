@@ -27,6 +27,7 @@ mod raw;
 mod requests;
 mod secrecy;
 mod see;
+mod survivor;
 mod tidy;
 mod trail;
 mod unknown_fields;
@@ -200,4 +201,12 @@ async fn a_network_is_upgraded_node_by_node() {
     upgrade::afterwards_the_old_program_is_refused_and_changes_nothing(&mut world).await;
     upgrade::who_joins_reads_what_the_network_writes(&mut world).await;
     upgrade::nothing_was_lost(&world, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survivor_is_told_to_go_on() {
+    let mut world = World::start(&[]).await;
+    survivor::while_a_majority_answers_nobody_is_told_to_go_on_alone(&mut world).await;
+    survivor::a_survivor_that_runs_goes_on_with_all_it_has(&mut world).await;
+    survivor::it_is_in_the_trail_and_the_others_are_refused(&mut world).await;
 }

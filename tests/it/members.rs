@@ -32,7 +32,7 @@ const RUNBOOK: &str = include_str!("../../docs/operations/burned-unit.md");
 /// What a script sees that comes at a bad moment: no leader, an answer that was lost, steps still under way.
 const LATER: [i32; 3] = [5, 12, 124];
 /// Refusals of the moment on a slow machine: nodes look silent or behind.
-const NOT_NOW: [&str; 5] = ["PLT-2621", "PLT-2622", "PLT-2623", "PLT-2624", "PLT-2631"];
+const NOT_NOW: [&str; 6] = ["PLT-2621", "PLT-2622", "PLT-2623", "PLT-2624", "PLT-2631", "PLT-2641"];
 
 /// The operator's tool, until it ends with this code and says this; gives its document.
 pub(crate) async fn tool(network: &Network, nodes: &[&str], code: i32, said: &str, arguments: &[&str]) -> Value {

@@ -1,5 +1,7 @@
-//! `plantao quorum show`: who votes, who answers, and what would be lost if the others never came back. Asks every admin
-//! endpoint and needs no leader. What a survivor has to the entry, and going on with it, is `plantaod quorum` on the stopped node.
+//! `plantao quorum`: `recover` stands in a file of its own; `show` says who votes, who answers, and what would be lost if the others never came back. Asks every admin
+//! endpoint and needs no leader. What a survivor has to the entry is told by `plantaod quorum show` on the stopped node.
+
+pub(crate) mod recover;
 
 use crate::cmd::status::{self, Asked};
 use crate::exit::Exit;
@@ -17,6 +19,8 @@ use std::collections::BTreeMap;
 pub(crate) enum QuorumCommand {
     /// Show who votes, who answers, and what would be lost if the others never came back
     Show,
+    /// Have a survivor that runs go on alone: a majority is gone for good
+    Recover(recover::RecoverArgs),
 }
 
 /// One member.
@@ -148,7 +152,9 @@ impl Picture {
 
 /// Runs it. Ends with 5 when no majority of the voters answers.
 pub(crate) async fn run(command: QuorumCommand, session: &Session) -> Result<Exit, Failure> {
-    let QuorumCommand::Show = command;
+    if let QuorumCommand::Recover(args) = command {
+        return recover::run(args, session).await;
+    }
     let (cluster, _) = session.admin()?;
     let asked = status::ask(&cluster).await;
     let picture = Picture::of(&asked).ok_or_else(|| Failure::Connect {

@@ -2,7 +2,7 @@
 //! the cluster; here it is shown, asked about, and sent to the leader.
 
 use crate::exit::Exit;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::input;
 use crate::output::{Cell, Column, Items, Report, Table, Tone};
 use crate::session::Session;
@@ -45,7 +45,7 @@ pub(crate) async fn run(command: UpgradeCommand, session: &Session) -> Result<Ex
     match command {
         UpgradeCommand::Status => {
             let (cluster, _) = session.admin()?;
-            let picture = picture(&cluster, session).await?;
+            let (_, picture) = picture(&cluster, session).await?;
             session.out.report(&report(&picture, session.out.lang, &|ms| session.zone.minute(ms, session.out.lang)))?;
             Ok(Exit::Done)
         }
@@ -53,20 +53,30 @@ pub(crate) async fn run(command: UpgradeCommand, session: &Session) -> Result<Ex
     }
 }
 
-/// What the leader finds; with `--stale`, where none leads, what any node does.
-async fn picture(cluster: &Cluster, session: &Session) -> Result<GetUpgradeResponse, Failure> {
-    if let Some((leader, _)) = cluster.leader().await {
-        return leader.get_upgrade().await.map_err(Failure::from);
-    }
-    if !session.global.stale {
-        return Err(Failure::NoLeader);
+/// What the leader finds, or, where the leader's program is too old to be asked, another node; with `--stale` also where none
+/// leads. Any node asks all others and has the same rows.
+async fn picture(cluster: &Cluster, session: &Session) -> Result<(AdminNode, GetUpgradeResponse), Failure> {
+    let mut first = None;
+    match cluster.leader().await {
+        Some((leader, _)) => match leader.get_upgrade().await {
+            Ok(answer) => return Ok((leader, answer)),
+            Err(error) => first = Some(error),
+        },
+        None if session.global.stale => {}
+        None => return Err(Failure::NoLeader),
     }
     let nodes = Session::nodes(cluster);
     let asked = futures_util::future::join_all(nodes.iter().map(AdminNode::get_upgrade)).await;
-    let why = asked.iter().find_map(|answer| answer.as_ref().err().map(|error| chain(error)));
+    let mut answers = Vec::new();
+    for (node, answer) in nodes.into_iter().zip(asked) {
+        match answer {
+            Ok(answer) => answers.push((node, answer)),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
     // The one that knows the highest level knows most.
-    let newest = asked.into_iter().flatten().max_by_key(|one| (one.level, one.term));
-    newest.ok_or(Failure::Connect { why: why.unwrap_or_default() })
+    let newest = answers.into_iter().max_by_key(|(_, one)| (one.level, one.term));
+    newest.ok_or_else(|| first.map_or(Failure::NoLeader, Failure::from))
 }
 
 /// The newest level that every node reads; `None` where one does not answer.
@@ -165,8 +175,7 @@ fn report(picture: &GetUpgradeResponse, lang: Lang, minute: &dyn Fn(i64) -> Stri
 
 async fn finalize(args: FinalizeArgs, session: &Session) -> Result<Exit, Failure> {
     let (cluster, label) = session.admin()?;
-    let (leader, _) = cluster.leader().await.ok_or(Failure::NoLeader)?;
-    let seen = leader.get_upgrade().await?;
+    let (node, seen) = picture(&cluster, session).await?;
     // Where not every node reads it, the trial below says which.
     let to = args.to.unwrap_or_else(|| common(&seen).filter(|common| *common > seen.level).unwrap_or(target(&seen)));
     let note = |say| session.out.note(&Say::Upgrade(say));
@@ -176,7 +185,7 @@ async fn finalize(args: FinalizeArgs, session: &Session) -> Result<Exit, Failure
         note(UpgradeSay::Plan { from: seen.level, to });
         note(UpgradeSay::NoWayBack { to });
         let trial = FinalizeUpgradeRequest { dry_run: true, ..request.clone() };
-        leader.finalize_upgrade(trial).await.map_err(super::member::refused)?;
+        node.finalize_upgrade(trial).await.map_err(super::member::refused)?;
         if args.dry_run {
             note(UpgradeSay::WouldDo);
         } else {
@@ -186,7 +195,7 @@ async fn finalize(args: FinalizeArgs, session: &Session) -> Result<Exit, Failure
     let (level, changed) = if args.dry_run || to <= seen.level {
         (seen.level, false)
     } else {
-        let done = leader.finalize_upgrade(request).await.map_err(super::member::refused)?;
+        let done = node.finalize_upgrade(request).await.map_err(super::member::refused)?;
         (done.level, done.changed)
     };
     session.out.report(&done(session.out.lang, seen.level, level, (to > seen.level).then_some(to), changed))?;

@@ -240,7 +240,7 @@ pub(super) fn say(say: &Say) -> String {
         Say::QuorumThere { answering, voters } => format!("There is a quorum: {answering} of {voters} voters answer."),
         Say::QuorumLost { answering, voters, latest } => format!(
             "No quorum: {answering} of {voters} voters answer; {latest} has the latest entry → try to start another voter; if \
-             they never come back, with the node stopped: plantaod quorum show"
+             they never come back: plantao quorum recover or, with the node stopped, plantaod quorum show"
         ),
         Say::DigestMissing { node, why } => format!("■ {node}: does not answer ({why})"),
         Say::TrailWhole { entries } => format!("The trail is whole: {entries} entries."),
@@ -334,5 +334,6 @@ pub(super) fn say(say: &Say) -> String {
         Say::HeldBy { holder } => format!("held by appointment {holder}"),
         Say::Members(say) => say.say(super::Lang::En),
         Say::Upgrade(say) => say.say(super::Lang::En),
+        Say::Quorum(say) => say.say(super::Lang::En),
     }
 }

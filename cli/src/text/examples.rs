@@ -108,6 +108,12 @@ pub(crate) static EXAMPLES: &[Examples] = &[
         &[Done, Failed, Usage, NoLeader, Connect],
     ),
     of(
+        "quorum recover",
+        "plantao quorum recover --keep cofre --reason 'fogo nas duas unidades' --dry-run",
+        "plantao quorum recover --keep cofre --reason 'fogo nas duas unidades' --confirm estetica-sul",
+        MEMBERS_CHANGE,
+    ),
+    of(
         "copies",
         "plantao copies --patient 0190d1c4-7c1e-7b3a-9f00-000000000001",
         "plantao copies --module images -o json",

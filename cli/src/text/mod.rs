@@ -13,6 +13,7 @@ mod help_pt_br;
 mod lead;
 pub(crate) mod members;
 mod pt_br;
+pub(crate) mod quorum;
 pub(crate) mod see;
 pub(crate) mod upgrade;
 
@@ -310,6 +311,7 @@ pub(crate) enum Say {
     Lead(LeadSay),
     Members(members::MembersSay),
     Upgrade(upgrade::UpgradeSay),
+    Quorum(quorum::QuorumSay),
 }
 
 /// Two nodes that are up, and a link between them that is not.
@@ -463,6 +465,7 @@ impl Lang {
             Failure::Output(source) => why = Some(source.to_string()),
             Failure::Declined
             | Failure::NeedsReason
+            | Failure::RecoveryUnderWay
             | Failure::NeedsTerminal
             | Failure::NoLeader
             | Failure::OutputClosed
@@ -504,6 +507,7 @@ impl Lang {
                 .iter()
                 .chain(see::HELP)
                 .chain(upgrade::HELP)
+                .chain(quorum::HELP)
                 .find(|(from, _)| *from == english)
                 .map(|(_, to)| *to),
             Self::En => None,

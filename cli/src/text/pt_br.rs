@@ -244,7 +244,7 @@ pub(super) fn say(say: &Say) -> String {
         Say::QuorumThere { answering, voters } => format!("Há quórum: {answering} de {voters} votantes respondem."),
         Say::QuorumLost { answering, voters, latest } => format!(
             "Sem quórum: {answering} de {voters} votantes respondem; {latest} tem o registro mais recente → tente ligar outro \
-             votante; se não voltam mais, com o nó parado: plantaod quorum show"
+             votante; se não voltam mais: plantao quorum recover, ou, com o nó parado, plantaod quorum show"
         ),
         Say::DigestMissing { node, why } => format!("■ {node}: não responde ({why})"),
         Say::TrailWhole { entries } => format!("A trilha está íntegra: {entries} entradas."),
@@ -340,5 +340,6 @@ pub(super) fn say(say: &Say) -> String {
         }
         Say::Members(say) => say.say(super::Lang::PtBr),
         Say::Upgrade(say) => say.say(super::Lang::PtBr),
+        Say::Quorum(say) => say.say(super::Lang::PtBr),
     }
 }

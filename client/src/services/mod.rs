@@ -14,6 +14,7 @@ mod lead;
 mod members;
 mod pages;
 mod public;
+mod quorum;
 mod upgrade;
 mod watch;
 

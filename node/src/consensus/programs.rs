@@ -27,18 +27,20 @@ pub struct Program {
     pub oldest: u32,
     /// The newest format level that it reads and writes.
     pub newest: u32,
+    /// How far it has applied the log.
+    pub applied_index: u64,
 }
 
 impl Program {
     /// Programs of before there were levels say 1, which is what they read.
     fn of(answer: HelloResponse) -> Self {
-        let HelloResponse { mut version, format_min, format_max, .. } = answer;
+        let HelloResponse { mut version, format_min, format_max, applied_index, .. } = answer;
         let mut end = version.len().min(VERSION_BYTES_MAX);
         while !version.is_char_boundary(end) {
             end -= 1;
         }
         version.truncate(end);
-        Self { version, oldest: format_min, newest: format_max }
+        Self { version, oldest: format_min, newest: format_max, applied_index }
     }
 }
 

@@ -574,6 +574,32 @@ pub(super) static CODES: &[Code] = &[
         ),
     ),
     theirs(
+        2641,
+        (
+            "uma maioria dos votantes ainda pode responder",
+            "espere um líder; por que não há: plantao status --stale, plantao doctor",
+        ),
+        (
+            "a majority of the voters may still answer",
+            "wait for a leader; why there is none: plantao status --stale, plantao doctor",
+        ),
+    ),
+    theirs(
+        2642,
+        ("outro sobrevivente tem mais do que este nó", "faça aquele nó seguir: plantao quorum recover --keep"),
+        ("another survivor has more than this node", "let that node go on instead: plantao quorum recover --keep"),
+    ),
+    theirs(
+        2643,
+        ("foi confirmada outra rede, ou outro nó", "confira qual rede e qual nó são: plantao status --stale"),
+        ("another network or node was confirmed", "check which network and node they are: plantao status --stale"),
+    ),
+    theirs(
+        2644,
+        ("o nó já recebeu esta ordem, e está parando", "acompanhe: plantao status --stale"),
+        ("the node was told so already, and stops", "follow it: plantao status --stale"),
+    ),
+    theirs(
         2661,
         ("o certificado deste nó está revogado", "emita outro onde fica a autoridade: plantao pki issue"),
         ("this node's certificate is revoked", "issue another where the authority is kept: plantao pki issue"),

@@ -290,6 +290,18 @@ pub(super) static CODES: &[Code] = &[
         ("this is not the network's name", "check which network it is and give its name to --confirm: plantao status"),
     ),
     ours(
+        9053,
+        Exit::Unknown,
+        (
+            "a recuperação foi aceita, e o nó ainda não voltou",
+            "veja se a encarnação dele subiu: plantao status --stale; se não, o log dele diz por quê",
+        ),
+        (
+            "the recovery is accepted, and the node is not back yet",
+            "look whether its incarnation rose: plantao status --stale; its log says why if not",
+        ),
+    ),
+    ours(
         9060,
         Exit::Usage,
         (

@@ -1,5 +1,6 @@
 //! `plantaod quorum`: a majority is gone for good. `show` says what this survivor has; `recover` lets the network go on
-//! with it alone, under a new incarnation (decision 0018). Both work on a stopped node's directory.
+//! with it alone, under a new incarnation (decision 0018). Both work on a stopped node's directory; a running node that is told
+//! to go on alone stops for it (decision 0025).
 
 mod error;
 mod steps;
@@ -12,6 +13,7 @@ use super::inspect::Output;
 use super::{ConfigArguments, exit};
 use crate::app::storage_key;
 use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
 use crate::consensus::offline;
 use crate::crypto::StorageSeal;
 use crate::entropy::{Entropy, SystemEntropy};
@@ -221,6 +223,23 @@ fn recover(arguments: &Recover) -> anyhow::Result<ExitCode> {
     let identity = runtime.block_on(steps::execute(&data, &plan, seal, &mut |_| Ok(())))?;
     report(&identity, &plan, arguments.output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an operator had the running node do, now that it has stopped: the same steps, on its own directory. Gives the incarnation
+/// that begins. Blocks.
+///
+/// # Errors
+/// As `plantaod quorum recover`: nothing was changed, or the same command finishes what was begun.
+pub(super) fn recover_own(config: &Config, reason: &str) -> anyhow::Result<u32> {
+    let data = DataDir::new(&config.data_dir);
+    let _lock = data.lock().context("the directory is in use")?;
+    let refused = |error: RecoverError| anyhow!(told(&error));
+    recovery::check(&data).map_err(|mark| refused(mark.into()))?;
+    let survivor = Survivor::open(config, &data)?;
+    check_kept(&survivor, &[survivor.identity.node.0.to_string()]).map_err(refused)?;
+    let plan = plan(&survivor, reason, SystemClock.now(), &SystemEntropy)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    Ok(runtime.block_on(steps::execute(&data, &plan, survivor.seal, &mut |_| Ok(())))?.incarnation)
 }
 
 /// Exactly this node is kept, it can be trusted, and without the others it can do nothing.
