@@ -33,6 +33,7 @@ mod trail;
 mod unknown_fields;
 mod upgrade;
 mod upload_steps;
+mod wiped;
 mod world;
 
 use world::World;
@@ -188,8 +189,8 @@ async fn a_network_changes_its_members() {
     members::what_is_not_safe_or_not_what_was_seen_is_refused(&world).await;
     members::it_shrinks_to_three_and_a_follower_falls_on_the_way(&mut world).await;
     members::who_was_removed_gets_nowhere(&mut world).await;
-    members::the_runbook_as_written_replaces_a_unit_that_burned(&mut world, &load).await;
-    members::nothing_was_lost(&world, load, &images).await;
+    let started = members::the_runbook_as_written_replaces_a_unit_that_burned(&mut world, &load).await;
+    members::nothing_was_lost(&world, load, &images, started).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,4 +210,16 @@ async fn a_survivor_is_told_to_go_on() {
     survivor::while_a_majority_answers_nobody_is_told_to_go_on_alone(&mut world).await;
     survivor::a_survivor_that_runs_goes_on_with_all_it_has(&mut world).await;
     survivor::it_is_in_the_trail_and_the_others_are_refused(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_lose_their_disks() {
+    let mut world = World::start(&[]).await;
+    wiped::a_leader_and_then_a_follower_lose_their_disks(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_replaces_a_voter_by_itself() {
+    let mut world = World::start(&["members.replace_silent_after=20s"]).await;
+    wiped::a_voter_that_stays_silent_is_replaced_by_itself(&mut world).await;
 }

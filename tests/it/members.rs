@@ -21,6 +21,7 @@ use plantao_tests::wait::until;
 use prost::Message as _;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -72,17 +73,17 @@ async fn leading(network: &Network, nodes: &[&str]) -> Result<(AdminNode, GetMem
     newest.ok_or_else(|| format!("none of {nodes:?} leads"))
 }
 
-async fn leader(network: &Network, nodes: &[&str]) -> String {
+pub(crate) async fn leader(network: &Network, nodes: &[&str]) -> String {
     let (_, members) = until("a leader", || leading(network, nodes)).await;
     members.nodes.into_iter().find(|node| node.node_id == members.leader_id).unwrap().name
 }
 
-fn named<'a>(members: &'a GetMembersResponse, name: &str) -> &'a NodeStanding {
+pub(crate) fn named<'a>(members: &'a GetMembersResponse, name: &str) -> &'a NodeStanding {
     members.nodes.iter().find(|node| node.name == name).unwrap()
 }
 
 /// Waits until exactly these vote, and nothing is left to be done.
-async fn voters(network: &Network, nodes: &[&str], wanted: &[&str]) -> GetMembersResponse {
+pub(crate) async fn voters(network: &Network, nodes: &[&str], wanted: &[&str]) -> GetMembersResponse {
     until(&format!("{wanted:?} to vote"), || async {
         let (_, members) = leading(network, nodes).await?;
         let voting = members.nodes.iter().filter(|node| node.voter);
@@ -241,16 +242,20 @@ pub(crate) async fn it_shrinks_to_three_and_a_follower_falls_on_the_way(world: &
     }
 }
 
-/// Asks a node of the network as the node with this certificate.
-async fn hello(network: &Network, from: &str, to: &str) -> Result<(), tonic::Status> {
-    let directory = network.node(from).tls_dir();
-    let (certificate, key) = (directory.join("node.crt"), directory.join("node.key"));
-    let channel = raw::with_files(network, &certificate, &key, &network.node(to).peer());
+/// Asks a node of the network as the node with this number and certificate.
+pub(crate) async fn hello_as(
+    network: &Network,
+    from_node_id: u64,
+    certificate: &Path,
+    key: &Path,
+    to: &str,
+) -> Result<(), tonic::Status> {
+    let channel = raw::with_files(network, certificate, key, &network.node(to).peer());
     let status = network.status(to).await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     let header = peer::PeerHeader {
         cluster_id: status.cluster_id,
         incarnation: status.incarnation,
-        from_node_id: network.node(from).id(),
+        from_node_id,
         to_node_id: status.node_id,
     };
     let hello = peer::HelloRequest { header: Some(header), format_min: 1, format_max: 1, ..Default::default() };
@@ -259,9 +264,11 @@ async fn hello(network: &Network, from: &str, to: &str) -> Result<(), tonic::Sta
 
 /// By every node that is left, also one that started since and so never saw it as a member.
 async fn is_refused(network: &Network, from: &str, by: &[&str]) {
+    let (node, directory) = (network.node(from), network.node(from).tls_dir());
+    let (certificate, key) = (directory.join("node.crt"), directory.join("node.key"));
     for to in by {
         until(&format!("{to} to refuse {from}"), || async {
-            match hello(network, from, to).await {
+            match hello_as(network, node.id(), &certificate, &key, to).await {
                 Err(status) if status.code() == tonic::Code::PermissionDenied => Ok(()),
                 other => Err(other),
             }
@@ -280,8 +287,8 @@ pub(crate) async fn who_was_removed_gets_nowhere(world: &mut World) {
     refused(network, &THREE, 1722, &changes(&[("moema", Standing::Voter)])).await;
 }
 
-/// The page's own commands, while the load goes on, until what they end with is so.
-pub(crate) async fn the_runbook_as_written_replaces_a_unit_that_burned(world: &mut World, load: &Load) {
+/// The page's own commands, while the load goes on, until what they end with is so. Gives when the new machine was started.
+pub(crate) async fn the_runbook_as_written_replaces_a_unit_that_burned(world: &mut World, load: &Load) -> Instant {
     world.network.kill("jardins").await;
     fs::remove_dir_all(world.network.node("jardins").data_dir()).unwrap();
     world.network.prepare(NodeSpec::unit("jardins2"));
@@ -294,6 +301,7 @@ pub(crate) async fn the_runbook_as_written_replaces_a_unit_that_burned(world: &m
     let written = commands(RUNBOOK);
     assert!(written.len() >= 10, "{written:?}");
     let mut number = "?".to_owned();
+    let mut started = Instant::now();
     let now = ["centro", "cofre", "jardins2"];
     for command in &written {
         let command = command.replace("centro.example:7402", &called_at);
@@ -301,8 +309,10 @@ pub(crate) async fn the_runbook_as_written_replaces_a_unit_that_burned(world: &m
             command.replace("--node 4", &format!("--node {number}")).replace("node-4", &format!("node-{number}"));
         if command == "plantaod run --config jardins2/plantaod.toml" {
             world.network.joined("jardins2", number.parse().unwrap());
+            started = Instant::now();
             world.network.run_node("jardins2").await;
             voters(&world.network, &now, &now).await;
+            told("the new machine has caught up and votes, the old one is removed", started);
             load.rest(true);
             continue;
         }
@@ -325,10 +335,17 @@ pub(crate) async fn the_runbook_as_written_replaces_a_unit_that_burned(world: &m
     let (old, new) = (named(&members, "jardins"), named(&members, "jardins2"));
     assert_eq!((old.standing(), old.member, new.replaces_node_id), (Standing::Removed, false, old.node_id));
     is_refused(&world.network, "jardins", &now).await;
+    started
+}
+
+/// A figure for whoever reads the output (`--nocapture`); machines differ, so nothing is asserted of it.
+#[allow(clippy::print_stderr, reason = "a figure, not a promise")]
+fn told(what: &str, since: Instant) {
+    eprintln!("burned unit: {what}: {:.1} s after it was started", since.elapsed().as_secs_f64());
 }
 
 /// Every acknowledged write is there, once; every image has three copies on nodes that are left.
-pub(crate) async fn nothing_was_lost(world: &World, load: Load, images: &[(Id, Bytes)]) {
+pub(crate) async fn nothing_was_lost(world: &World, load: Load, images: &[(Id, Bytes)], started: Instant) {
     let since = Instant::now();
     load.acknowledged_after(since, 10).await.unwrap();
     let (stage, ledger) = load.stop().await.unwrap();
@@ -348,6 +365,7 @@ pub(crate) async fn nothing_was_lost(world: &World, load: Load, images: &[(Id, B
         if whole { Ok(()) } else { Err(format!("{nodes:?}")) }
     })
     .await;
+    told("every image has all its copies, so redundancy is full at the latest", started);
     for (id, bytes) in images {
         let now = shown(&world.through("centro"), *id).await;
         assert_eq!((now.copies, now.off_site), (3, true));

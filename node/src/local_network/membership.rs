@@ -91,7 +91,9 @@ impl LocalNetwork {
     pub async fn join(&mut self, at: usize, token: &str) -> Result<Vec<String>, Error> {
         let name: Slug = self.node_mut(at)?.spec.name.parse().map_err(|_| Error::NoSuchNode)?;
         self.issue_node(at, Identity::NewNode { cluster: self.cluster.clone(), name }, "new")?;
-        let peer = self.nodes[0].endpoints.called_at.to_string();
+        // Whoever comes back under its old place is not there to let itself in.
+        let mut others = self.nodes.iter().enumerate().filter(|(other, node)| *other != at && node.running.is_some());
+        let peer = others.next().ok_or(Error::NoSuchNode)?.1.endpoints.called_at.to_string();
         let program = self.program_of(at)?;
         let node = &mut self.nodes[at];
         layout::write_private(&node.files.token, token.as_bytes())?;
