@@ -10,7 +10,8 @@ mod site;
 use crate::checks::{self, Findings};
 use crate::faults::{Kind, schedule};
 use crate::ground::{Standing, say};
-use crate::history::Recorder;
+use crate::history::{Call, Outcome, Recorder};
+use crate::model::refusal;
 use crate::run::{Run, Story};
 use crate::workload::{Clinic, Program, Shape, World};
 use driver::Driver;
@@ -89,6 +90,7 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
 
     let calls = recorder.calls();
     checks::histories(&calls, &mut findings);
+    fresh(&calls, healed_ns, shape.write_life, &mut findings);
     let whole = Clinic::whole(shape.day, ended_ns);
     gather::compare(&site, &clinic, &calls, whole, shape.write_life, &mut findings).await?;
     site.network.stop_all().await?;
@@ -111,6 +113,19 @@ async fn alive(place: &Place, recorder: &Recorder, healed_ns: u64, findings: &mu
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Without faults, nothing is refused as late that was sent in time: a clock that was wrong once must not be felt for ever.
+fn fresh(calls: &[Call], healed_ns: u64, write_life: Duration, findings: &mut Findings) {
+    let half_ns = u64::try_from(write_life.as_nanos() / 2).unwrap_or(u64::MAX);
+    let in_time = |call: &&Call| {
+        let took = call.returned_ns.map(|returned| returned.saturating_sub(call.invoked_ns));
+        !call.again && call.invoked_ns > healed_ns && took.is_some_and(|took| took < half_ns)
+    };
+    let is_late = |call: &&Call| matches!(call.outcome, Outcome::Refused { code: refusal::EXPIRED, .. });
+    let count = calls.iter().filter(in_time).filter(is_late).count();
+    findings
+        .require(count == 0, "expired", || format!("{count} writes sent in time were refused as late after healing"));
 }
 
 fn progress(place: Place, recorder: Recorder, seed: u64) -> tokio::task::JoinHandle<()> {
