@@ -32,11 +32,22 @@ impl PeerClock {
     }
 }
 
+/// What a peer's clock showed, and when that was heard.
+#[derive(Clone, Copy)]
+struct Heard {
+    theirs_ms: i64,
+    uncertainty: Duration,
+    at: Instant,
+}
+
 /// The table of one node. Cheap to clone.
+///
+/// It holds what the others' clocks showed and compares at each question, because it may be this node's clock that moves: a
+/// leader whose own clock jumps knows so at once, not after the next heartbeats.
 #[derive(Clone)]
 pub struct PeerClocks {
     clock: SharedClock,
-    table: Arc<Mutex<BTreeMap<u64, PeerClock>>>,
+    table: Arc<Mutex<BTreeMap<u64, Heard>>>,
 }
 
 impl PeerClocks {
@@ -60,7 +71,7 @@ impl PeerClocks {
     /// A peer sent its time; how long that took is not known, so it stands only where nothing better is.
     pub fn note_message(&self, peer: u64, theirs_ms: i64) {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = table.get(&peer).is_some_and(|known| known.measured_at.elapsed() < AGE_MAX / 6);
+        let fresh = table.get(&peer).is_some_and(|known| known.at.elapsed() < AGE_MAX / 6);
         drop(table);
         if !fresh {
             self.note(peer, theirs_ms, Duration::from_secs(1));
@@ -68,17 +79,22 @@ impl PeerClocks {
     }
 
     fn note(&self, peer: u64, theirs_ms: i64, uncertainty: Duration) {
-        let offset_ms = theirs_ms.saturating_sub(self.now_ms());
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.len() < NODES_MAX || table.contains_key(&peer) {
-            table.insert(peer, PeerClock { offset_ms, uncertainty, measured_at: Instant::now() });
+            table.insert(peer, Heard { theirs_ms, uncertainty, at: Instant::now() });
         }
     }
 
-    /// The last measurement of one peer, if it is not too old.
+    /// How one peer's clock compares with this node's now, by the last time that was heard, if that is not too old.
     pub fn get(&self, peer: u64) -> Option<PeerClock> {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.get(&peer).copied().filter(|clock| clock.measured_at.elapsed() <= AGE_MAX)
+        let heard = *self.table.lock().unwrap_or_else(PoisonError::into_inner).get(&peer)?;
+        let age = heard.at.elapsed();
+        let gone = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        (age <= AGE_MAX).then(|| PeerClock {
+            offset_ms: heard.theirs_ms.saturating_add(gone).saturating_sub(self.now_ms()),
+            uncertainty: heard.uncertainty,
+            measured_at: heard.at,
+        })
     }
 }
 
@@ -88,23 +104,45 @@ mod tests {
     use super::*;
     use crate::clock::ScriptedClock;
 
+    /// The scripted clock stands still while real time, and so theirs, goes on: each offset may have grown by what passed
+    /// since `begun`, and by half of that again where half the way counts.
+    fn grown(offset_ms: i64, from_ms: i64, begun: Instant) -> bool {
+        let passed = i64::try_from(begun.elapsed().as_millis()).unwrap() + 1;
+        (from_ms..=from_ms + 2 * passed).contains(&offset_ms)
+    }
+
     #[test]
     fn an_offset_is_theirs_minus_ours() {
+        let begun = Instant::now();
         let clock = Arc::new(ScriptedClock::new(1_000_000));
         let clocks = PeerClocks::new(clock.clone());
+        let offset = |peer| clocks.get(peer).unwrap().offset_ms;
+        let certain = |peer| clocks.get(peer).unwrap().certain_ms();
         assert_eq!(clocks.get(2), None);
         clocks.note_answer(2, 1_007_000, Instant::now());
-        let offset = clocks.get(2).unwrap().offset_ms;
-        // Half of what passed since it was sent counts as its way, and the machine may have stood still meanwhile.
-        assert!((7_000..37_000).contains(&offset), "{offset}");
+        assert!(grown(offset(2), 7_000, begun), "{}", offset(2));
         // A message of unknown age does not replace a measurement.
         clocks.note_message(2, 5);
-        assert_eq!(clocks.get(2).unwrap().offset_ms, offset);
+        assert!(grown(offset(2), 7_000, begun), "{}", offset(2));
         clocks.note_message(3, 998_000);
-        assert_eq!(clocks.get(3).unwrap().offset_ms, -2_000);
-        assert_eq!(clocks.get(3).unwrap().certain_ms(), -1_000, "it may have been under way for a second");
+        assert!(grown(offset(3), -2_000, begun), "{}", offset(3));
+        assert!(grown(certain(3), -1_000, begun), "it may have been under way for a second: {}", certain(3));
         clocks.note_message(4, 1_000_500);
-        assert_eq!(clocks.get(4).unwrap().certain_ms(), 0);
+        assert!(grown(certain(4), 0, begun), "{}", certain(4));
+    }
+
+    // Else a leader would stamp by its wrong clock until the next heartbeats are answered, and time never goes back.
+    #[test]
+    fn a_jump_of_the_own_clock_shows_at_once() {
+        let begun = Instant::now();
+        let clock = Arc::new(ScriptedClock::new(1_000_000));
+        let clocks = PeerClocks::new(clock.clone());
+        clocks.note_answer(2, 1_000_000, Instant::now());
+        for jump in [3_600_000, -3_600_000] {
+            clock.set(1_000_000 + jump);
+            let offset = clocks.get(2).unwrap().offset_ms;
+            assert!(grown(offset, -jump, begun), "{offset}");
+        }
     }
 
     #[test]
