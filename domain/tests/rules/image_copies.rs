@@ -176,12 +176,13 @@ impl Network {
             30 if c % 4 == 0 => {
                 let directory = self.next_directory;
                 self.next_directory += 1;
-                self.send(register_store(NODES[node], directory));
+                let registered = self.send(register_store(NODES[node], directory));
+                assert!(matches!(registered, Outcome::Confirmed { .. }), "a fresh directory: {registered:?}");
                 let applied = self.past.len() - 1;
                 self.nodes[node] = Node { applied, directory, disk: BTreeSet::new(), promised: BTreeMap::new() };
             }
-            // A directory that is not this node's, or not any more.
-            30 => drop(self.send(register_store(NODES[node], 1 + c % 9 % self.next_directory))),
+            // A directory that is not this node's, or not any more; none that is still to come, which nobody can name.
+            30 => drop(self.send(register_store(NODES[node], 1 + c % 9 % (self.next_directory - 1)))),
             _ => {
                 let placement = (0..4).filter(|n| b & (1 << n) != 0).map(|n| NodeId(n + 1)).collect();
                 self.send(Command::RePlace { upload: upload(open), placement });
