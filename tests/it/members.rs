@@ -17,7 +17,7 @@ use plantao_proto::admin::v1::{
 use plantao_proto::peer::v1 as peer;
 use plantao_proto::public::v1::MediaType;
 use plantao_tests::network::{CLUSTER, Network, text};
-use plantao_tests::wait::until;
+use plantao_tests::wait::{PATIENCE, until, until_within};
 use prost::Message as _;
 use serde_json::Value;
 use std::fs;
@@ -84,7 +84,8 @@ pub(crate) fn named<'a>(members: &'a GetMembersResponse, name: &str) -> &'a Node
 
 /// Waits until exactly these vote, and nothing is left to be done.
 pub(crate) async fn voters(network: &Network, nodes: &[&str], wanted: &[&str]) -> GetMembersResponse {
-    until(&format!("{wanted:?} to vote"), || async {
+    // A change of leader makes its steps begin anew, and how long somebody was silent.
+    until_within(PATIENCE * 4, &format!("{wanted:?} to vote"), || async {
         let (_, members) = leading(network, nodes).await?;
         let voting = members.nodes.iter().filter(|node| node.voter);
         let mut voting: Vec<&str> = voting.map(|node| node.name.as_str()).collect();
