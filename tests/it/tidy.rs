@@ -413,7 +413,8 @@ const CODE_FILES: &[(&str, &str)] = &[
     ("node/src/admin/cluster.rs", "warn("),
     ("node/src/admin/certificates.rs", "warn("),
     ("node/src/transport/install.rs", "=>"),
-    ("cli/src/text/codes/cluster.rs", "theirs("),
+    ("cli/src/text/codes/refusals.rs", "theirs("),
+    ("cli/src/text/codes/nodes.rs", "theirs("),
     ("cli/src/text/codes/tool.rs", "ours("),
 ];
 
@@ -439,7 +440,7 @@ fn every_code_is_explained_and_every_explained_code_exists() {
     assert_none("entries of docs/errors.md for codes that nothing gives", &stale);
 
     // Who meets a code in a terminal asks the tool, not the page.
-    let tool: BTreeSet<u32> = ["cluster", "tool"]
+    let tool: BTreeSet<u32> = ["refusals", "nodes", "tool"]
         .iter()
         .flat_map(|of| numbers_in(&sources[&format!("cli/src/text/codes/{of}.rs")]))
         .collect();

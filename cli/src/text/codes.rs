@@ -1,7 +1,8 @@
 //! Every `PLT-nnnn` that this tool prints or explains: what happened and what to do, in both languages. Numbers up to
 //! 8999 belong to the cluster and never change meaning; from 9001 on they are this tool's.
 
-mod cluster;
+mod nodes;
+mod refusals;
 mod tool;
 
 use super::Lang;
@@ -35,6 +36,11 @@ impl Code {
     }
 }
 
+/// A code of the cluster: what a command ends with follows from the number.
+const fn theirs(number: u32, pt_br: (&'static str, &'static str), en: (&'static str, &'static str)) -> Code {
+    Code { number, exit: None, pt_br, en }
+}
+
 /// The code with this number.
 pub(crate) fn find(number: u32) -> Option<&'static Code> {
     all().find(|code| code.number == number)
@@ -42,7 +48,7 @@ pub(crate) fn find(number: u32) -> Option<&'static Code> {
 
 /// Every code, in order.
 fn all() -> impl Iterator<Item = &'static Code> {
-    cluster::CODES.iter().chain(tool::CODES)
+    refusals::CODES.iter().chain(nodes::CODES).chain(tool::CODES)
 }
 
 #[cfg(test)]
