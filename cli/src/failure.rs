@@ -6,6 +6,7 @@
 use crate::exit::Exit;
 use crate::text::Word;
 use plantao_client::error::{Answer, Error, Refusal};
+use plantao_client::id::Id;
 use std::io;
 use std::path::PathBuf;
 
@@ -430,6 +431,26 @@ impl Failure {
                 None => Self::of_write(Error::Unavailable(answer), 0),
             },
             error => Self::of_write(error, 0),
+        }
+    }
+
+    /// What an operator's order ended with: a refusal keeps its number, and so its exit code.
+    pub(crate) fn of_order(error: Error) -> Self {
+        let numbered = |answer: &Answer| matches!(answer.code, Some(1001..=1999 | 2104 | 2600..=2699));
+        match error {
+            Error::Unavailable(answer) | Error::Invalid(answer) | Error::NotFound(answer) if numbered(&answer) => {
+                Self::Rejected(Box::new(Refusal {
+                    code: answer.code.unwrap_or_default(),
+                    message: answer.message,
+                    help: answer.help.unwrap_or_default(),
+                    held: None,
+                    current_version: None,
+                    existing_patient: None,
+                    index: 0,
+                    request_id: Id::from_bytes([0; 16]),
+                }))
+            }
+            other => other.into(),
         }
     }
 

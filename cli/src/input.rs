@@ -48,12 +48,17 @@ pub(crate) fn text(bytes_max: u64) -> Result<String, Failure> {
 
 /// Asks on the terminal; only an explicit yes is one.
 pub(crate) fn ask(question: &str) -> Result<bool, Failure> {
+    Ok(matches!(line(question)?.to_lowercase().as_str(), "s" | "sim" | "y" | "yes"))
+}
+
+/// A line from the terminal, without blanks around it.
+pub(crate) fn line(question: &str) -> Result<String, Failure> {
     let fail = |source| Failure::ReadFile { path: PathBuf::from("-"), source };
     let mut stderr = io::stderr().lock();
     write!(stderr, "{question} ").and_then(|()| stderr.flush()).map_err(Failure::Output)?;
     let mut answer = String::new();
     io::stdin().lock().take(VALUE_BYTES_MAX).read_line(&mut answer).map_err(fail)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "s" | "sim" | "y" | "yes"))
+    Ok(answer.trim().to_owned())
 }
 
 /// Whether there is somebody to ask.

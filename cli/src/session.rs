@@ -9,7 +9,7 @@ use crate::gateway::{Gateway, Header};
 use crate::ids;
 use crate::input;
 use crate::output::{Items, Out, Report, Table};
-use crate::text::{Say, Word};
+use crate::text::{Named, Say, Word};
 use crate::when::{self, Zone};
 use plantao_client::id::{Id, LabelKind, id_for_label};
 use plantao_client::retry::RetryPolicy;
@@ -166,6 +166,25 @@ impl Session {
             return Err(Failure::NeedsConfirmation { flag: "--yes" });
         }
         if input::ask(&self.out.lang.say(question))? { Ok(()) } else { Err(Failure::Declined) }
+    }
+
+    /// For what cannot be undone: `--confirm` with the name of what changes, or the name typed at a terminal.
+    pub(crate) fn confirm_name(&self, given: Option<&str>, of: Named, name: &str, label: &str) -> Result<(), Failure> {
+        let typed = match given {
+            Some(given) => given.to_owned(),
+            None if self.global.no_input || !input::interactive() => {
+                return Err(Failure::NeedsConfirmation { flag: "--confirm" });
+            }
+            None => {
+                let question = Say::TypeName { of, name: name.to_owned(), label: label.to_owned() };
+                input::line(&self.out.lang.say(&question))?
+            }
+        };
+        match of {
+            _ if typed == name => Ok(()),
+            Named::Node => Err(Failure::OtherName { expected: name.to_owned(), actual: typed }),
+            Named::Network => Err(Failure::OtherNetwork { expected: name.to_owned(), actual: typed }),
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::input;
 use crate::output::{Cell, Column, Items, Report, Table, Tone};
 use crate::session::Session;
 use crate::text::upgrade::UpgradeSay;
-use crate::text::{Lang, Say, Word};
+use crate::text::{Lang, Named, Say, Word};
 use crate::when;
 use clap::{Args, Subcommand};
 use plantao_client::{AdminNode, Cluster};
@@ -185,17 +184,17 @@ async fn finalize(args: FinalizeArgs, session: &Session) -> Result<Exit, Failure
         note(UpgradeSay::Plan { from: seen.level, to });
         note(UpgradeSay::NoWayBack { to });
         let trial = FinalizeUpgradeRequest { dry_run: true, ..request.clone() };
-        node.finalize_upgrade(trial).await.map_err(super::member::refused)?;
+        node.finalize_upgrade(trial).await.map_err(Failure::of_order)?;
         if args.dry_run {
             note(UpgradeSay::WouldDo);
         } else {
-            confirm(session, args.confirm.as_deref(), &seen.cluster_name, &label)?;
+            session.confirm_name(args.confirm.as_deref(), Named::Network, &seen.cluster_name, &label)?;
         }
     }
     let (level, changed) = if args.dry_run || to <= seen.level {
         (seen.level, false)
     } else {
-        let done = node.finalize_upgrade(request).await.map_err(super::member::refused)?;
+        let done = node.finalize_upgrade(request).await.map_err(Failure::of_order)?;
         (done.level, done.changed)
     };
     session.out.report(&done(session.out.lang, seen.level, level, (to > seen.level).then_some(to), changed))?;
@@ -220,21 +219,6 @@ fn done(lang: Lang, before: u32, level: u32, asked: Option<u32>, changed: bool) 
             vec![(Word::Outcome, told(lang, say).into()), (Word::Levels, format!("{before} → {level}").into())],
         ),
     }
-}
-
-/// For what cannot be undone: `--confirm` with the network's name, or the name typed at a terminal.
-pub(super) fn confirm(session: &Session, given: Option<&str>, name: &str, label: &str) -> Result<(), Failure> {
-    let typed = match given {
-        Some(given) => given.to_owned(),
-        None if session.global.no_input || !input::interactive() => {
-            return Err(Failure::NeedsConfirmation { flag: "--confirm" });
-        }
-        None => {
-            let say = UpgradeSay::TypeNetwork { name: name.to_owned(), label: label.to_owned() };
-            super::member::ask(&session.out.lang.say(&Say::Upgrade(say)))?
-        }
-    };
-    if typed == name { Ok(()) } else { Err(Failure::OtherNetwork { expected: name.to_owned(), actual: typed }) }
 }
 
 #[cfg(test)]

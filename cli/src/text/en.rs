@@ -1,6 +1,6 @@
 //! English.
 
-use super::{Lang, Say, Word};
+use super::{Lang, Named, Say, Word};
 use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
@@ -231,6 +231,13 @@ pub(super) fn say(say: &Say) -> String {
         Say::Plan { from, to, behind: None } => format!("Plan: {from} → {to}"),
         Say::AnyVoter => "any voter that is caught up".to_owned(),
         Say::Ask { label } => format!("Confirm on {label}? [y/N]"),
+        Say::TypeName { of, name, label } => {
+            let of = match of {
+                Named::Node => "node",
+                Named::Network => "network",
+            };
+            format!("This is for good on {label}. Type the {of}'s name ({name}):")
+        }
         Say::Before => "Before:".to_owned(),
         Say::After => "After:".to_owned(),
         Say::DigestsEqual { nodes, index } => format!("{nodes} nodes are equal at index {index}."),

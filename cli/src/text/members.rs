@@ -70,10 +70,6 @@ pub(crate) enum MembersSay {
         answering: u32,
         may_lose: u32,
     },
-    TypeName {
-        name: String,
-        label: String,
-    },
     Accepted {
         version: u32,
     },
@@ -160,7 +156,6 @@ impl MembersSay {
             Self::Forecast { voters, answering, may_lose } => {
                 format!("Depois: {voters} votantes, {answering} respondem agora, suporta perder {may_lose}")
             }
-            Self::TypeName { name, label } => format!("Não tem volta em {label}. Digite o nome do nó ({name}):"),
             Self::Accepted { version } => format!("Aceito, versão {version}. Um passo por vez; Ctrl-C não desfaz."),
             Self::Done { version } => format!("feito, versão {version}"),
             Self::Join { command } => format!("No computador novo: {command}"),
@@ -200,7 +195,6 @@ impl MembersSay {
             Self::Forecast { voters, answering, may_lose } => {
                 format!("Afterwards: {voters} voters, {answering} answer now, {may_lose} may be lost")
             }
-            Self::TypeName { name, label } => format!("This is for good on {label}. Type the node's name ({name}):"),
             Self::Accepted { version } => {
                 format!("Accepted, version {version}. One step at a time; Ctrl-C undoes nothing.")
             }

@@ -271,6 +271,7 @@ pub(crate) enum Say {
     Plan { from: String, to: String, behind: Option<u64> },
     AnyVoter,
     Ask { label: String },
+    TypeName { of: Named, name: String, label: String },
     Before,
     After,
     DigestsEqual { nodes: usize, index: u64 },
@@ -312,6 +313,13 @@ pub(crate) enum Say {
     Members(members::MembersSay),
     Upgrade(upgrade::UpgradeSay),
     Quorum(quorum::QuorumSay),
+}
+
+/// What has a name that is typed before it changes for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Named {
+    Node,
+    Network,
 }
 
 /// Two nodes that are up, and a link between them that is not.

@@ -1,6 +1,6 @@
 //! Portuguese of Brazil.
 
-use super::{Lang, Say, Word, faults};
+use super::{Lang, Named, Say, Word, faults};
 use plantao_proto::admin::v1::FindingKind;
 
 /// Titles and states.
@@ -235,6 +235,13 @@ pub(super) fn say(say: &Say) -> String {
         Say::Plan { from, to, behind: None } => format!("Plano: {from} → {to}"),
         Say::AnyVoter => "qualquer votante em dia".to_owned(),
         Say::Ask { label } => format!("Confirma em {label}? [s/N]"),
+        Say::TypeName { of, name, label } => {
+            let of = match of {
+                Named::Node => "do nó",
+                Named::Network => "da rede",
+            };
+            format!("Não tem volta em {label}. Digite o nome {of} ({name}):")
+        }
         Say::Before => "Antes:".to_owned(),
         Say::After => "Depois:".to_owned(),
         Say::DigestsEqual { nodes, index } => format!("{nodes} nós iguais no índice {index}."),

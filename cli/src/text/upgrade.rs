@@ -34,10 +34,6 @@ pub(crate) enum UpgradeSay {
         to: u32,
     },
     WouldDo,
-    TypeNetwork {
-        name: String,
-        label: String,
-    },
     Done {
         level: u32,
     },
@@ -81,9 +77,6 @@ impl UpgradeSay {
                 )
             }
             Self::WouldDo => "Seria aceito agora. Nada foi feito.".to_owned(),
-            Self::TypeNetwork { name, label } => {
-                format!("Não tem volta em {label}. Digite o nome da rede ({name}):")
-            }
             Self::Done { level } => format!("concluída, nível {level}"),
             Self::AlreadySo { level } => format!("já estava no nível {level}"),
         }
@@ -116,9 +109,6 @@ impl UpgradeSay {
                 )
             }
             Self::WouldDo => "It would be accepted now. Nothing was done.".to_owned(),
-            Self::TypeNetwork { name, label } => {
-                format!("This is for good on {label}. Type the network's name ({name}):")
-            }
             Self::Done { level } => format!("finalized, level {level}"),
             Self::AlreadySo { level } => format!("it was at level {level} already"),
         }

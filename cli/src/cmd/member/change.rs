@@ -1,12 +1,12 @@
 //! Changes of single nodes: tried first, shown, asked about, decided, and followed until they are so.
 
-use super::{confirm_name, find, leader, rank, refused};
+use super::{find, leader, rank};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Items, Report, Table};
 use crate::session::Session;
 use crate::text::members::MembersSay;
-use crate::text::{Say, Word};
+use crate::text::{Named, Say, Word};
 use clap::Args;
 use plantao_client::Cluster;
 use plantao_proto::admin::v1::{
@@ -85,7 +85,7 @@ pub(super) async fn remove(args: RemoveArgs, session: &Session) -> Result<Exit, 
     };
     tell_plan(session, node, Standing::Removed);
     forecast(&cluster, session, &request).await?;
-    confirm_name(session, args.confirm.as_deref(), &node.name, &label)?;
+    session.confirm_name(args.confirm.as_deref(), Named::Node, &node.name, &label)?;
     decide(&cluster, session, request).await
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn forecast(
 ) -> Result<ChangeMembersResponse, Failure> {
     let (leader, _) = cluster.leader().await.ok_or(Failure::NoLeader)?;
     let trial = ChangeMembersRequest { dry_run: true, ..request.clone() };
-    let would = leader.change_members(trial).await.map_err(refused)?;
+    let would = leader.change_members(trial).await.map_err(Failure::of_order)?;
     let (voters, answering, may_lose) = (would.voters, would.answering, would.may_lose);
     session.out.note(&Say::Members(MembersSay::Forecast { voters, answering, may_lose }));
     if voters % 2 == 0 && voters > 0 {
@@ -118,7 +118,7 @@ pub(super) async fn decide(
     request: ChangeMembersRequest,
 ) -> Result<Exit, Failure> {
     let (leader, _) = cluster.leader().await.ok_or(Failure::NoLeader)?;
-    let decided = leader.change_members(request).await.map_err(refused)?;
+    let decided = leader.change_members(request).await.map_err(Failure::of_order)?;
     session.out.note(&Say::Members(MembersSay::Accepted { version: decided.layout_version }));
     let members = follow(cluster, session, decided.layout_version).await?;
     session.out.report(&done(session, &decided, &members))?;

@@ -1,13 +1,13 @@
 //! Nodes that come: by themselves, or in the place of another. Each needs a token, which is shown once, on the standard
 //! output alone, and a command that somebody runs on the new computer.
 
-use super::{change, confirm_name, find, leader, refused};
+use super::{change, find, leader};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Items, Report, Table};
 use crate::session::Session;
 use crate::text::members::MembersSay;
-use crate::text::{Say, Word};
+use crate::text::{Named, Say, Word};
 use crate::when;
 use clap::Args;
 use plantao_proto::admin::v1::{
@@ -106,7 +106,7 @@ pub(super) async fn replace(args: ReplaceArgs, session: &Session) -> Result<Exit
     };
     session.out.note(&Say::Members(MembersSay::PlanReplace { old: old.name.clone(), new: new.name.clone() }));
     change::forecast(&cluster, session, &request).await?;
-    confirm_name(session, args.confirm.as_deref(), &old.name, &label)?;
+    session.confirm_name(args.confirm.as_deref(), Named::Node, &old.name, &label)?;
     change::decide(&cluster, session, request).await
 }
 
@@ -116,13 +116,13 @@ pub(super) async fn reinit(args: ReinitArgs, session: &Session) -> Result<Exit, 
     let (leader, members) = leader(&cluster).await?;
     let node = find(&members, &args.node)?;
     session.out.note(&Say::Members(MembersSay::PlanToken { old: node.name.clone() }));
-    confirm_name(session, args.confirm.as_deref(), &node.name, &label)?;
+    session.confirm_name(args.confirm.as_deref(), Named::Node, &node.name, &label)?;
     let request = PlanReplacementRequest {
         node_id: node.node_id,
         reason: args.reason,
         lifetime_ms: args.hours.saturating_mul(HOUR_MS),
     };
-    let planned = leader.plan_replacement(request).await.map_err(refused)?;
+    let planned = leader.plan_replacement(request).await.map_err(Failure::of_order)?;
     session.out.report(&token(session, &planned.token, planned.not_after_ms, &members))?;
     session.out.note(&Say::TokenOnce);
     session.out.note(&Say::Members(MembersSay::OldStays { old: node.name.clone() }));

@@ -16,22 +16,15 @@ mod view;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
-use crate::input;
 use crate::session::Session;
-use crate::text::members::{MembersSay, Rank};
-use crate::text::{Say, Word};
+use crate::text::Word;
+use crate::text::members::Rank;
 use crate::when;
 use clap::{Args, Subcommand};
-use plantao_client::error::{Answer, Error, Refusal};
-use plantao_client::id::Id;
 use plantao_client::{AdminNode, Cluster};
 use plantao_proto::admin::v1::{GetMembersResponse, NodeStanding, Standing};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read, Write};
 use view::{Picture, View};
-
-/// Longest name that is typed.
-const TYPED_BYTES_MAX: u64 = 256;
 
 /// Who is a member.
 #[derive(Debug, Subcommand)]
@@ -174,51 +167,6 @@ fn rank(standing: Standing) -> Rank {
         Standing::Learner | Standing::Unspecified => Rank::Learner,
         Standing::Removed => Rank::Removed,
     }
-}
-
-/// A refusal keeps its number, and so its exit code.
-pub(super) fn refused(error: Error) -> Failure {
-    let numbered = |answer: &Answer| matches!(answer.code, Some(1001..=1999 | 2104 | 2600..=2699));
-    match error {
-        Error::Unavailable(answer) | Error::Invalid(answer) | Error::NotFound(answer) if numbered(&answer) => {
-            Failure::Rejected(Box::new(Refusal {
-                code: answer.code.unwrap_or_default(),
-                message: answer.message,
-                help: answer.help.unwrap_or_default(),
-                held: None,
-                current_version: None,
-                existing_patient: None,
-                index: 0,
-                request_id: Id::from_bytes([0; 16]),
-            }))
-        }
-        other => other.into(),
-    }
-}
-
-/// For what cannot be undone: `--confirm` with the node's name, or the name typed at a terminal.
-fn confirm_name(session: &Session, given: Option<&str>, name: &str, label: &str) -> Result<(), Failure> {
-    let typed = match given {
-        Some(given) => given.to_owned(),
-        None if session.global.no_input || !input::interactive() => {
-            return Err(Failure::NeedsConfirmation { flag: "--confirm" });
-        }
-        None => {
-            let say = MembersSay::TypeName { name: name.to_owned(), label: label.to_owned() };
-            ask(&session.out.lang.say(&Say::Members(say)))?
-        }
-    };
-    if typed == name { Ok(()) } else { Err(Failure::OtherName { expected: name.to_owned(), actual: typed }) }
-}
-
-/// A line from the terminal.
-pub(super) fn ask(question: &str) -> Result<String, Failure> {
-    let fail = |source| Failure::ReadFile { path: "-".into(), source };
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} ").and_then(|()| stderr.flush()).map_err(Failure::Output)?;
-    let mut answer = String::new();
-    io::stdin().lock().take(TYPED_BYTES_MAX).read_line(&mut answer).map_err(fail)?;
-    Ok(answer.trim().to_owned())
 }
 
 #[cfg(test)]

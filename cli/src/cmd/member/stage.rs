@@ -1,6 +1,6 @@
 //! Changes that are looked at before they are applied: staged, shown, applied by the version that was shown, or taken back.
 
-use super::{change, find, leader, picture, refused, view};
+use super::{change, find, leader, picture, view};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -68,7 +68,7 @@ pub(super) async fn stage(command: StageCommand, session: &Session) -> Result<Ex
         .map(|text| Ok(MemberChange { node_id: find(&members, text)?.node_id, to: to.into() }))
         .collect();
     let request = StageMembersRequest { seen_version: members.layout_version, changes: changes? };
-    leader.stage_members(request).await.map_err(refused)?;
+    leader.stage_members(request).await.map_err(Failure::of_order)?;
     diff(session).await
 }
 
@@ -105,6 +105,6 @@ pub(super) async fn revert(args: RevertArgs, session: &Session) -> Result<Exit, 
     }
     session.confirm(args.yes, &Say::Ask { label })?;
     let request = StageMembersRequest { seen_version: members.layout_version, changes: Vec::new() };
-    leader.stage_members(request).await.map_err(refused)?;
+    leader.stage_members(request).await.map_err(Failure::of_order)?;
     diff(session).await
 }

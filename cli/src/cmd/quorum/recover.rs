@@ -1,13 +1,12 @@
 //! `plantao quorum recover`: a survivor that runs goes on alone. Whether it may is checked by that node, which asks the others
 //! itself; here what may be lost is shown, confirmed with the network's name, and followed until the node is back.
 
-use crate::cmd::upgrade::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Items, Report, Table};
 use crate::session::Session;
 use crate::text::quorum::QuorumSay;
-use crate::text::{Lang, Say, Word};
+use crate::text::{Lang, Named, Say, Word};
 use crate::when;
 use clap::Args;
 use plantao_client::AdminNode;
@@ -47,7 +46,7 @@ pub(super) async fn run(args: RecoverArgs, session: &Session) -> Result<Exit, Fa
         dry_run: true,
     };
     let note = |say| session.out.note(&Say::Quorum(say));
-    let would = node.recover_quorum(request.clone()).await.map_err(super::super::member::refused)?;
+    let would = node.recover_quorum(request.clone()).await.map_err(Failure::of_order)?;
     let lang = session.out.lang;
     let silent = would.voters.iter().filter(|voter| !voter.answers).map(|voter| voter.name.clone()).collect();
     let at = session.zone.second(would.last_write_ms, lang);
@@ -59,12 +58,12 @@ pub(super) async fn run(args: RecoverArgs, session: &Session) -> Result<Exit, Fa
         session.out.report(&report(lang, &before, &would, false))?;
         return Ok(Exit::Done);
     }
-    confirm(session, args.confirm.as_deref(), &before.cluster_name, &label)?;
+    session.confirm_name(args.confirm.as_deref(), Named::Network, &before.cluster_name, &label)?;
     let done = match node.recover_quorum(RecoverQuorumRequest { dry_run: false, ..request }).await {
         Ok(done) => done,
         // The node may have stopped before its answer was here: its incarnation tells.
         Err(error) if error.code().is_none() => would,
-        Err(error) => return Err(super::super::member::refused(error)),
+        Err(error) => return Err(Failure::of_order(error)),
     };
     note(QuorumSay::Accepted);
     follow(&node, done.incarnation, session).await?;
