@@ -11,17 +11,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plantao_proto::peer::v1::HelloRequest;
-use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
 use super::convert::Affiliation;
-use crate::storage::level::LEVEL_FIRST;
-use crate::transport::{Lane, PeerChannels};
+use super::hello;
+use crate::transport::PeerChannels;
 
 /// Metadata of a refusal: the incarnation of the node that refuses.
 const KEY: &str = "plantao-incarnation";
@@ -83,26 +79,9 @@ pub async fn ask(
     newest_level: u32,
     channels: &PeerChannels,
 ) -> Option<u32> {
-    let deadline = Instant::now() + ASK_TIME_MAX;
-    let mut calls = JoinSet::new();
-    for (id, address) in members.into_iter().filter(|(id, _)| *id != us.node) {
-        let Ok(channel) = channels.channel(id, &address, Lane::Forward) else { continue };
-        let question = HelloRequest {
-            header: Some(us.header(id)),
-            format_min: LEVEL_FIRST,
-            format_max: newest_level,
-            links: Vec::new(),
-        };
-        calls.spawn(async move {
-            let answer = timeout_at(deadline, ForwardServiceClient::new(channel).hello(question)).await;
-            answer.ok()?.err().and_then(|refusal| told_in(&refusal))
-        });
-    }
-    let mut newest = None;
-    while let Some(told) = calls.join_next().await {
-        newest = newest.max(told.ok().flatten().filter(|told| *told > us.incarnation));
-    }
-    newest
+    let answers = hello::ask_all(members, us, newest_level, channels, ASK_TIME_MAX).await;
+    let told = answers.into_iter().filter_map(|(_, answer)| told_in(&answer.err()?));
+    told.filter(|told| *told > us.incarnation).max()
 }
 
 #[cfg(test)]

@@ -13,16 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use plantao_proto::peer::v1::HelloRequest;
-use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::convert::{self, Affiliation};
 use super::handle::Consensus;
+use super::hello;
 use super::status::Status;
-use crate::storage::level::LEVEL_FIRST;
-use crate::transport::{Lane, PeerChannels};
+use crate::transport::PeerChannels;
 
 /// How long a link must have been down to be called cut (DESIGN 6).
 pub const CUT_AFTER: Duration = Duration::from_secs(5);
@@ -199,38 +197,28 @@ pub async fn watch_links(consensus: Consensus, us: Affiliation, channels: PeerCh
         for (peer, address) in callees(&status) {
             // One that answers late holds up nobody but itself.
             if under_way.insert(peer) {
-                calls.spawn(hello(consensus.clone(), us, channels.clone(), peer, address));
+                calls.spawn(greet(consensus.clone(), us, channels.clone(), peer, address));
             }
         }
     }
 }
 
-async fn hello(consensus: Consensus, us: Affiliation, channels: PeerChannels, peer: u64, address: String) -> u64 {
+async fn greet(consensus: Consensus, us: Affiliation, channels: PeerChannels, peer: u64, address: String) -> u64 {
     let links = consensus.links();
-    let sent = Instant::now();
-    let answer = match channels.channel(peer, &address, Lane::Forward) {
-        Ok(channel) => {
-            let question = HelloRequest {
-                header: Some(us.header(peer)),
-                format_min: LEVEL_FIRST,
-                format_max: consensus.levels().newest(),
-                links: convert::wire_links(links.tell(sent)),
-            };
-            match timeout(CALL_TIME_MAX, ForwardServiceClient::new(channel).hello(question)).await {
-                Ok(Ok(answer)) => Some(answer),
-                Ok(Err(refusal)) => {
-                    consensus.incarnations().learn(&refusal);
-                    None
-                }
-                Err(_) => None,
-            }
+    let (sent, newest) = (Instant::now(), consensus.levels().newest());
+    let told = convert::wire_links(links.tell(sent));
+    let deadline = tokio::time::Instant::now() + CALL_TIME_MAX;
+    let answer = match hello::ask((peer, &address), us, newest, told, &channels, deadline).await {
+        Some(Ok(answer)) => Some(answer),
+        Some(Err(refusal)) => {
+            consensus.incarnations().learn(&refusal);
+            None
         }
-        Err(_) => None,
+        None => None,
     };
     let now = Instant::now();
     links.note(peer, answer.is_some(), now);
     if let Some(answer) = answer {
-        let answer = answer.into_inner();
         links.learn(convert::links(answer.links), now);
         if sent.elapsed() <= CLOCK_TIME_MAX {
             consensus.clocks().note_answer(peer, answer.now_ms, sent);

@@ -9,6 +9,7 @@ pub mod convert;
 pub mod convoy;
 pub mod forward;
 pub mod handle;
+mod hello;
 mod inbound;
 pub mod incarnations;
 pub mod leader_tasks;

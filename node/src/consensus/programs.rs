@@ -4,14 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
-use plantao_proto::peer::v1::{HelloRequest, HelloResponse};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use plantao_proto::peer::v1::HelloResponse;
 
 use super::convert::Affiliation;
-use crate::storage::level::LEVEL_FIRST;
-use crate::transport::{Lane, PeerChannels};
+use super::hello;
+use crate::transport::PeerChannels;
 
 /// How long one question to all may take.
 const ASK_TIME_MAX: Duration = Duration::from_secs(3);
@@ -51,27 +48,8 @@ pub async fn ask_programs(
     newest: u32,
     channels: &PeerChannels,
 ) -> BTreeMap<u64, Program> {
-    let deadline = Instant::now() + ASK_TIME_MAX;
-    let mut calls = JoinSet::new();
-    for (id, address) in nodes.into_iter().filter(|(id, _)| *id != us.node) {
-        // The certificate of whoever answers there must have this number.
-        let Ok(channel) = channels.channel(id, &address, Lane::Forward) else { continue };
-        let question = HelloRequest {
-            header: Some(us.header(id)),
-            format_min: LEVEL_FIRST,
-            format_max: newest,
-            links: Vec::new(),
-        };
-        calls.spawn(async move {
-            let answer = timeout_at(deadline, ForwardServiceClient::new(channel).hello(question)).await;
-            Some((id, Program::of(answer.ok()?.ok()?.into_inner())))
-        });
-    }
-    let mut found = BTreeMap::new();
-    while let Some(told) = calls.join_next().await {
-        found.extend(told.ok().flatten());
-    }
-    found
+    let answers = hello::ask_all(nodes, us, newest, channels, ASK_TIME_MAX).await;
+    answers.into_iter().filter_map(|(id, answer)| Some((id, Program::of(answer.ok()?)))).collect()
 }
 
 #[cfg(test)]
