@@ -63,7 +63,7 @@ fn outcomes() -> Vec<Outcome> {
     all
 }
 
-pub(crate) fn envelopes_of(commands: Vec<Command>) -> Vec<Envelope> {
+fn envelopes_of(commands: Vec<Command>) -> Vec<Envelope> {
     let mut world = World::empty();
     commands.into_iter().map(|command| world.envelope(command)).collect()
 }
@@ -364,13 +364,29 @@ proptest! {
     }
 }
 
-pub(crate) fn print_envelopes(text: &mut String, envelopes: &[Envelope]) {
+/// The commands and refusals of one subject, each held to be total.
+pub(crate) fn printed(commands: Vec<Command>, refusals: Vec<Rejection>) -> String {
+    let mut text = String::from(HEADING);
+    let envelopes = envelopes_of(commands);
+    print_envelopes(&mut text, &envelopes);
+    for envelope in &envelopes {
+        assert_total(&encode_envelope(envelope), envelope, decode_envelope);
+    }
+    for (n, rejection) in refusals.into_iter().enumerate() {
+        let outcome = rejected(rejection);
+        assert_total(&encode_outcome(&outcome), &outcome, decode_outcome);
+        line(&mut text, &format!("outcome {n}"), &encode_outcome(&outcome));
+    }
+    text
+}
+
+fn print_envelopes(text: &mut String, envelopes: &[Envelope]) {
     for (n, envelope) in envelopes.iter().enumerate() {
         line(text, &format!("envelope {n}"), &encode_envelope(envelope));
     }
 }
 
-pub(crate) fn line(text: &mut String, name: &str, bytes: &[u8]) {
+fn line(text: &mut String, name: &str, bytes: &[u8]) {
     let _ = writeln!(text, "{name} {}", hexadecimal(bytes));
 }
 
@@ -397,7 +413,7 @@ fn print_lead() -> String {
     text
 }
 
-pub(crate) const HEADING: &str = "bytes of one of each, in hexadecimal; lines may only be added\n";
+const HEADING: &str = "bytes of one of each, in hexadecimal; lines may only be added\n";
 
 fn print() -> String {
     let mut text = String::from(HEADING);

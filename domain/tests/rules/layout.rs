@@ -1,6 +1,6 @@
 //! Who is to be a member: what is decided, staged and replaced, and what is refused.
 
-use crate::bytes::{HEADING, assert_total, envelopes_of, line, print_envelopes, print_rows};
+use crate::bytes::{assert_total, print_rows, printed};
 use crate::world::*;
 use plantao_domain::codec::*;
 use plantao_domain::layout::{LayoutRow, MemberChange, Standing, StandingRow, standings};
@@ -175,17 +175,7 @@ fn samples() -> Vec<Command> {
 /// To accept an addition: the failing test prints the file as it is now.
 #[test]
 fn formats_of_members_are_total_and_the_golden_ones() {
-    let mut text = String::from(HEADING);
-    let envelopes = envelopes_of(samples());
-    print_envelopes(&mut text, &envelopes);
-    for envelope in &envelopes {
-        assert_total(&encode_envelope(envelope), envelope, decode_envelope);
-    }
-    for (n, rejection) in refusals().into_iter().enumerate() {
-        let outcome = rejected(rejection);
-        assert_total(&encode_outcome(&outcome), &outcome, decode_outcome);
-        line(&mut text, &format!("outcome {n}"), &encode_outcome(&outcome));
-    }
+    let mut text = printed(samples(), refusals());
     let mut world = network(3);
     for command in samples() {
         assert!(matches!(world.send(command.clone()), Outcome::Confirmed { .. }), "{command:?}");

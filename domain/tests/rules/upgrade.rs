@@ -1,6 +1,6 @@
 //! The format level: who has to read it before it rises, what waits for it, and the bytes that are frozen.
 
-use crate::bytes::{HEADING, assert_total, envelopes_of, line, print_envelopes, print_rows};
+use crate::bytes::{assert_total, print_rows, printed};
 use crate::world::*;
 use plantao_domain::codec::*;
 use plantao_domain::layout::{MemberChange, Standing};
@@ -129,17 +129,7 @@ pub(crate) fn refusals() -> Vec<Rejection> {
 /// To accept an addition: the failing test prints the file as it is now.
 #[test]
 fn formats_of_levels_are_total_and_the_golden_ones() {
-    let mut text = String::from(HEADING);
-    let envelopes = envelopes_of(samples_of_level());
-    print_envelopes(&mut text, &envelopes);
-    for envelope in &envelopes {
-        assert_total(&encode_envelope(envelope), envelope, decode_envelope);
-    }
-    for (n, rejection) in refusals().into_iter().enumerate() {
-        let outcome = rejected(rejection);
-        assert_total(&encode_outcome(&outcome), &outcome, decode_outcome);
-        line(&mut text, &format!("outcome {n}"), &encode_outcome(&outcome));
-    }
+    let mut text = printed(samples_of_level(), refusals());
     let mut world = network();
     world.send(raise(1, 2, &[(1, 2), (2, 2)]));
     print_rows(&mut text, &world, |first| first == prefix::LEVEL);
