@@ -4,6 +4,7 @@ use crate::world::{DAY, MINUTE, NOON, World, appointments, booking, code};
 use plantao_client::{Error, Id};
 use plantao_proto::public::v1::{MoveAppointmentRequest, ResourceKind, Slot};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn held(result: Result<plantao_client::Written, Error>) -> (ResourceKind, Id, Id) {
     match result {
@@ -109,4 +110,45 @@ pub(crate) async fn a_change_of_an_old_version_is_refused(world: &World) {
         other => panic!("not refused: {other:?}"),
     }
     assert_eq!(world.listing().await, before, "a refusal changed something");
+}
+
+/// A booking that is moved between a short and a long time all the while is in each page once: a page that were read at several
+/// moments would show it twice, or not at all.
+pub(crate) async fn a_page_shows_the_agenda_of_one_moment(world: &World) {
+    let (centro, jardins) = (world.through("centro"), world.through("jardins"));
+    let (start, unit) = (NOON + 5 * DAY, world.centro.unit);
+    for nth in 0..20 {
+        centro.book(booking(world.patients[1], world.centro.slot(0, start + nth * 30 * MINUTE, 30))).await.unwrap();
+    }
+    let request = booking(world.patients[2], world.centro.slot(1, start, 30));
+    let moved = request.appointment_id.clone();
+    centro.book(request).await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (centro, moved, over) = (centro.clone(), moved.clone(), Arc::clone(&over));
+        readers.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let page = appointments(&centro, unit).await;
+                let shown: Vec<_> = page.iter().filter(|one| one.id == moved).map(|one| one.slot.clone()).collect();
+                assert_eq!(shown.len(), 1, "{shown:?}");
+            }
+        });
+    }
+    for nth in 0_i64..80 {
+        // Alternately early and short, and late and long.
+        let (after, minutes) = if nth % 2 == 0 { (4 * 60, 300) } else { (0, 30) };
+        let request = MoveAppointmentRequest {
+            header: None,
+            appointment_id: moved.clone(),
+            seen_version: u32::try_from(nth).unwrap() + 1,
+            slot: Some(world.centro.slot(1, start + after * MINUTE, minutes)),
+            encaixe_reason: String::new(),
+        };
+        jardins.move_appointment(request).await.unwrap();
+    }
+    over.store(true, Ordering::Relaxed);
+    while let Some(ended) = readers.join_next().await {
+        ended.unwrap();
+    }
 }

@@ -45,6 +45,7 @@ async fn a_healthy_network_keeps_its_promises() {
     agenda::of_many_that_want_one_slot_one_gets_it(&world).await;
     agenda::an_encaixe_needs_a_right_and_a_reason_and_never_doubles_a_patient(&world).await;
     agenda::a_change_of_an_old_version_is_refused(&world).await;
+    agenda::a_page_shows_the_agenda_of_one_moment(&world).await;
     requests::a_repeated_request_gets_its_first_answer(&world).await;
     requests::a_request_has_a_time_of_its_own(&world).await;
     bad_input::what_has_no_good_form_never_reaches_the_log(&world).await;

@@ -317,16 +317,10 @@ pub(crate) async fn the_runbook_as_written_replaces_a_unit_that_burned(world: &m
             load.rest(true);
             continue;
         }
-        // Only what asks the network may come at a bad moment.
-        let asks = command.starts_with("plantao ") && !command.contains(" pki ");
-        let output = until(&command, || async {
-            let output = desk.run(world, &command);
-            assert!(asks || output.status.success(), "{command}: {}", text(&output));
-            if output.status.success() { Ok(output) } else { Err(text(&output)) }
-        })
-        .await;
+        let output = desk.asks_until_done(world, &command).await;
+        let said = text(&output);
+        assert!(output.status.success(), "{command}: {said}");
         if command.starts_with("plantaod join") {
-            let said = text(&output);
             number = said.split("node ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
             assert!(said.contains(&format!("node {number} (jardins2)")), "{said}");
         }

@@ -99,6 +99,17 @@ impl Desk {
         }
         shell.output().unwrap()
     }
+
+    /// Leaders change while a page is worked through, so what asks the network may come at a bad moment and is asked again;
+    /// what else a page says is done once, whatever it ends with.
+    pub(crate) async fn asks_until_done(&self, world: &World, command: &str) -> Output {
+        let asks = command.starts_with("plantao ") && !command.contains(" pki ");
+        let done = || async {
+            let output = self.run(world, command);
+            if output.status.success() || !asks { Ok(output) } else { Err(text(&output)) }
+        };
+        until(command, done).await
+    }
 }
 
 async fn book(world: &World, node: &str, nth: i64) -> Vec<u8> {
@@ -164,13 +175,7 @@ pub(crate) async fn the_runbook_as_written_brings_the_network_back(world: &mut W
             assert!(joined.starts_with(&format!("node {id} ({name})")), "{command}: {joined}");
             world.network.joined(name, id.parse().unwrap());
         }
-        // Leaders change while the network grows: only what asks it may come at a bad moment.
-        let asks = command.starts_with("plantao ") && !command.contains(" pki ");
-        let output = until(&command, || async {
-            let output = desk.run(world, &command);
-            if output.status.success() || !asks { Ok(output) } else { Err(text(&output)) }
-        })
-        .await;
+        let output = desk.asks_until_done(world, &command).await;
         let said = text(&output);
         if command.contains("quorum recover") && !command.contains("--confirm") {
             assert_eq!(output.status.code(), Some(2), "{command}: {said}");
