@@ -174,6 +174,12 @@ impl App {
             keeping_options(config),
         );
         let members = Members::new(gateway.clone(), core.tls.identity(), config.replace_silent_after);
+        let (survivors, orders) = Survivors::new(
+            gateway.clone(),
+            core.identity.cluster_name.clone(),
+            core.affiliation(),
+            core.channels.clone(),
+        );
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut app = Self {
             core,
@@ -189,10 +195,10 @@ impl App {
             health,
             requests: (Arc::default(), Arc::default()),
             forced: Forced::default(),
-            orders: mpsc::channel(1).1,
+            orders,
         };
         app.serve_public(public, health_service)?;
-        app.serve_admin(admin, config, started)?;
+        app.serve_admin(admin, survivors, config, started)?;
         app.serve_peer(peer);
         app.start_tasks(config, started)?;
         app.health.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -311,7 +317,13 @@ impl App {
         Ok(())
     }
 
-    fn serve_admin(&mut self, acceptor: Acceptor, config: &Config, started: std::time::Instant) -> anyhow::Result<()> {
+    fn serve_admin(
+        &mut self,
+        acceptor: Acceptor,
+        survivors: Survivors,
+        config: &Config,
+        started: std::time::Instant,
+    ) -> anyhow::Result<()> {
         let about = About {
             node: Arc::clone(&self.core.identity),
             engine: self.core.engine,
@@ -332,10 +344,6 @@ impl App {
             MembersServices::new(self.gateway.clone(), self.members.clone(), about.clone(), self.core.entropy.clone());
         let upgrades = Upgrades::new(self.gateway.clone(), self.core.affiliation(), self.core.channels.clone());
         let upgrades = UpgradeServices::new(self.gateway.clone(), upgrades, about.clone());
-        let (us, channels) = (self.core.affiliation(), self.core.channels.clone());
-        let network = self.core.identity.cluster_name.clone();
-        let (survivors, orders) = Survivors::new(self.gateway.clone(), network, us, channels);
-        self.orders = orders;
         let quorum = QuorumServices::new(self.gateway.clone(), survivors);
         let proofs = ProofServices::new(self.gateway.clone(), about, self.core.entropy.clone(), self.prover());
         let reflection = tonic_reflection::server::Builder::configure()
