@@ -1,7 +1,7 @@
 //! `plantaod`: one node of the network.
 
 use clap::{Parser, Subcommand};
-use plantao_node::cmd::{check_config, demo, exit, extract, init, inspect, join, probe, quorum, run, unseal};
+use plantao_node::cmd::{check_config, demo, examples, exit, extract, init, inspect, join, probe, quorum, run, unseal};
 use std::process::ExitCode;
 
 /// The system's allocator took a tenth of the processor under load, with rows and messages of a few hundred bytes.
@@ -10,40 +10,45 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Keeps agenda, records and images of a clinic network working when a computer, a link or a unit is lost.
 #[derive(Parser)]
-#[command(name = "plantaod", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "plantaod", version, propagate_version = true, after_help = examples::ROOT)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  plantaod demo                                     a whole network on this machine, until Ctrl-C
-  plantaod run --config /etc/plantao/plantaod.toml  one node
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 9 damage found, 10 a goal was not met";
-
 #[derive(Subcommand)]
 enum Command {
     /// Run the node.
+    #[command(after_help = examples::RUN)]
     Run(run::Run),
     /// Make the first node of a new network.
+    #[command(after_help = examples::INIT)]
     Init(init::Init),
     /// Join a network with a one-use token.
+    #[command(after_help = examples::JOIN)]
     Join(join::Join),
     /// Check a configuration, or print the reference.
+    #[command(after_help = examples::CHECK_CONFIG)]
     CheckConfig(check_config::CheckConfig),
     /// Ask the node on this machine whether it runs: for containers and supervisors.
+    #[command(after_help = examples::PROBE)]
     Probe(probe::Probe),
     /// Show what a stopped node's directory holds.
+    #[command(after_help = examples::INSPECT)]
     Inspect(inspect::Inspect),
     /// Check every file of a stopped node.
+    #[command(after_help = examples::VERIFY)]
     Verify(inspect::Verify),
     /// Read every document from a stopped node's directory with the paper passphrase.
+    #[command(after_help = examples::EXTRACT)]
     Extract(extract::Extract),
     /// Make a stopped unit's root slot from the paper passphrase.
     Unseal(unseal::Unseal),
     /// A majority of the voters is gone for good: look, and go on with what a survivor has.
+    #[command(after_help = examples::QUORUM)]
     Quorum(quorum::Quorum),
     /// Show a whole network on this machine: two units and an off-site node.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoOptions),
 }
 
@@ -82,4 +87,54 @@ fn report(error: &anyhow::Error) -> ExitCode {
     }
     let usage = error.downcast_ref::<plantao_node::config::LoadError>().is_some();
     ExitCode::from(if usage { exit::USAGE } else { exit::FAILED })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// The words of a command line as a shell reads them; an example needs no more than quotes.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for letter in line.chars() {
+            match letter {
+                '"' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.last_mut().unwrap().push(other),
+            }
+        }
+        assert!(!quoted, "{line}");
+        words
+    }
+
+    fn walk(command: &clap::Command, path: &str, seen: &mut usize) {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let mut lines = after.lines();
+        assert_eq!(lines.next(), Some("Examples:"), "{path} has no examples");
+        let examples: Vec<&str> = lines.by_ref().take_while(|line| line.starts_with("  ")).collect();
+        assert_eq!(examples.len(), 2, "{path}: {after}");
+        for example in &examples {
+            // What stands behind a gap is said of the example.
+            let line = example.trim_start().split("  ").next().unwrap();
+            assert!(path == "plantaod" || line.starts_with(&format!("{path} ")), "{line} is no example of {path}");
+            if let Err(error) = Arguments::try_parse_from(words(line)) {
+                panic!("{line}: {error}");
+            }
+        }
+        assert!(after.lines().last().unwrap().starts_with("Exit codes: 0 "), "{path}: {after}");
+        *seen += 1;
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            walk(below, &format!("{path} {}", below.get_name()), seen);
+        }
+    }
+
+    #[test]
+    fn every_command_has_two_examples_that_are_understood_and_its_exit_codes() {
+        let mut seen = 0;
+        walk(&Arguments::command(), "plantaod", &mut seen);
+        assert_eq!(seen, 14, "commands that were walked");
+    }
 }

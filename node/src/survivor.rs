@@ -9,6 +9,7 @@
 use crate::consensus::{Affiliation, Status, ask_programs};
 use crate::gateway::{Error as GatewayError, Gateway};
 use crate::transport::PeerChannels;
+use plantao_domain::id::ActorId;
 use plantao_domain::rows;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,6 +26,8 @@ const REASON_BYTES_MAX: usize = 400;
 /// What this node is to do once it has stopped.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order {
+    /// Who asked: the trail of the new incarnation begins with him.
+    pub by: ActorId,
     /// Why, as the operator put it.
     pub reason: String,
 }
@@ -36,6 +39,8 @@ pub struct Wanted {
     pub node: u64,
     /// The network's name, typed out.
     pub network: String,
+    /// Who asks, and was found to be an operator.
+    pub by: ActorId,
     /// Why.
     pub reason: String,
     /// Only say whether it would be accepted.
@@ -175,7 +180,7 @@ impl Survivors {
         let status = self.gateway.consensus().status();
         let outlook = self.outlook(&status, &found)?;
         if !wanted.trial {
-            self.orders.try_send(Order { reason: wanted.reason }).map_err(|_| Refusal::UnderWay)?;
+            self.orders.try_send(Order { by: wanted.by, reason: wanted.reason }).map_err(|_| Refusal::UnderWay)?;
             tracing::warn!(
                 incarnation = outlook.incarnation,
                 last_index = outlook.last_index,

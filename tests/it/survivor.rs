@@ -3,6 +3,7 @@
 use crate::members::tool;
 use crate::world::{DAY, MINUTE, NOON, World, appointments, booking};
 use plantao_client::Id;
+use plantao_client::identity::Identity;
 use plantao_proto::admin::v1::{NodeRole, RecoverQuorumRequest};
 use plantao_proto::public::v1 as wire;
 use plantao_tests::network::{CLUSTER, text};
@@ -92,7 +93,10 @@ pub(crate) async fn it_is_in_the_trail_and_the_others_are_refused(world: &mut Wo
         let begun = |entry: &wire::AuditEntry| {
             entry.module() == wire::Module::Cluster && entry.action == "create" && entry.version == 2
         };
-        if page.entries.iter().any(begun) {
+        if let Some(entry) = page.entries.iter().find(|entry| begun(entry)) {
+            // Who asked is the operator whose certificate the tool has, and no node.
+            let asked: Identity = format!("spiffe://{CLUSTER}/unit/rede/operator/plantonista").parse().unwrap();
+            assert_eq!(entry.actor_id, asked.actor_id().to_vec(), "{entry:?}");
             break;
         }
         assert!(page.next_sequence > from_sequence, "the recovery is not in the trail");

@@ -44,9 +44,9 @@ impl v1::quorum_service_server::QuorumService for QuorumServices {
         &self,
         request: Request<v1::RecoverQuorumRequest>,
     ) -> Result<Response<v1::RecoverQuorumResponse>, Status> {
-        self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
+        let actor = self.gateway.operator(&peer_identity(&request)?.identity).map_err(|error| status_of(&error))?;
         let v1::RecoverQuorumRequest { node_id, cluster_name, reason, dry_run } = request.into_inner();
-        let wanted = Wanted { node: node_id, network: cluster_name, reason, trial: dry_run };
+        let wanted = Wanted { node: node_id, network: cluster_name, by: actor.id, reason, trial: dry_run };
         let Outlook { incarnation, last_index, last_write_ms, voters } =
             self.survivors.recover(wanted).await.map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(v1::RecoverQuorumResponse {

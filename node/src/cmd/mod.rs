@@ -2,6 +2,7 @@
 
 pub mod check_config;
 pub mod demo;
+pub mod examples;
 pub mod extract;
 pub mod init;
 pub mod inspect;

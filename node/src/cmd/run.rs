@@ -61,7 +61,7 @@ pub async fn run(arguments: &Run) -> anyhow::Result<()> {
 /// The stopped node's directory becomes that of the only voter of a new incarnation, and the process starts anew on it. Where it
 /// cannot, it ends with a failure, and whoever supervises it starts it.
 async fn go_on_alone(config: Config, order: Order) -> anyhow::Result<()> {
-    let recovering = tokio::task::spawn_blocking(move || quorum::recover_own(&config, &order.reason));
+    let recovering = tokio::task::spawn_blocking(move || quorum::recover_own(&config, &order));
     let incarnation = recovering.await.context("the recovery was cut off; repeat `plantaod quorum recover`")??;
     info!(incarnation, "the network goes on with this node alone; it starts anew");
     let mut arguments = std::env::args_os();

@@ -22,7 +22,7 @@ const PHRASE_BYTES_MAX: u64 = 4096;
 
 /// Makes a stopped unit's root slot from the paper passphrase.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = super::examples::UNSEAL)]
 pub struct Unseal {
     #[command(flatten)]
     config: ConfigArguments,
@@ -30,11 +30,6 @@ pub struct Unseal {
     #[arg(long, value_name = "FILE")]
     recovery_file: PathBuf,
 }
-
-const EXAMPLES: &str = "Examples:
-  plantaod unseal --config centro/plantaod.toml --recovery-file papel.txt
-  plantaod unseal --config /etc/plantao/plantaod.toml --recovery-file /media/cofre/papel.txt
-Exit codes: 0 done, 1 failed, 2 usage or configuration";
 
 /// The paper passphrase in a file.
 ///

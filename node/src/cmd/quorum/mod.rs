@@ -21,11 +21,13 @@ use crate::gateway::{node_actor, node_envelope};
 use crate::storage::fs::{DataDir, read_bounded};
 use crate::storage::identity::NodeIdentity;
 use crate::storage::recovery::{self, BegunRecovery, EntryPlace};
+use crate::survivor::Order;
 use anyhow::{Context, anyhow, bail, ensure};
 use bytes::Bytes;
 use error::{RecoverError, told};
 use plantao_client::identity::Identity;
-use plantao_domain::command::{Envelope, Tag};
+use plantao_domain::command::{Actor, Envelope, Tag};
+use plantao_domain::id::ActorId;
 use plantao_domain::recovery::Recovery;
 use plantao_domain::{ClusterTime, Command, NodeId, codec};
 use serde::Serialize;
@@ -50,22 +52,12 @@ pub struct Quorum {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Show what this stopped node has, who votes by its log, and what may be lost if it alone goes on.
-    #[command(after_help = SHOW_EXAMPLES)]
+    #[command(after_help = super::examples::QUORUM_SHOW)]
     Show(Show),
     /// Let the network go on with this stopped node alone; every other node joins as a new one. Loses what only others had.
-    #[command(after_help = RECOVER_EXAMPLES)]
+    #[command(after_help = super::examples::QUORUM_RECOVER)]
     Recover(Recover),
 }
-
-const SHOW_EXAMPLES: &str = "Examples:
-  plantaod quorum show --config cofre/plantaod.toml
-  plantaod quorum show --config cofre/plantaod.toml --against jardins.json -o json
-Exit codes: 0 done, 1 failed, 2 usage or configuration";
-
-const RECOVER_EXAMPLES: &str = "Examples:
-  plantaod quorum recover --config cofre/plantaod.toml --keep cofre
-  plantaod quorum recover --config cofre/plantaod.toml --keep cofre --confirm estetica-sul --reason \"fire in both units\"
-Exit codes: 0 done, 1 refused or failed, 2 not confirmed, usage or configuration";
 
 /// Reads and compares.
 #[derive(Debug, clap::Args)]
@@ -210,7 +202,8 @@ fn recover(arguments: &Recover) -> anyhow::Result<ExitCode> {
             return propose(&survivor).map(|()| ExitCode::from(exit::USAGE));
         }
         let reason = arguments.reason.as_deref().unwrap_or_default();
-        (plan(&survivor, reason, SystemClock.now(), &SystemEntropy)?, survivor.seal)
+        let asked = Asked { by: None, reason };
+        (plan(&survivor, &asked, SystemClock.now(), &SystemEntropy)?, survivor.seal)
     };
     let Some(confirmed) = &arguments.confirm else {
         bail!("a recovery was begun here: repeat it with --confirm {}", identity.cluster_name);
@@ -230,14 +223,15 @@ fn recover(arguments: &Recover) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// As `plantaod quorum recover`: nothing was changed, or the same command finishes what was begun.
-pub(super) fn recover_own(config: &Config, reason: &str) -> anyhow::Result<u32> {
+pub(super) fn recover_own(config: &Config, order: &Order) -> anyhow::Result<u32> {
     let data = DataDir::new(&config.data_dir);
     let _lock = data.lock().context("the directory is in use")?;
     let refused = |error: RecoverError| anyhow!(told(&error));
     recovery::check(&data).map_err(|mark| refused(mark.into()))?;
     let survivor = Survivor::open(config, &data)?;
     check_kept(&survivor, &[survivor.identity.node.0.to_string()]).map_err(refused)?;
-    let plan = plan(&survivor, reason, SystemClock.now(), &SystemEntropy)?;
+    let asked = Asked { by: Some(order.by), reason: &order.reason };
+    let plan = plan(&survivor, &asked, SystemClock.now(), &SystemEntropy)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     Ok(runtime.block_on(steps::execute(&data, &plan, survivor.seal, &mut |_| Ok(())))?.incarnation)
 }
@@ -280,10 +274,22 @@ fn kept_error(survivor: &Survivor, keep: &[String]) -> RecoverError {
     RecoverError::Kept { kept: keep.join(","), node }
 }
 
+/// On whose word it is done.
+struct Asked<'a> {
+    /// The operator, by his certificate; `None`: whoever has a shell on this machine, who is nobody that can be proven.
+    by: Option<ActorId>,
+    reason: &'a str,
+}
+
 /// Everything that will be written, decided once.
-fn plan(survivor: &Survivor, reason: &str, now: ClusterTime, entropy: &dyn Entropy) -> anyhow::Result<BegunRecovery> {
+fn plan(
+    survivor: &Survivor,
+    asked: &Asked<'_>,
+    now: ClusterTime,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<BegunRecovery> {
     ensure!(
-        (1..=REASON_BYTES_MAX).contains(&reason.trim().len()),
+        (1..=REASON_BYTES_MAX).contains(&asked.reason.trim().len()),
         "--reason must say why, in at most {REASON_BYTES_MAX} bytes"
     );
     let identity = &survivor.identity;
@@ -300,13 +306,16 @@ fn plan(survivor: &Survivor, reason: &str, now: ClusterTime, entropy: &dyn Entro
             last_term: survivor.last.map_or(0, |last| last.term),
             last_index: survivor.last.map_or(0, |last| last.index),
             dropped_voters: dropped.collect(),
-            reason: Tag(*blake3::hash(reason.trim().as_bytes()).as_bytes()),
+            reason: Tag(*blake3::hash(asked.reason.trim().as_bytes()).as_bytes()),
         },
     };
     // Cluster time never goes back, whatever this machine's clock says.
     let at = survivor.last_time.map_or(now, |last| last.max(now));
     let us_by_certificate = Identity::Node { cluster: identity.cluster_name.parse()?, id: us };
-    let envelope = node_envelope(identity.node, node_actor(&us_by_certificate), command, at, entropy);
+    // By the node's right, which every program knows; in the operator's name, so that his deeds are found by it (decision 0030).
+    let node = node_actor(&us_by_certificate);
+    let actor = Actor { id: asked.by.unwrap_or(node.id), ..node };
+    let envelope = node_envelope(identity.node, actor, command, at, entropy);
     let envelope = codec::encode_envelope(&Envelope { proposed_at: at, ..envelope });
     Ok(BegunRecovery {
         cluster: identity.cluster.to_string(),

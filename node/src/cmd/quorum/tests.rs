@@ -10,6 +10,7 @@ use crate::crypto::StorageKey;
 use crate::storage::recovery::MarkError;
 use crate::storage::wal::{Ballot, EntryId, LogEntry, Wal, WalOptions, WalState};
 use plantao_domain::ClusterId;
+use plantao_domain::command::Role;
 use tempfile::TempDir;
 
 const US: u64 = 3;
@@ -199,7 +200,8 @@ fn only_the_node_of_the_directory_is_kept_and_only_where_it_is_no_majority() {
 fn the_plan_goes_beyond_every_vote_and_names_who_is_dropped() {
     let survivor = survivor(&[1, 2, US], None);
     let early = ClusterTime::saturating_from_millis(10);
-    let made = plan(&survivor, "fire", early, &SystemEntropy).unwrap();
+    let asked = |reason| Asked { by: None, reason };
+    let made = plan(&survivor, &asked("fire"), early, &SystemEntropy).unwrap();
     assert_eq!((made.term, made.incarnation, made.base), (10, 2, Some(id(7, 1, 918).into())));
     let alone = offline::membership_of(&made.payloads[0].clone().into()).unwrap().unwrap();
     assert_eq!(alone.members, [member(US, "cofre")]);
@@ -210,8 +212,16 @@ fn the_plan_goes_beyond_every_vote_and_names_who_is_dropped() {
     let Command::NoteRecovery { recovery } = envelope.command else { panic!("another command") };
     assert_eq!((recovery.last_term, recovery.last_index), (7, 918));
     assert_eq!((recovery.kept, recovery.dropped_voters), (vec![NodeId(US)], vec![NodeId(1), NodeId(2)]));
-    assert!(plan(&survivor, "  ", early, &SystemEntropy).is_err());
-    assert!(plan(&survivor, &"x".repeat(401), early, &SystemEntropy).is_err());
+    assert!(plan(&survivor, &asked("  "), early, &SystemEntropy).is_err());
+    assert!(plan(&survivor, &asked(&"x".repeat(401)), early, &SystemEntropy).is_err());
+    // By the node's right, which every program knows, and in the name of whoever asked.
+    let operator = ActorId::from_bytes([7; 16]);
+    for by in [None, Some(operator)] {
+        let made = plan(&survivor, &Asked { by, reason: "fire" }, early, &SystemEntropy).unwrap();
+        let proposal = crate::consensus::log_store::proposal_of(&made.payloads[1].clone().into()).unwrap().unwrap();
+        let actor = codec::decode_envelope(&proposal).unwrap().actor;
+        assert_eq!((actor.role, actor.id == operator), (Role::Node, by.is_some()));
+    }
 }
 
 #[test]
