@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use plantao_domain::{ClusterTime, Command, Outcome, Overlay, ViewFault, codec, digest, upgrade};
+use plantao_domain::{ClusterTime, Command, MemView, Outcome, Overlay, ViewFault, codec, digest, rows, upgrade};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::types::{
@@ -23,7 +23,7 @@ use super::types::{
 };
 use crate::storage::level::{LevelError, Levels};
 use crate::storage::snapshot::{self, Snapshots, VerifiedSnapshot};
-use crate::storage::state::{self, Batch, EntryId, Frozen, StateMeta, StateStore};
+use crate::storage::state::{self, Batch, EntryId, Frozen, RowSource as _, StateMeta, StateStore};
 use crate::work::Worker as Work;
 
 /// Entries that are written as one batch: enough that the engine's cost per batch does not show.
@@ -276,15 +276,15 @@ impl Worker {
     }
 
     fn install(&self, snapshot: &Arc<VerifiedSnapshot>) -> Result<(), ApplyError> {
+        // Before file and rows: an older program must not find them without the mark, whenever this is cut off.
+        let index = snapshot.meta().applied.map_or(0, |entry| entry.index);
+        self.levels.reach(level_of(snapshot)?).map_err(|source| ApplyError::Level { index, source })?;
         if self.snapshots.current().is_none_or(|current| current.id() != snapshot.id()) {
             self.keep(snapshot).map_err(ApplyError::Snapshot)?;
         }
         if self.store.meta().applied < snapshot.meta().applied {
             let mut rows = snapshot.rows().map_err(ApplyError::Snapshot)?;
             self.store.install(snapshot.meta(), &mut rows).map_err(ApplyError::State)?;
-            let index = snapshot.meta().applied.map_or(0, |entry| entry.index);
-            let level = upgrade::level(&*self.store).map_err(|source| ApplyError::View { index, source })?;
-            self.levels.reach(level).map_err(|source| ApplyError::Level { index, source })?;
         }
         self.publish();
         Ok(())
@@ -299,6 +299,23 @@ impl Worker {
         }
         self.snapshots.adopt(receiver).map(drop)
     }
+}
+
+/// The format level of a snapshot's rows. They are in key order, so those behind the level's are not read.
+fn level_of(snapshot: &Arc<VerifiedSnapshot>) -> Result<u32, ApplyError> {
+    let key = rows::level_key();
+    let mut source = snapshot.rows().map_err(ApplyError::Snapshot)?;
+    let mut found = MemView::default();
+    loop {
+        let part = source.next_rows().map_err(ApplyError::State)?;
+        let Some(is_last) = part.last().map(|(last, _)| *last >= key) else { break };
+        found.write(&part.into_iter().filter(|(at, _)| *at == key).map(|(at, value)| (at, Some(value))).collect());
+        if is_last {
+            break;
+        }
+    }
+    let index = snapshot.meta().applied.map_or(0, |entry| entry.index);
+    upgrade::level(&found).map_err(|source| ApplyError::View { index, source })
 }
 
 pub(super) fn entry_id(id: &LogId) -> EntryId {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use cluster::{Cluster, deadline, eventually, register_unit, us};
 use openraft::storage::RaftStateMachine;
 use openraft::testing::log::{StoreBuilder, Suite};
+use plantao_domain::upgrade::LevelRow;
+use plantao_domain::{ActorId, Changes, ClusterId, ClusterTime, NodeId, codec};
 use plantao_proto::peer::v1 as wire;
 use plantao_proto::peer::v1::raft_service_client::RaftServiceClient;
 use tempfile::TempDir;
@@ -21,9 +23,10 @@ use super::profile::Timers;
 use super::state_machine::{Applier, StateMachine};
 use super::types::TypeConfig;
 use super::*;
+use crate::storage::identity::NodeIdentity;
 use crate::storage::level::{LEVEL_NEWEST, Levels};
 use crate::storage::state::EngineKind;
-use crate::storage::state::tests::Place;
+use crate::storage::state::tests::{Place, batch};
 use crate::storage::wal::testing;
 use crate::transport::{Lane, PeerChannels};
 
@@ -397,4 +400,52 @@ async fn an_empty_state_machine_says_so_and_its_thread_ends_with_it() {
     assert_eq!(*applier.progress().borrow(), Progress { index: 0, ..Progress::default() });
     drop(machine);
     tokio::task::spawn_blocking(move || applier.join()).await.unwrap();
+}
+
+/// Whatever is cut off: a program that does not read the level of a snapshot has neither its file nor its rows, and one that does
+/// has marked its directory before it has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_a_level_that_is_not_read_here_leaves_nothing_behind() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (sender, receiver) = (Place::new(from.path(), EngineKind::Fjall), Place::new(to.path(), EngineKind::Fjall));
+    let row = LevelRow {
+        level: LEVEL_NEWEST,
+        raised_at: ClusterTime::saturating_from_millis(1),
+        by: ActorId::from_bytes([1; 16]),
+        reason: "todos na versão nova".to_owned(),
+    };
+    let mut changes: Changes = (0..=u8::MAX).map(|last| (vec![0x12, last], Some(vec![1; 64]))).collect();
+    changes.insert(plantao_domain::rows::level_key(), Some(codec::encode_row(&row)));
+    let (store, _) = sender.open();
+    store.apply(&batch(5, changes)).unwrap();
+    let snapshot = sender.snapshots().build(&*store.freeze().unwrap()).unwrap();
+    let meta = super::state_machine::snapshot_meta(snapshot.meta()).unwrap();
+
+    let identity = to.path().join("identity");
+    NodeIdentity {
+        cluster: ClusterId::from_bytes([7; 16]),
+        cluster_name: "rede-teste".to_owned(),
+        node: NodeId(1),
+        name: "centro".to_owned(),
+        incarnation: 1,
+        keyed: true,
+        raised: None,
+    }
+    .create(&identity)
+    .unwrap();
+    let levels = |max| Arc::new(Levels::of(max, identity.clone(), NodeIdentity::load(&identity).unwrap()));
+    let (store, _) = receiver.open();
+    let snapshots = Arc::new(receiver.snapshots());
+    let before = std::fs::read(&identity).unwrap();
+    let (mut older, _) =
+        StateMachine::start(Arc::clone(&store), Arc::clone(&snapshots), levels(LEVEL_NEWEST - 1)).unwrap();
+    older.install_snapshot(&meta, Arc::clone(&snapshot)).await.unwrap_err();
+    assert_eq!((store.meta().applied, store.count()), (None, 0));
+    assert!(snapshots.current().is_none(), "the file is there");
+    assert_eq!(std::fs::read(&identity).unwrap(), before);
+
+    let (mut newer, _) = StateMachine::start(Arc::clone(&store), snapshots, levels(LEVEL_NEWEST)).unwrap();
+    newer.install_snapshot(&meta, snapshot).await.unwrap();
+    assert_eq!(store.count(), 257);
+    assert_eq!(NodeIdentity::load(&identity).unwrap().level(), LEVEL_NEWEST);
 }

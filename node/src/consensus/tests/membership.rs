@@ -133,6 +133,18 @@ async fn a_change_whose_leader_fell_between_its_two_entries_is_finished_by_anoth
     finished(&cluster, &[1, 2, 3, 4]).await;
     cluster.write(fallen, 2).await;
     cluster.equal().await;
+
+    // Nor is it lost where all of them stop: what is half is found at the next start.
+    half(&cluster, &ChangeMembers::RemoveVoters(BTreeSet::from([GOES]))).await;
+    for node in 1..=GOES {
+        cluster.stop(node).await;
+    }
+    for node in 1..=GOES {
+        cluster.restart(node).await;
+    }
+    finished(&cluster, &[1, 2, 3]).await;
+    cluster.write(1, 3).await;
+    cluster.equal().await;
     cluster.stop_all().await;
 }
 
