@@ -13,6 +13,7 @@ mod history;
 mod large_image;
 mod many_chunks;
 mod model;
+mod nine;
 mod operator;
 mod plot;
 mod process;
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   chaos run --world sim --seeds 100 --twice 10  a hundred simulated networks, ten of them twice
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
+  chaos nine --json nine.json                   from three nodes to nine and back under load, a kill in each step
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
   chaos many-chunks --chunks 100000             status, proof and scrub of many chunks
@@ -52,6 +54,8 @@ enum Command {
     Run(run::Run),
     /// Kill -9 the leader under load, again and again: how long do writes fail?
     Failover(failover::Failover),
+    /// From three nodes to nine and back under load, with a kill -9 in the middle of each step
+    Nine(nine::Nine),
     /// Operations a second and processor time, in turn with etcd on the same machine
     Compare(compare::Compare),
     /// The off-site node behind a thin line, with images waiting for it: do bookings notice, and when do records get there?
@@ -67,6 +71,7 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments).await,
         Command::Failover(arguments) => failover::run(&arguments).await,
+        Command::Nine(arguments) => nine::run(&arguments).await,
         Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,
         Command::ManyChunks(arguments) => many_chunks::run(&arguments).await,

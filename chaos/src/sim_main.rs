@@ -35,8 +35,8 @@ struct Arguments {
     /// Decides everything.
     #[arg(long)]
     seed: u64,
-    /// Voters.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=5))]
+    /// Nodes; up to five of them vote, and the others replicate.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=50))]
     nodes: u64,
     /// Simulated seconds with faults.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]

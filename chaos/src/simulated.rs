@@ -18,8 +18,8 @@ const SHOWN_MAX: usize = 8;
 /// What only this world takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Settings {
-    /// World sim: voters.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=5))]
+    /// World sim: nodes; up to five of them vote, and the others replicate.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=50))]
     nodes: u64,
     /// World sim: run so many of the seeds twice, and compare the traces of both.
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -106,7 +106,7 @@ impl LocalNetwork {
     /// When anything fails; what was started is killed, what was written stays for a look.
     pub async fn create(directory: &Path, options: &NetworkOptions) -> Result<Self, Error> {
         let mut network = Self::begin(directory, options)?;
-        for (spec, endpoints) in options.nodes.iter().zip(layout::pick_endpoints(options.nodes.len())?) {
+        for (spec, endpoints) in options.nodes.iter().zip(layout::pick_endpoints(options.nodes.len(), &[])?) {
             network.prepare(spec.clone(), endpoints)?;
         }
         for at in 0..network.nodes.len() {
@@ -114,8 +114,7 @@ impl LocalNetwork {
             network.start(at).await?;
             network.settle().await?;
         }
-        network.write_contexts()?;
-        network.describe()?;
+        network.publish()?;
         Ok(network)
     }
 
@@ -408,6 +407,12 @@ impl LocalNetwork {
             }
             pause_until(deadline, what).await?;
         }
+    }
+
+    /// Writes down which nodes there are, for [`Self::open`] and for the tool's contexts; [`Self::create`] has done so.
+    pub fn publish(&self) -> Result<(), Error> {
+        self.write_contexts()?;
+        self.describe()
     }
 
     fn write_contexts(&self) -> Result<(), Error> {

@@ -37,6 +37,9 @@ const PUBLIC: u16 = 7400;
 const ADMIN: u16 = 7401;
 const PEER: u16 = 7402;
 
+/// More would make every write wait for more disks, and no loss that is likely easier to bear.
+const VOTERS_MAX: u64 = 5;
+
 /// Between two tries of an operator who makes the network.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -123,6 +126,11 @@ impl Options {
     /// Slowest message, in milliseconds.
     pub(crate) const fn latency_ms_max(&self) -> u64 {
         if self.lan { 5 } else { 40 }
+    }
+
+    /// The first so many vote, and the others replicate (`docs/decisions/0017-members.md`).
+    const fn voters(&self) -> u64 {
+        if self.nodes < VOTERS_MAX { self.nodes } else { VOTERS_MAX }
     }
 }
 
@@ -276,7 +284,7 @@ impl Cluster {
             let recovery = self.options.directory.join("recovery.txt");
             init::begin(config, self.name.as_str(), &recovery, platform).await.context("init")?;
         } else {
-            while self.joined.get() + 1 < id || !self.is_voter(id - 1) {
+            while self.joined.get() + 1 < id || !self.is_settled(id - 1) {
                 tokio::time::sleep(AGAIN).await;
             }
             let name: Slug = host(id).parse()?;
@@ -284,7 +292,8 @@ impl Cluster {
             let operator = self.way(Kind::Operator, id)?;
             let admin = operator.admin_nodes().first().context("no node to ask")?.clone();
             let token = loop {
-                let request = admin::CreateJoinTokenRequest { keyed: true, voter: true, lifetime_ms: 0 };
+                let request =
+                    admin::CreateJoinTokenRequest { keyed: true, voter: id <= self.options.voters(), lifetime_ms: 0 };
                 match admin.create_join_token(request).await {
                     Ok(answer) => break answer.token,
                     Err(_) => tokio::time::sleep(AGAIN).await,
@@ -305,17 +314,19 @@ impl Cluster {
         Ok(())
     }
 
-    fn is_voter(&self, id: u64) -> bool {
+    /// Whether it is a member, and votes if it is to.
+    fn is_settled(&self, id: u64) -> bool {
+        let votes = id <= self.options.voters();
         let running = self.running.borrow();
         running.values().any(|node| {
             let status = node.status();
-            status.leads() && !status.changing && status.member(id).is_some_and(|member| member.voter)
+            status.leads() && !status.changing && status.member(id).is_some_and(|member| member.voter || !votes)
         })
     }
 
-    /// Whether every node votes.
+    /// Whether every node is what it is to be.
     pub(crate) fn is_whole(&self) -> bool {
-        (1..=self.options.nodes).all(|id| self.is_voter(id))
+        (1..=self.options.nodes).all(|id| self.is_settled(id))
     }
 
     /// A program's or an operator's way to all nodes, beginning with another one for each `nth`. On a host.

@@ -25,8 +25,9 @@ use std::time::{Duration, SystemTime};
 use turmoil::Sim;
 
 const TICK: Duration = Duration::from_millis(5);
-/// So long may a network take to make itself and to register a clinic.
+/// So long may a network take to make itself and to register a clinic, and so much longer for each node: they join one by one.
 const MAKING_MAX: Duration = Duration::from_secs(180);
+const JOINING_MAX: Duration = Duration::from_secs(20);
 /// Without faults, under load: the network has to become whole within it.
 const HEALING: Duration = Duration::from_secs(20);
 /// Writes that were begun in its second half: programs make some hundred.
@@ -242,9 +243,10 @@ impl Run {
     }
 
     fn drive(&mut self, plan: &Plan, faults: &mut Injector) -> anyhow::Result<()> {
+        let making_max = MAKING_MAX + JOINING_MAX * u32::try_from(plan.options.nodes).unwrap_or(u32::MAX);
         while !self.ready.get() {
             self.step()?;
-            anyhow::ensure!(self.sim.elapsed() < MAKING_MAX, "no network of {} nodes was made", plan.options.nodes);
+            anyhow::ensure!(self.sim.elapsed() < making_max, "no network of {} nodes was made", plan.options.nodes);
         }
         let begun = self.sim.elapsed();
         while self.sim.elapsed() < begun + plan.faults {

@@ -112,9 +112,9 @@ pub struct Endpoints {
     pub called_at: SocketAddr,
 }
 
-/// Four free ports on 127.0.0.1 for each of `count` nodes. They are held until all are found, and free again afterwards: whoever is
-/// quicker than the node's start takes one, and the node says so.
-pub(super) fn pick_endpoints(count: usize) -> Result<Vec<Endpoints>, Error> {
+/// Four free ports on 127.0.0.1 for each of `count` nodes, and none of `taken`, whose nodes may not run. They are held until all are
+/// found, and free again afterwards: whoever is quicker than the node's start takes one, and the node says so.
+pub(super) fn pick_endpoints(count: usize, taken: &[u16]) -> Result<Vec<Endpoints>, Error> {
     let mut seed = [0; 2];
     getrandom::fill(&mut seed).map_err(Error::Randomness)?;
     let span = PORTS.end - PORTS.start;
@@ -125,6 +125,9 @@ pub(super) fn pick_endpoints(count: usize) -> Result<Vec<Endpoints>, Error> {
             break;
         }
         let port = PORTS.start + (start + step) % span;
+        if taken.contains(&port) {
+            continue;
+        }
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
             held.push((port, listener));
         }
@@ -346,13 +349,16 @@ mod tests {
 
     #[test]
     fn ports_differ_and_lie_below_those_of_outgoing_connections() {
-        let picked = pick_endpoints(3).unwrap();
+        let picked = pick_endpoints(3, &[]).unwrap();
         let mut all: Vec<u16> =
             picked.iter().flat_map(|at| [at.public, at.admin, at.peer, at.metrics]).map(|at| at.port()).collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 12);
         assert!(all.iter().all(|port| PORTS.contains(port)));
+        // Nobody listens on these, and still they are somebody's.
+        let taken: Vec<u16> = PORTS.collect();
+        assert!(matches!(pick_endpoints(1, &taken), Err(Error::NoPorts)));
     }
 
     #[test]

@@ -192,6 +192,11 @@ impl Load {
         Ok(Self { stage, shared, sending })
     }
 
+    /// What it works on.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
     /// What became of all writes so far.
     pub fn ledger(&self) -> Ledger {
         self.shared.with(|ledger| ledger.clone())

@@ -39,6 +39,14 @@ impl LocalNetwork {
         Ok(self.nodes.len() - 1)
     }
 
+    /// As [`Self::prepare`], on free ports of 127.0.0.1.
+    pub fn place(&mut self, spec: NodeSpec) -> Result<usize, Error> {
+        let of = |at: &Endpoints| [at.public, at.admin, at.peer, at.metrics, at.called_at];
+        let taken: Vec<u16> = self.nodes.iter().flat_map(|node| of(&node.endpoints)).map(|at| at.port()).collect();
+        let endpoints = layout::pick_endpoints(1, &taken)?.pop().ok_or(Error::NoPorts)?;
+        self.prepare(spec, endpoints)
+    }
+
     /// Makes a prepared node a member, as an operator does: the first with `init`, any other with a token and `join`.
     /// It has its certificate then, and is not started.
     pub async fn admit(&mut self, at: usize) -> Result<(), Error> {
