@@ -139,6 +139,25 @@ fn the_flag_wins_over_the_environment_which_wins_over_the_context() {
     assert!(err(&elsewhere).contains("PLT-9001"), "{}", err(&elsewhere));
 }
 
+/// Before a byte is sent: nobody listens there, and that is not what is told.
+#[test]
+fn a_certificate_of_another_network_is_refused_before_anybody_is_asked() {
+    let home = network();
+    let made = |arguments: &[&str]| {
+        let output = run(home.path(), arguments);
+        assert_eq!(code(&output), 0, "{}", err(&output));
+    };
+    made(&["pki", "init", "--dir", "outra", "--network", "outra-rede"]);
+    made(&["pki", "issue", "--dir", "outra", "--out", "eu", "--name", "eu", "--role", "operator"]);
+    let mine = ["--ca", "eu/ca.crt", "--cert", "eu/eu.crt", "--key", "eu/eu.key"];
+    for command in [&["status"][..], &["member", "list"], &["switchover", "--reason", "x", "--yes"]] {
+        let output = run(home.path(), &[command, &mine].concat());
+        assert_eq!(code(&output), 12, "{command:?}: {}", err(&output));
+        let said = err(&output);
+        assert!(said.contains("PLT-9004") && said.contains("outra-rede"), "{command:?}: {said}");
+    }
+}
+
 #[test]
 fn contexts_are_kept_in_a_file_of_the_owner() {
     let home = network();

@@ -97,14 +97,25 @@ async fn patients(world: &World, node: &str) -> BTreeSet<Vec<u8>> {
     }
 }
 
+/// The words of `plantao-renew.service` behind `plantao pki`, without those that a test has of its own.
+fn nightly() -> Vec<&'static str> {
+    let unit = include_str!("../../deploy/systemd/plantao-renew.service");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/plantao pki ")).unwrap();
+    let own = |word: &str| ["--dir", "/var/lib/plantao-authority", "--no-input"].contains(&word);
+    line.split(' ').filter(|word| !own(word)).collect()
+}
+
 /// Each node has another certificate afterwards, for a key that it made itself, and nobody noticed.
 pub(crate) async fn nodes_renew_where_the_authority_is_kept(world: &World) {
     let mut before = Vec::new();
     for node in ALL {
         before.push((shown(world, node).await, fs::read(world.network.node(node).tls_dir().join("node.key")).unwrap()));
     }
-    // Nothing is due, so nothing is touched.
+    // Nothing is due, so nothing is touched; nor by what the timer runs each night, in its window or not.
     pki_done(world, &["renew", "--nodes", "--yes"]).await;
+    let nightly = nightly();
+    assert!(nightly.contains(&"--window") && nightly.contains(&"--nodes"), "{nightly:?}");
+    pki_done(world, &nightly).await;
     assert_eq!(shown(world, "centro").await.serial, before[0].0.serial);
     // Without a terminal it does not ask.
     let (code, _, said) = pki(world, &["renew", "--nodes", "--now"]).await;

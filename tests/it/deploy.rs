@@ -2,7 +2,7 @@
 //! Tools of the field (promtool, systemd-analyze) are used where they are, and where they are not, the test says so.
 
 use crate::tidy::root;
-use crate::world::{PROGRAM, World};
+use crate::world::{PROGRAM, TOOL, World};
 use plantao_node::telemetry::metrics;
 use plantao_tests::wait::until;
 use std::collections::BTreeSet;
@@ -141,6 +141,33 @@ fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
     assert_succeeds("promtool", &["check", "rules", "rules.yml"], &directory);
     assert_succeeds("promtool", &["test", "rules", "rules_test.yml"], &directory);
     assert_succeeds("promtool", &["check", "config", "--syntax-only", "scrape.yml"], &directory);
+}
+
+#[test]
+fn systemd_takes_the_nightly_renewal() {
+    let unit = read("deploy/systemd/plantao-renew.service");
+    let directory = tempfile::tempdir().unwrap();
+    let installed = unit.replace("/usr/bin/plantao ", &format!("{TOOL} "));
+    assert_ne!(unit, installed);
+    fs::write(directory.path().join("plantao-renew.service"), installed).unwrap();
+    let timer = read("deploy/systemd/plantao-renew.timer");
+    fs::write(directory.path().join("plantao-renew.timer"), &timer).unwrap();
+    assert_succeeds(
+        "systemd-analyze",
+        &["verify", "./plantao-renew.service", "./plantao-renew.timer"],
+        directory.path(),
+    );
+    for when in timer.lines().filter_map(|line| line.strip_prefix("OnCalendar=")) {
+        assert_succeeds("systemd-analyze", &["calendar", when], directory.path());
+    }
+}
+
+/// Every object is what Kubernetes' own schemas say, with no field that they do not know.
+#[test]
+fn kubernetes_takes_the_manifests() {
+    for file in ["deploy/kubernetes/offsite.yaml", "deploy/kubernetes/offsite-join.yaml"] {
+        assert_succeeds("kubernetes-validate", &["--strict", file], &root());
+    }
 }
 
 #[test]

@@ -189,6 +189,7 @@ async fn a_network_changes_its_members() {
     let (load, images) = members::it_grows_to_five_and_the_leader_falls_on_the_way(&mut world).await;
     members::what_is_not_safe_or_not_what_was_seen_is_refused(&world).await;
     members::it_shrinks_to_three_and_a_follower_falls_on_the_way(&mut world).await;
+    members::never_two_leaders_in_a_term(&world);
     members::who_was_removed_gets_nowhere(&mut world).await;
     let started = members::the_runbook_as_written_replaces_a_unit_that_burned(&mut world, &load).await;
     members::nothing_was_lost(&world, load, &images, started).await;

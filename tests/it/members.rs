@@ -20,6 +20,8 @@ use plantao_tests::network::{CLUSTER, Network, text};
 use plantao_tests::wait::{PATIENCE, until, until_within};
 use prost::Message as _;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,18 +39,37 @@ const NOT_NOW: [&str; 6] = ["PLT-2621", "PLT-2622", "PLT-2623", "PLT-2624", "PLT
 
 /// The operator's tool, until it ends with this code and says this; gives its document.
 pub(crate) async fn tool(network: &Network, nodes: &[&str], code: i32, said: &str, arguments: &[&str]) -> Value {
+    told_by_tool(command_line(network, nodes, arguments), code, said.to_owned()).await
+}
+
+/// What is typed, so that the network may be hurt while the tool is at work.
+fn command_line(network: &Network, nodes: &[&str], arguments: &[&str]) -> Vec<OsString> {
     let (certificate, key) = network.credentials("rede/operator/plantonista");
+    let mut line: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    line.extend(["-o", "json", "--no-input", "--timeout", "40", "--cluster", CLUSTER].map(OsString::from));
+    for name in nodes {
+        let (public, admin) = (network.node(name).public(), network.node(name).admin());
+        line.extend(["--endpoint", &public, "--admin-endpoint", &admin].map(OsString::from));
+    }
+    line.extend([
+        "--ca".into(),
+        network.roots().into(),
+        "--cert".into(),
+        certificate.into(),
+        "--key".into(),
+        key.into(),
+    ]);
+    line
+}
+
+async fn told_by_tool(arguments: Vec<OsString>, code: i32, said: String) -> Value {
     let output = until(&format!("{arguments:?}"), || async {
         let mut tool = Command::new(TOOL);
-        tool.env_clear().args(arguments).args(["-o", "json", "--no-input", "--timeout", "40", "--cluster", CLUSTER]);
-        for name in nodes {
-            tool.args(["--endpoint", &network.node(name).public(), "--admin-endpoint", &network.node(name).admin()]);
-        }
-        tool.arg("--ca").arg(network.roots()).arg("--cert").arg(&certificate).arg("--key").arg(&key);
+        tool.env_clear().args(&arguments);
         let output = timeout(Duration::from_secs(120), tool.kill_on_drop(true).output()).await.unwrap().unwrap();
         let all = text(&output);
         let exit = output.status.code().unwrap();
-        if exit == code && all.contains(said) {
+        if exit == code && all.contains(&said) {
             return Ok(output);
         }
         let later = LATER.contains(&exit) || NOT_NOW.iter().any(|code| all.contains(code));
@@ -137,7 +158,7 @@ pub(crate) async fn it_grows_to_five_and_the_leader_falls_on_the_way(world: &mut
     let options = LoadOptions { work: Work::Contended, every: Duration::from_millis(100), in_flight_max: 256 };
     let load = Load::start(&programs, &options).await.unwrap();
     for name in ["jardim-sul", "moema"] {
-        world.network.add(NodeSpec { voter: false, ..NodeSpec::unit(name) }).await;
+        joins_while_the_leader_falls(&mut world.network, name).await;
     }
     what_is_staged_is_applied_as_it_was_seen(&world.network).await;
     let network = &world.network;
@@ -160,6 +181,27 @@ pub(crate) async fn it_grows_to_five_and_the_leader_falls_on_the_way(world: &mut
         images.push((new.image_id, bytes));
     }
     (load, images)
+}
+
+/// The token is spent and the node has its number; whoever leads then makes it a member.
+async fn joins_while_the_leader_falls(network: &mut Network, name: &str) {
+    let there: Vec<String> = network.nodes().iter().map(|node| node.name().to_owned()).collect();
+    let there: Vec<&str> = there.iter().map(String::as_str).collect();
+    let at = network.prepare(NodeSpec { voter: false, ..NodeSpec::unit(name) });
+    let added = tool(network, &there, 0, "", &["member", "add", "--yes"]).await;
+    let joined = network.join(at, added["join_token"]["token"].as_str().unwrap()).await;
+    joined.unwrap_or_else(|error| panic!("{name} does not join: {error}"));
+    let fallen = leader(network, &there).await;
+    network.kill(&fallen).await;
+    network.run_node(name).await;
+    let up: Vec<&str> = there.iter().copied().filter(|other| *other != fallen).collect();
+    until_within(PATIENCE * 4, &format!("{name} to be a member"), || async {
+        let (_, members) = leading(network, &up).await?;
+        let here = members.nodes.iter().any(|node| node.name == name && node.member);
+        if here && members.steps.is_empty() { Ok(()) } else { Err(format!("{members:?}")) }
+    })
+    .await;
+    network.run_node(&fallen).await;
 }
 
 async fn what_is_staged_is_applied_as_it_was_seen(network: &Network) {
@@ -215,7 +257,9 @@ pub(crate) async fn it_shrinks_to_three_and_a_follower_falls_on_the_way(world: &
     let network = &mut world.network;
     let leaving = leader(network, &FIVE).await;
     let rest: Vec<&str> = FIVE.into_iter().filter(|name| *name != leaving).collect();
-    tool(network, &FIVE, 0, "", &["member", "demote", &leaving, "--reason", "enlace ruim", "--yes"]).await;
+    let fallen = rest.iter().copied().find(|name| THREE.contains(name)).unwrap();
+    let demote = ["member", "demote", &leaving, "--reason", "enlace ruim", "--yes"];
+    falls_meanwhile(network, &FIVE, fallen, &demote).await;
     let members = voters(network, &rest, &rest).await;
     assert_eq!((named(&members, &leaving).member, named(&members, &leaving).reason.as_str()), (true, "enlace ruim"));
 
@@ -231,8 +275,11 @@ pub(crate) async fn it_shrinks_to_three_and_a_follower_falls_on_the_way(world: &
     voters(network, &up, &["centro", "jardins", "cofre", "jardim-sul"]).await;
     network.run_node(fallen).await;
 
+    let four = ["centro", "jardins", "cofre", "jardim-sul"];
+    let leads = leader(network, &four).await;
+    let fallen = *THREE.iter().find(|name| **name != leads).unwrap();
     let remove = ["member", "remove", "jardim-sul", "--reason", "unidade fechou", "--confirm", "jardim-sul"];
-    tool(network, &FIVE, 0, "", &remove).await;
+    falls_meanwhile(network, &four, fallen, &remove).await;
     let members = voters(network, &THREE, &THREE).await;
     assert_eq!(members.nodes.iter().filter(|node| node.member).count(), 3, "{members:?}");
     for name in ["moema", "jardim-sul"] {
@@ -241,6 +288,38 @@ pub(crate) async fn it_shrinks_to_three_and_a_follower_falls_on_the_way(world: &
     for name in ["moema", "jardim-sul"] {
         network.kill(name).await;
     }
+}
+
+/// The tool is at work on a change of members; as soon as it is decided, a node falls. It comes back when the tool is done.
+async fn falls_meanwhile(network: &mut Network, nodes: &[&str], fallen: &str, arguments: &[&str]) {
+    let (_, before) = until("a leader", || leading(network, nodes)).await;
+    let up: Vec<&str> = nodes.iter().copied().filter(|name| *name != fallen).collect();
+    let typed = command_line(network, &up, arguments);
+    let at_work = tokio::spawn(told_by_tool(typed, 0, String::new()));
+    until("the change to be decided", || async {
+        let (_, members) = leading(network, nodes).await?;
+        let decided = members.layout_version > before.layout_version;
+        if decided || at_work.is_finished() { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    network.kill(fallen).await;
+    at_work.await.unwrap();
+    network.run_node(fallen).await;
+}
+
+/// Whoever led in a term wrote it down once an entry of that term was committed: never two of them, however often somebody fell.
+pub(crate) fn never_two_leaders_in_a_term(world: &World) {
+    let mut led: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+    for node in world.network.nodes() {
+        for line in world.network.log(node.name()).lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            if line["fields"]["message"] == "this node leads" {
+                led.entry(line["fields"]["term"].as_u64().unwrap()).or_default().insert(node.name());
+            }
+        }
+    }
+    assert!(led.len() >= 4, "leaders fell at three steps: {led:?}");
+    assert!(led.values().all(|nodes| nodes.len() == 1), "{led:?}");
 }
 
 /// Asks a node of the network as the node with this number and certificate.
