@@ -10,7 +10,7 @@
 
 use crate::ground::{Ground, Standing, beside, exit, millis, say, until_signal, yes};
 use crate::operator::Operator;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use plantao_client::{AdminNode, Cluster, ConnectOptions};
 use plantao_node::local_network::checks::{AcknowledgedReport, OverlapReport, look_for, overlaps};
 use plantao_node::local_network::load::{Ledger, Load, LoadOptions, Stage, Work};
@@ -31,6 +31,8 @@ const VOTERS_FIRST: usize = 3;
 const VOTERS_MOST: usize = 5;
 /// How long a step may take on a slow machine whose leader dies meanwhile.
 const STEP_MAX: Duration = Duration::from_secs(300);
+/// Six joins, and two changes of votes.
+const LEADERS_FALL: usize = 8;
 /// Between two looks at who leads.
 const LOOK: Duration = Duration::from_millis(100);
 /// Acknowledged writes before and after each step.
@@ -395,14 +397,18 @@ impl Leaders {
 
     /// With what each node wrote down of the terms in which it led.
     fn end(&self, network: &LocalNetwork) -> anyhow::Result<Terms> {
+        let mut told = 0;
         let mut terms = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for node in network.nodes() {
             let log = std::fs::read_to_string(node.log())
                 .with_context(|| format!("cannot read what {} logged", node.name()))?;
             for term in log.lines().filter_map(term_led) {
+                told += 1;
                 terms.entry(term).or_default().insert(node.id());
             }
         }
+        // Each leader that fell had led, and one led at the end.
+        ensure!(told > LEADERS_FALL, "the logs tell of {told} leaders only: they are not what is read here");
         Ok(terms)
     }
 }
@@ -410,8 +416,7 @@ impl Leaders {
 /// The term of a line that says that its node leads.
 fn term_led(line: &str) -> Option<u64> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let fields = &line["fields"];
-    (fields["message"] == "this node leads").then(|| fields["term"].as_u64()).flatten()
+    (line["message"] == "this node leads").then(|| line["term"].as_u64()).flatten()
 }
 
 fn conclude(figures: &Figures) {
@@ -454,7 +459,7 @@ mod tests {
     #[test]
     fn only_the_line_that_says_so_names_a_term() {
         let line =
-            |message: &str| format!(r#"{{"level":"INFO","fields":{{"message":"{message}","term":7,"from":1}}}}"#);
+            |message: &str| format!(r#"{{"level":"INFO","message":"{message}","term":7,"from":1,"cause":"Silence"}}"#);
         assert_eq!(term_led(&line("this node leads")), Some(7));
         assert_eq!(term_led(&line("a switchover was begun")), None);
         assert_eq!(term_led("this node leads term=7"), None);

@@ -313,8 +313,8 @@ pub(crate) fn never_two_leaders_in_a_term(world: &World) {
     for node in world.network.nodes() {
         for line in world.network.log(node.name()).lines() {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-            if line["fields"]["message"] == "this node leads" {
-                led.entry(line["fields"]["term"].as_u64().unwrap()).or_default().insert(node.name());
+            if line["message"] == "this node leads" {
+                led.entry(line["term"].as_u64().unwrap()).or_default().insert(node.name());
             }
         }
     }
