@@ -146,6 +146,8 @@ fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
 #[test]
 fn systemd_takes_the_nightly_renewal() {
     let unit = read("deploy/systemd/plantao-renew.service");
+    assert!(unit.contains("\nUser=plantao-authority\n"));
+    assert!(read("deploy/sysusers/plantao-authority.conf").contains("\nu plantao-authority "));
     let directory = tempfile::tempdir().unwrap();
     let installed = unit.replace("/usr/bin/plantao ", &format!("{TOOL} "));
     assert_ne!(unit, installed);
@@ -228,6 +230,8 @@ fn the_image_is_empty_but_for_two_programs_and_every_manifest_names_it() {
             assert_eq!(indent % 2, 0, "{file}: {line}");
         }
     }
+    // A renewal over the network writes where the certificates are.
+    assert!(!read("deploy/compose/compose.yaml").contains("/etc/plantao:ro"));
     let kubernetes = read("deploy/kubernetes/offsite.yaml");
     assert!(!kubernetes.contains("root = {") && !kubernetes.contains("root.key"), "an off-site node has no root slot");
     let sections: Vec<&str> = kubernetes.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
@@ -289,9 +293,13 @@ fn assets(manifest: &str) -> Vec<PathBuf> {
 
 #[test]
 fn packages_take_files_that_are_there_and_start_nothing() {
-    let tree = assets("node");
-    assert!(tree.len() > 5);
-    for asset in tree {
+    let (node, tool) = (assets("node"), assets("cli"));
+    assert!(node.len() > 5);
+    // The nightly renewal; the rest of the tool's package is made by its build.
+    for unit in ["plantao-renew.service", "plantao-renew.timer", "plantao-authority.conf"] {
+        assert!(tool.iter().any(|asset| asset.ends_with(unit)), "{unit} is in no package");
+    }
+    for asset in node.into_iter().chain(tool) {
         let (directory, pattern) = (asset.parent().unwrap(), asset.file_name().unwrap().to_str().unwrap());
         let end = pattern.trim_start_matches('*');
         let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
@@ -303,7 +311,6 @@ fn packages_take_files_that_are_there_and_start_nothing() {
         });
         assert!(any, "{} is not there", asset.display());
     }
-    assert!(assets("cli").is_empty(), "what the tool's package has is made by its build");
     for script in ["postinst", "prerm", "postrm"] {
         let path = root().join("deploy/debian/plantaod").join(script);
         let text = fs::read_to_string(&path).unwrap();
