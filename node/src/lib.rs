@@ -4,6 +4,8 @@
 //! `chunks`, `journal`, `storage`, `transport`, `crypto` → `config`, `telemetry`, `clock`, `entropy`, `work`. Only `app` wires components.
 
 pub mod admin;
+#[doc(hidden)]
+pub mod again;
 pub mod api;
 pub mod app;
 pub mod chunks;

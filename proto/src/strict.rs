@@ -205,6 +205,15 @@ fn read<U: Received>(mut bytes: impl Buf) -> Result<U, Status> {
     Ok(U::decode(bytes).map_err(Fault::Decode)?)
 }
 
+/// Reads a message as a method would, and writes it again: for the fuzz targets.
+///
+/// # Errors
+/// What a caller would be answered.
+#[doc(hidden)]
+pub fn again<U: Received>(bytes: &[u8]) -> Result<Vec<u8>, Status> {
+    read::<U>(bytes).map(|message| message.encode_to_vec())
+}
+
 /// Encodes `T` as prost does, and reads `U`: strictly where [`Received::FORM`] says so.
 #[derive(Debug)]
 pub struct StrictCodec<T, U>(PhantomData<(T, U)>);

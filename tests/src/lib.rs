@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on from, it says where")]
 #![allow(clippy::missing_panics_doc, reason = "the same")]
 
+pub mod fuzz;
 pub mod links;
 pub mod network;
 pub mod scan;

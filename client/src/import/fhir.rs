@@ -69,6 +69,21 @@ impl Ask {
     }
 }
 
+impl Ask {
+    /// The sender's bytes.
+    pub(super) fn document(&self) -> &[u8] {
+        match self {
+            Self::Unit(request) => request.unit.as_ref().map_or(&[], |unit| &unit.document),
+            Self::Practitioner(request) => request.practitioner.as_ref().map_or(&[], |it| &it.document),
+            Self::Room(request) => request.room.as_ref().map_or(&[], |room| &room.document),
+            Self::Patient(request) => request.demographics.as_ref().map_or(&[], |it| &it.document),
+            Self::Record(request) => &request.document,
+            Self::Consent(request) => &request.document,
+            Self::Book(request) => &request.document,
+        }
+    }
+}
+
 /// The beginning of every resource.
 struct Resource<'a> {
     kind: String,

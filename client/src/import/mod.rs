@@ -264,6 +264,43 @@ impl Known {
     }
 }
 
+/// Reads a whole file of lines as each kind of file in turn, as an import does without a cluster: what each good line asks
+/// for, as its id and document. For the fuzz targets.
+#[doc(hidden)]
+pub fn fhir_again(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut known = Known::default();
+    let mut asked = Vec::new();
+    let phases = [
+        Phase::Organizations,
+        Phase::Practitioners,
+        Phase::Locations,
+        Phase::Patients,
+        Phase::Records,
+        Phase::Appointments,
+    ];
+    for phase in phases {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
+            if let Ok(ask) = known.ask(phase, line, end.is_some()) {
+                asked.push((ask.object_id().to_vec(), ask.document().to_vec()));
+            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+    }
+    asked
+}
+
+/// Reads a whole `images.csv`: path, id and size of each good row. For the fuzz targets.
+#[doc(hidden)]
+pub fn image_rows_again(bytes: &[u8]) -> Option<Vec<(String, Id, u64)>> {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let mut rows = image_rows::Rows::new(lines.next()?, true).ok()?;
+    let read = (2..).zip(lines).filter_map(|(number, line)| rows.row(line, number, true).ok());
+    Some(read.map(|row| (row.path, row.id, row.bytes)).collect())
+}
+
 struct Run<'a> {
     cluster: &'a Cluster,
     known: Known,

@@ -61,6 +61,11 @@ pub(super) fn decode(partition: u8, bytes: &[u8]) -> Option<Vec<(ChunkId, Second
     Some(entries)
 }
 
+/// For [`crate::again`].
+pub(crate) fn again(partition: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+    Some(encode(partition, &decode(partition, bytes)?))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -236,6 +236,11 @@ fn encode_incarnation(incarnation: StoreIncarnation) -> Vec<u8> {
     bytes
 }
 
+/// For [`crate::again`].
+pub(crate) fn again(bytes: &[u8]) -> Option<Vec<u8>> {
+    Some(encode_incarnation(decode_incarnation(bytes)?))
+}
+
 fn decode_incarnation(bytes: &[u8]) -> Option<StoreIncarnation> {
     let (content, check) = bytes.split_last_chunk::<4>()?;
     let id = content.strip_prefix(&MAGIC)?;

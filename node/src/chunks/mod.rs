@@ -61,7 +61,7 @@
 pub mod bucket;
 pub mod calendar;
 pub mod challenge;
-mod checks;
+pub(crate) mod checks;
 pub mod content_type;
 pub mod directory;
 mod disk;
@@ -71,7 +71,7 @@ mod group_sync;
 mod held;
 pub mod ingest;
 pub mod lanes;
-mod layout;
+pub(crate) mod layout;
 pub mod placement;
 pub mod scrub;
 pub mod set_digest;

@@ -379,6 +379,24 @@ fn number(id: u64) -> Option<u64> {
     (id != 0).then_some(id)
 }
 
+/// For [`crate::again`]: a call to append, and a call for a vote.
+pub(crate) fn again(bytes: &[u8]) -> [Option<Vec<u8>>; 2] {
+    use prost::Message;
+    let appended = || {
+        let request = wire::AppendRequest::decode(bytes).ok()?;
+        let (header, now_ms) = (request.header.clone(), request.now_ms);
+        let read = append(request).ok()?;
+        let entries = read.entries.iter().map(wire_entry).collect::<Result<_, _>>().ok()?;
+        Some(wire_append(&read, header.unwrap_or_default(), entries, now_ms).encode_to_vec())
+    };
+    let voted = || {
+        let request = wire::VoteRequest::decode(bytes).ok()?;
+        let header = request.header.clone();
+        Some(wire_vote_request(&vote_request(request).ok()?, header.unwrap_or_default()).encode_to_vec())
+    };
+    [appended(), voted()]
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

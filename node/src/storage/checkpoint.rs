@@ -140,6 +140,12 @@ fn encode(sequence: u64, record: &Record) -> Vec<u8> {
     bytes
 }
 
+/// For [`crate::again`]: one slot.
+pub(crate) fn again(slot: &[u8]) -> Option<Vec<u8>> {
+    let (sequence, record) = decode(slot)?;
+    Some(encode(sequence, &record))
+}
+
 fn decode(slot: &[u8]) -> Option<(u64, Record)> {
     let (body, rest) = slot.split_at_checked(BODY_BYTES)?;
     let (digest, padding) = rest.split_first_chunk::<32>()?;

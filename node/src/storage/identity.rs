@@ -175,6 +175,11 @@ impl NodeIdentity {
     }
 }
 
+/// For [`crate::again`].
+pub(crate) fn again(bytes: &[u8]) -> Option<Vec<u8>> {
+    Some(decode(bytes).ok()?.encode())
+}
+
 fn decode(bytes: &[u8]) -> Result<NodeIdentity, IdentityError> {
     let text = std::str::from_utf8(bytes).map_err(|_| IdentityError::Damaged)?;
     let (json, digest) = text.split_once('\n').ok_or(IdentityError::Damaged)?;

@@ -197,6 +197,42 @@ fn decode_rows(bytes: &[u8]) -> Option<Vec<Row>> {
     Some(rows)
 }
 
+/// For [`crate::again`]: takes parts as a receiver would, up to the first that is refused. Gives those that were taken, made
+/// again from what was read of them, and whether the end was among them.
+pub(crate) fn again(id: &SnapshotId, parts: &[&[u8]]) -> (Vec<Vec<u8>>, bool) {
+    let mut intake = Intake::default();
+    let mut made = Vec::new();
+    for part in parts {
+        let before = intake.clone();
+        if intake.take(id, part).is_none() {
+            break;
+        }
+        made.push(match (part.first(), &intake.meta) {
+            (Some(&HEADER), Some(meta)) => header_part(id, meta),
+            (Some(&ROWS), _) => rows_part(&part.get(1..).and_then(decode_rows).unwrap_or_default()),
+            _ => before.end_part(),
+        });
+    }
+    (made, intake.ended)
+}
+
+/// For [`crate::again`]: the parts of a snapshot of these rows, and its id.
+pub(crate) fn parts_of(rows: &[Row], applied: EntryId) -> (SnapshotId, Vec<Vec<u8>>) {
+    let mut content = digest::EMPTY;
+    for (key, value) in rows {
+        digest::add(&mut content, key, value);
+    }
+    let meta = StateMeta { applied: Some(applied), rows: rows.len() as u64, content, ..StateMeta::default() };
+    let id = snapshot_id(&meta);
+    let mut intake = Intake::default();
+    let mut parts = vec![header_part(&id, &meta)];
+    parts.extend((!rows.is_empty()).then(|| rows_part(rows)));
+    if parts.iter().all(|part| intake.take(&id, part).is_some()) {
+        parts.push(intake.end_part());
+    }
+    (id, parts)
+}
+
 /// A complete snapshot whose every byte was read back and checked. The file stays readable while this lives, even when
 /// a newer one has replaced it.
 pub struct VerifiedSnapshot {

@@ -229,6 +229,14 @@ fn decode_slot(file: &[u8], slot: usize) -> Slot {
     }
 }
 
+/// For [`crate::again`]: the slots of a whole file that count.
+pub(crate) fn again(file: &[u8]) -> [Option<Vec<u8>>; 2] {
+    [0, 1].map(|slot| match decode_slot(file, slot) {
+        Slot::Valid(content) => Some(encode(content.identity, content.sequence, &content.mark).to_vec()),
+        Slot::Empty | Slot::Damaged => None,
+    })
+}
+
 fn decode(mut bytes: &[u8]) -> Option<SlotContent> {
     fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
         let (head, rest) = bytes.split_first_chunk::<N>()?;

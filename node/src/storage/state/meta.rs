@@ -64,6 +64,11 @@ pub(crate) fn decode(bytes: &[u8], membership: &[u8]) -> Option<StateMeta> {
     whole.then_some(meta)
 }
 
+/// For [`crate::again`].
+pub(crate) fn again(bytes: &[u8], membership: &[u8]) -> Option<Vec<u8>> {
+    Some(encode(&decode(bytes, membership)?))
+}
+
 /// Takes fixed-size fields from the front.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
