@@ -8,7 +8,7 @@
 //! Entries are sealed with the node's storage key. The trail drops what it has seen by (node, journal, sequence), so a
 //! batch that is sent again is harmless. A journal directory that was lost gets a new id: sequences never repeat.
 
-mod segment;
+pub(crate) mod segment;
 mod writer;
 
 use crate::crypto::JournalSeal;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use segment::JournalError;
+pub use segment::{Cut, JournalError};
 
 /// Entries that may wait for the writer.
 const QUEUE_MAX: usize = 4096;
@@ -104,6 +104,11 @@ impl Journal {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         writer::start(Arc::clone(&shared), Arc::clone(&submitted), requests).map_err(JournalError::Thread)?;
         Ok(Self { id, queue, backlog, shared, submitted })
+    }
+
+    /// What a start could not keep of its end.
+    pub fn cut(&self) -> Option<Cut> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).cut()
     }
 
     /// Its id.

@@ -46,6 +46,17 @@ struct Segment {
     bytes: u64,
 }
 
+/// What was cut off the end of the last segment at a start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The last note that is kept.
+    pub after: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Whether a whole note was among them: a crash seldom leaves that, damage does.
+    pub had_whole: bool,
+}
+
 pub(super) struct Segments {
     directory: PathBuf,
     seal: JournalSeal,
@@ -55,6 +66,7 @@ pub(super) struct Segments {
     recent: VecDeque<ReadNote>,
     last: u64,
     broken: bool,
+    cut: Option<Cut>,
 }
 
 fn segment_path(directory: &Path, first: u64) -> PathBuf {
@@ -98,6 +110,7 @@ impl Segments {
             recent: VecDeque::new(),
             last: firsts.first().map_or(0, |first| first.saturating_sub(1)),
             broken: false,
+            cut: None,
         };
         for (i, first) in firsts.iter().enumerate() {
             this.load(*first, i + 1 == firsts.len())?;
@@ -119,6 +132,16 @@ impl Segments {
             }
             let file = OpenOptions::new().write(true).open(&path).map_err(JournalError::Open)?;
             file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(JournalError::Open)?;
+            let lost = bytes.get(whole..).unwrap_or_default();
+            let (after, had_whole) = (self.last + notes.len() as u64, has_whole(lost));
+            // What a crash tore was never answered; of what rotted nobody can tell, so both are said.
+            tracing::warn!(
+                after,
+                bytes = lost.len(),
+                had_whole,
+                "the end of the journal of reads was no whole note and is cut"
+            );
+            self.cut = Some(Cut { after, bytes: lost.len() as u64, had_whole });
         }
         self.last += notes.len() as u64;
         self.segments.push_back(Segment { path, first, last: self.last, bytes: whole as u64 });
@@ -158,6 +181,10 @@ impl Segments {
 
     pub(super) fn last(&self) -> u64 {
         self.last
+    }
+
+    pub(super) fn cut(&self) -> Option<Cut> {
+        self.cut
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -263,6 +290,40 @@ impl Segments {
         }
         Ok(())
     }
+}
+
+/// For [`crate::again`]: the notes at the beginning of a segment's bytes, and how many bytes they are.
+pub(crate) fn again(bytes: &[u8], first: u64, seal: JournalSeal) -> (Vec<ReadNote>, usize) {
+    let segments = Segments {
+        directory: PathBuf::new(),
+        seal,
+        bytes_max: 0,
+        segments: VecDeque::new(),
+        open: None,
+        recent: VecDeque::new(),
+        last: 0,
+        broken: false,
+        cut: None,
+    };
+    segments.decode(bytes, first)
+}
+
+/// For [`crate::again`]: one note as a segment has it.
+pub(crate) fn framed(note: &ReadNote, seal: &JournalSeal) -> Vec<u8> {
+    let frame = seal.seal(note.sequence, &codec::encode_row(note));
+    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes(), &checksum(length, &frame).to_be_bytes(), frame.as_slice()].concat()
+}
+
+/// Whether a whole frame begins somewhere in there.
+fn has_whole(bytes: &[u8]) -> bool {
+    (0..bytes.len()).any(|from| {
+        let Some((head, body)) = bytes.get(from..).and_then(|rest| rest.split_first_chunk::<8>()) else { return false };
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = *head;
+        let length = u32::from_be_bytes([l0, l1, l2, l3]);
+        let frame = body.get(..length as usize).filter(|frame| (1..=FRAME_BYTES_MAX as usize).contains(&frame.len()));
+        frame.is_some_and(|frame| u32::from_be_bytes([c0, c1, c2, c3]) == checksum(length, frame))
+    })
 }
 
 fn checksum(length: u32, frame: &[u8]) -> u32 {

@@ -67,6 +67,12 @@ async fn a_torn_tail_is_dropped_and_damage_before_it_is_not_served() {
         let journal = Journal::open(options(dir.path(), 1 << 30)).unwrap();
         let kept = journal.after(0, 100).unwrap();
         assert!(kept.len() < 10 && kept.len() == cut * 10 / good.len(), "cut at {cut}: {} kept", kept.len());
+        assert!(journal.cut().is_none_or(|it| !it.had_whole && it.after == kept.len() as u64), "cut at {cut}");
+        assert_eq!(
+            journal.cut().is_none(),
+            cut.is_multiple_of(good.len() / 10),
+            "cut at {cut}: what was dropped is told"
+        );
     }
     for at in 0..good.len() {
         let mut bad = good.clone();
@@ -74,6 +80,9 @@ async fn a_torn_tail_is_dropped_and_damage_before_it_is_not_served() {
         std::fs::write(&path, &bad).unwrap();
         if let Ok(journal) = Journal::open(options(dir.path(), 1 << 30)) {
             assert!(journal.after(0, 100).unwrap().len() < 10, "flip at {at} went unseen");
+            // A crash does not leave whole notes behind a bad one: that is damage, and verify says so.
+            let is_last = at >= good.len() / 10 * 9;
+            assert_eq!(journal.cut().map(|it| it.had_whole), Some(!is_last), "flip at {at}");
         }
     }
 }
