@@ -48,6 +48,12 @@ pub const VERIFY: &str = "Examples:
   plantaod verify --config cofre/plantaod.toml -o json
 Exit codes: 0 whole, 1 failed, 2 usage or configuration, 9 damage found";
 
+/// Of `plantaod log-copies`.
+pub const LOG_COPIES: &str = "Examples:
+  plantaod log-copies centro.json jardins.json cofre.json
+  plantaod log-copies -o json centro.json jardins.json cofre.json
+Exit codes: 0 each entry is whole somewhere, 1 failed, 2 usage, 9 an entry is whole nowhere";
+
 /// Of `plantaod extract`.
 pub const EXTRACT: &str = "Examples:
   plantaod extract --config cofre/plantaod.toml --recovery-file papel.txt --out documentos

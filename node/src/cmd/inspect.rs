@@ -1,5 +1,6 @@
 //! `plantaod inspect` and `plantaod verify`: a stopped node's directory, read and never written.
 
+use super::log_copies::Entries;
 use super::{ConfigArguments, exit};
 use crate::app::{log_identity, owner, storage_key};
 use crate::crypto::{JournalSeal, StorageSeal};
@@ -9,10 +10,11 @@ use crate::storage::fs::DataDir;
 use crate::storage::identity::NodeIdentity;
 use crate::storage::rebuild::{self, Options as StateOptions, Start};
 use crate::storage::snapshot::Snapshots;
-use crate::storage::wal::{Wal, WalOptions};
+use crate::storage::wal::{Survey, Wal, WalOptions};
+use crate::storage::watermark::Watermark;
 use anyhow::Context;
 use plantao_domain::{JournalId, rows};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -46,29 +48,31 @@ pub struct Verify {
     output: Output,
 }
 
-#[derive(Serialize)]
-struct Report {
+#[derive(Serialize, Deserialize)]
+pub(super) struct Report {
     schema_version: u32,
     cluster: String,
-    cluster_id: String,
-    node: u64,
-    name: String,
-    incarnation: u32,
+    pub(super) cluster_id: String,
+    pub(super) node: u64,
+    pub(super) name: String,
+    pub(super) incarnation: u32,
     keyed: bool,
     checks: Vec<Check>,
+    /// Of the log: absent where its files cannot be read at all.
+    pub(super) log_entries: Option<Entries>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Check {
-    part: &'static str,
+    part: String,
     ok: bool,
     found: String,
 }
 
-fn check<T>(part: &'static str, result: anyhow::Result<(T, String)>) -> (Check, Option<T>) {
+fn check<T>(part: &str, result: anyhow::Result<(T, String)>) -> (Check, Option<T>) {
     match result {
-        Ok((value, found)) => (Check { part, ok: true, found }, Some(value)),
-        Err(error) => (Check { part, ok: false, found: format!("{error:#}") }, None),
+        Ok((value, found)) => (Check { part: part.to_owned(), ok: true, found }, Some(value)),
+        Err(error) => (Check { part: part.to_owned(), ok: false, found: format!("{error:#}") }, None),
     }
 }
 
@@ -90,6 +94,16 @@ fn examine(config: &ConfigArguments) -> anyhow::Result<Report> {
         })
         .context("the log cannot be trusted");
     checks.push(check("log", wal).0);
+    let mark = Watermark::open(&data.watermark()).ok().map(|watermark| watermark.mark());
+    let survey = Survey::of(&data.log(), mark, &*seal).ok();
+    let entries = survey.as_ref().map(Entries::of);
+    if let (Some(survey), Some(log)) = (&survey, checks.last_mut())
+        && log.ok
+        && !survey.lost().ranges().is_empty()
+    {
+        *log =
+            Check { part: "log".to_owned(), ok: false, found: format!("entries {} do not read back", survey.lost()) };
+    }
 
     let snapshots = Snapshots::open(&data.snapshots(), seal.clone())
         .map(|snapshots| {
@@ -131,9 +145,20 @@ fn examine(config: &ConfigArguments) -> anyhow::Result<Report> {
         fresh_id: JournalId::from_bytes(crate::entropy::random(&SystemEntropy)),
         seal: Box::new(move |id| JournalSeal::new(journal_seal, id)),
     });
-    let journal = journal
-        .map(|journal| ((), format!("{} notes written", journal.backlog().borrow().written)))
-        .context("the journal of reads cannot be trusted");
+    let journal = journal.context("the journal of reads cannot be trusted").and_then(|journal| {
+        let notes = format!("{} notes written", journal.backlog().borrow().written);
+        match journal.cut() {
+            None => Ok(((), notes)),
+            Some(cut) if cut.had_whole => anyhow::bail!(
+                "{notes}; {} bytes after note {} did not read back, whole notes among them, and were cut",
+                cut.bytes,
+                cut.after
+            ),
+            Some(cut) => {
+                Ok(((), format!("{notes}; {} bytes at its end are no whole note, as a crash leaves them", cut.bytes)))
+            }
+        }
+    });
     checks.push(check("journal", journal).0);
 
     Ok(Report {
@@ -145,6 +170,7 @@ fn examine(config: &ConfigArguments) -> anyhow::Result<Report> {
         incarnation: identity.incarnation,
         keyed: identity.keyed,
         checks,
+        log_entries: entries,
     })
 }
 
@@ -160,6 +186,13 @@ fn print(report: &Report, output: Output) -> anyhow::Result<()> {
     for check in &report.checks {
         let mark = if check.ok { "ok" } else { "DAMAGED" };
         writeln!(out, "{:<9} {mark:<8} {}", check.part, check.found)?;
+    }
+    if let Some(entries) = report.log_entries.as_ref().filter(|entries| !entries.lost.is_empty()) {
+        writeln!(out, "log entries that do not read back: {}", super::log_copies::ranges(&entries.lost))?;
+        writeln!(
+            out,
+            "where the others have them: `plantaod verify -o json` on each stopped node, then `plantaod log-copies`"
+        )?;
     }
     Ok(())
 }

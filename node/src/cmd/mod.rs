@@ -7,6 +7,7 @@ pub mod extract;
 pub mod init;
 pub mod inspect;
 pub mod join;
+pub mod log_copies;
 pub mod probe;
 pub mod quorum;
 pub mod run;

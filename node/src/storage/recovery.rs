@@ -168,9 +168,18 @@ pub fn finish(data: &DataDir) -> Result<(), MarkError> {
 }
 
 fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), MarkError> {
+    write_durably(path, encode(content).as_bytes()).map_err(MarkError::File)
+}
+
+fn encode<T: Serialize>(content: &T) -> String {
     let json = serde_json::to_string(&Framed { format: FORMAT, content }).expect("numbers and texts are JSON");
-    let text = format!("{json}\n{}\n", blake3::hash(json.as_bytes()).to_hex());
-    write_durably(path, text.as_bytes()).map_err(MarkError::File)
+    format!("{json}\n{}\n", blake3::hash(json.as_bytes()).to_hex())
+}
+
+/// For [`crate::again`]: as either mark.
+pub(crate) fn again(bytes: &[u8]) -> Option<Vec<u8>> {
+    let recovery = || Some(encode(&decode::<BegunRecovery>(bytes)?).into_bytes());
+    recovery().or_else(|| Some(encode(&decode::<Superseded>(bytes)?).into_bytes()))
 }
 
 fn read<T: DeserializeOwned>(path: &Path, file: &'static str) -> Result<Option<T>, MarkError> {

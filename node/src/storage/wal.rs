@@ -28,11 +28,13 @@ use super::watermark::{LogIdentity, Mark, Watermark, WatermarkError};
 use engine::Engine;
 pub use error::{OpenWalError, Promise, WalError};
 use image::{Image, Plan};
+pub use survey::{Indices, Survey};
 use writer::{Done, Job, Marker, Shared, Writer};
 
 mod engine;
 mod error;
 mod image;
+mod survey;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -212,7 +214,16 @@ impl Wal {
         seal: Arc<dyn PayloadSeal>,
         options: WalOptions,
     ) -> Result<Self, OpenWalError> {
-        let (engine, watermark) = examine(data, identity, seal.as_ref(), &options)?;
+        let (engine, watermark) =
+            examine(data, identity, seal.as_ref(), &options).map_err(|refusal| match refusal {
+                // What is left of it is looked for only now: a good log is read once.
+                OpenWalError::Damaged { directory, source, .. } => {
+                    let mark = Watermark::open(&data.watermark()).ok().map(|watermark| watermark.mark());
+                    let survey = Survey::of(&directory, mark, seal.as_ref()).unwrap_or_default();
+                    OpenWalError::Damaged { directory, survey: Box::new(survey), source }
+                }
+                refusal => refusal,
+            })?;
         Self::start(data.log(), engine, watermark, seal, options)
     }
 
@@ -427,6 +438,16 @@ impl Wal {
     }
 }
 
+/// For [`crate::again`]: an entry id, a vote and a payload.
+pub(crate) fn again(bytes: &[u8]) -> [Option<Vec<u8>>; 3] {
+    engine::again(bytes)
+}
+
+/// For [`crate::again`]: a sealed payload as a record has it; nothing of one that is too long.
+pub(crate) fn payload(sealed: &[u8]) -> Vec<u8> {
+    engine::payload(sealed)
+}
+
 /// Everything that is checked before a log is believed.
 fn examine(
     data: &DataDir,
@@ -461,7 +482,7 @@ fn examine(
     match engine.is_whole() {
         Ok(true) => {}
         Ok(false) => return Err(OpenWalError::Hole { directory }),
-        Err(source) => return Err(OpenWalError::Damaged { directory, source }),
+        Err(source) => return Err(OpenWalError::Damaged { directory, survey: Box::default(), source }),
     }
     check_mark(&engine, watermark.mark(), identity, &directory)?;
     check_seal(&engine, seal, &directory)?;
@@ -476,7 +497,7 @@ fn check_seal(engine: &Engine, seal: &dyn PayloadSeal, directory: &Path) -> Resu
     };
     let entries = engine
         .read(last.index, last.index.saturating_add(1), usize::MAX)
-        .map_err(|source| OpenWalError::Damaged { directory: directory.to_owned(), source })?;
+        .map_err(|source| damaged(directory, source))?;
     for (id, sealed) in entries {
         seal.open(id.index, &sealed).map_err(|source| OpenWalError::Sealed {
             directory: directory.to_owned(),
@@ -495,9 +516,13 @@ fn open_engine(directory: &Path, options: &WalOptions) -> Result<Engine, OpenWal
             io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem => {
                 OpenWalError::Io { directory, source }
             }
-            _ => OpenWalError::Damaged { directory, source },
+            _ => OpenWalError::Damaged { directory, survey: Box::default(), source },
         }
     })
+}
+
+fn damaged(directory: &Path, source: io::Error) -> OpenWalError {
+    OpenWalError::Damaged { directory: directory.to_owned(), survey: Box::default(), source }
 }
 
 /// Holds the log to its watermark.
@@ -526,9 +551,7 @@ fn check_mark(engine: &Engine, mark: Mark, identity: LogIdentity, directory: &Pa
     if let Some(last) = mark.last
         && state.purged.is_none_or(|purged| purged.index < last.index)
     {
-        let held = engine
-            .id_at(last.index)
-            .map_err(|source| OpenWalError::Damaged { directory: directory.to_owned(), source })?;
+        let held = engine.id_at(last.index).map_err(|source| damaged(directory, source))?;
         if held != Some(last) {
             return Err(behind(Promise::LastEntry, shown(mark.last), shown(held)));
         }

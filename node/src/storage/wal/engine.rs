@@ -16,10 +16,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
+use raft_log::RaftLogAction;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::codeq::{Decode, Encode};
 
-use super::{Ballot, EntryId, WalOptions, WalState};
+use super::survey::Step;
+use super::{Ballot, EntryId, PayloadSeal, WalOptions, WalState};
 
 /// The largest sealed payload that is read back, in bytes: twice what [`super::PAYLOAD_BYTES_MAX`] can seal to. The
 /// bound comes before the allocation.
@@ -180,6 +182,46 @@ impl Engine {
     pub(super) fn disk_bytes(&self) -> u64 {
         self.log.on_disk_size()
     }
+}
+
+/// The record at the beginning of `bytes` and its length, if a whole one is there: every check of it holds.
+pub(super) fn read_record(bytes: &[u8], seal: &dyn PayloadSeal) -> Option<(Step, usize)> {
+    // Most places where a search looks are none of the six types.
+    if !matches!(bytes, [0, 0, 0, 0..=5, ..]) {
+        return None;
+    }
+    let mut rest = bytes;
+    let record = raft_log::RaftLogRecord::<LogTypes>::decode(&mut rest).ok()?;
+    let step = match record {
+        raft_log::WALRecord::Action(RaftLogAction::Append(id, payload)) => {
+            Step::Append { id, is_whole: seal.open(id.index, &payload.0).is_ok() }
+        }
+        raft_log::WALRecord::Action(RaftLogAction::TruncateAfter(keep)) => Step::TruncateAfter(keep),
+        raft_log::WALRecord::Action(RaftLogAction::PurgeUpto(id)) => Step::PurgeUpTo(id),
+        raft_log::WALRecord::Action(RaftLogAction::SaveVote(_) | RaftLogAction::Commit(_)) => Step::Nothing,
+        raft_log::WALRecord::Checkpoint(state) => {
+            Step::Checkpoint { last: state.last().copied(), purged: state.purged().copied() }
+        }
+    };
+    Some((step, bytes.len() - rest.len()))
+}
+
+/// For [`crate::again`]: an entry id, a vote and a payload, each read from the front of `bytes`, and what is written for it.
+pub(super) fn again(bytes: &[u8]) -> [Option<Vec<u8>>; 3] {
+    fn one<T: Decode + Encode>(bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut made = Vec::new();
+        T::decode(bytes).ok()?.encode(&mut made).ok()?;
+        Some(made)
+    }
+    [one::<EntryId>(bytes), one::<Ballot>(bytes), one::<SealedPayload>(bytes)]
+}
+
+/// For [`crate::again`].
+pub(super) fn payload(sealed: &[u8]) -> Vec<u8> {
+    let mut made = Vec::new();
+    // An error leaves what was written before it, which is nothing.
+    let _ = SealedPayload(bytes::Bytes::copy_from_slice(sealed)).encode(&mut made);
+    made
 }
 
 const TAG_ENTRY: u8 = b'L';

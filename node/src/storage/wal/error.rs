@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::PAYLOAD_BYTES_MAX;
+use super::{PAYLOAD_BYTES_MAX, Survey};
 use crate::storage::fs::FsError;
 use crate::storage::seal::OpenError;
 use crate::storage::watermark::{LogIdentity, WatermarkError};
@@ -148,12 +148,14 @@ pub enum OpenWalError {
     },
     /// Bytes that are not as they were written.
     #[error(
-        "the raft log in {directory} is damaged, and not only at its end as by a crash: the node must not vote \
+        "the raft log in {directory} is damaged, and not only at its end as by a crash{survey}: the node must not vote \
          with it; remove it from the cluster and join with an empty data directory under a fresh id"
     )]
     Damaged {
         /// The log's directory.
         directory: PathBuf,
+        /// Which entries are still whole.
+        survey: Box<Survey>,
         /// What the engine found.
         #[source]
         source: io::Error,
