@@ -19,6 +19,7 @@ use crate::command::Command;
 use crate::deed::Deed;
 use crate::id::LogId;
 use crate::outcome::{Field, Rejection};
+use crate::planted::{Bug, planted};
 use crate::rows::{self, StoredOutcome};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
@@ -106,13 +107,14 @@ fn admit(view: &dyn View, at: ClusterTime, envelope: &Envelope) -> Result<Admiss
         Admission::Refused(Rejection::Invalid { field: Field::Id })
     } else if !not_after.is_valid() || !at.is_valid() {
         Admission::Refused(Rejection::TimeOutOfRange)
-    } else if at > *not_after {
+    } else if at > *not_after && !planted(Bug::ExpiredApplied) {
         Admission::Refused(Rejection::Expired)
     } else if ahead > Envelope::LIFETIME_MS + SKEW_MS {
         Admission::Refused(Rejection::LifetimeTooLong)
     } else {
         match rows::outcome(view, *request_id)? {
             None => Admission::New,
+            Some(_) if planted(Bug::RepeatRefused) => Admission::Refused(Rejection::RequestIdReused),
             Some(stored) if stored.content_tag == *content_tag => Admission::Repeated(stored),
             Some(_) => Admission::Refused(Rejection::RequestIdReused),
         }
@@ -132,6 +134,9 @@ fn repeat(envelope: &Envelope, stored: StoredOutcome) -> Applied {
 }
 
 fn store(changes: &mut Changes, envelope: &Envelope, outcome: &Outcome) {
+    if planted(Bug::OutcomeNotKept) {
+        return;
+    }
     let Envelope { request_id, content_tag, not_after, .. } = envelope;
     let row = StoredOutcome { content_tag: *content_tag, not_after: *not_after, outcome: outcome.clone() };
     rows::put(changes, rows::outcome_key(*request_id), &row);
@@ -142,6 +147,10 @@ fn store(changes: &mut Changes, envelope: &Envelope, outcome: &Outcome) {
 /// from the start would pass over everything deleted so far.
 fn purge(view: &dyn View, at: ClusterTime, trail: &mut Trail, changes: &mut Changes) -> Result<(), ViewFault> {
     let head = trail.head();
+    let at = match planted(Bug::OutcomePurgedEarly) {
+        true => ClusterTime::saturating_from_millis(at.millis().saturating_add(Envelope::LIFETIME_MS)),
+        false => at,
+    };
     let beyond = head.purged_time.zip(head.purged_request);
     for (not_after, request) in rows::outdated_outcomes(view, beyond, at, PURGED_MAX)? {
         rows::delete(changes, rows::outcome_expiry_key(not_after, request));

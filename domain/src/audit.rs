@@ -10,6 +10,7 @@ use crate::case::{Case, Done, Stop};
 use crate::command::{Actor, ReadNote};
 use crate::id::*;
 use crate::outcome::{Field, Rejection, What};
+use crate::planted::{Bug, planted};
 use crate::rows::{self, AuditPlace, TrailHead};
 use crate::time::ClusterTime;
 use crate::view::Changes;
@@ -244,10 +245,17 @@ impl Trail {
         entry.sequence = self.head.sequence.saturating_add(1);
         entry.index = self.index;
         entry.previous = self.head.digest;
+        let is_64th = entry.sequence.is_multiple_of(64);
+        if planted(Bug::AuditChainBroken) && is_64th {
+            entry.previous = [0; 32];
+        }
         let row = codec::encode_row(&entry);
         self.head.sequence = entry.sequence;
         self.head.digest = digest::of_bytes(&row);
         self.head.index = self.index;
+        if planted(Bug::AuditRowMissing) && is_64th {
+            return;
+        }
         changes.insert(rows::audit_key(place), Some(row));
         if let Some(patient) = entry.patient {
             rows::mark(changes, rows::audit_by_patient_key(patient, place));

@@ -29,6 +29,7 @@ pub mod layout;
 pub mod lead;
 pub mod outcome;
 pub mod patients;
+pub mod planted;
 pub mod records;
 pub mod recovery;
 pub mod rows;

@@ -1,8 +1,14 @@
 //! `plantaod`: one node of the network.
 
 use clap::{Parser, Subcommand};
-use plantao_node::cmd::{check_config, demo, examples, exit, extract, init, inspect, join, probe, quorum, run, unseal};
+use plantao_node::cmd::{
+    check_config, demo, examples, exit, extract, init, inspect, join, log_copies, probe, quorum, run, unseal,
+};
 use std::process::ExitCode;
+
+/// Mistakes on purpose are for `chaos-planted` alone: no daemon compiles where one can be turned on, because this is no constant
+/// then (decision 0029).
+const _: bool = plantao_domain::planted::planted(plantao_domain::planted::Bug::AckBeforeFlush);
 
 /// The system's allocator took a tenth of the processor under load, with rows and messages of a few hundred bytes.
 #[global_allocator]
@@ -39,6 +45,9 @@ enum Command {
     /// Check every file of a stopped node.
     #[command(after_help = examples::VERIFY)]
     Verify(inspect::Verify),
+    /// Show which nodes have whole copies of log entries that another one cannot read.
+    #[command(after_help = examples::LOG_COPIES)]
+    LogCopies(log_copies::LogCopies),
     /// Read every document from a stopped node's directory with the paper passphrase.
     #[command(after_help = examples::EXTRACT)]
     Extract(extract::Extract),
@@ -66,6 +75,7 @@ fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(arguments),
         Command::Inspect(arguments) => inspect::inspect(arguments),
         Command::Verify(arguments) => return inspect::verify(arguments).unwrap_or_else(|error| report(&error)),
+        Command::LogCopies(arguments) => return log_copies::run(arguments).unwrap_or_else(|error| report(&error)),
         Command::Extract(arguments) => extract::run(arguments),
         Command::Unseal(arguments) => unseal::run(arguments),
         Command::Quorum(arguments) => return quorum::run(arguments).unwrap_or_else(|error| report(&error)),

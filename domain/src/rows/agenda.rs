@@ -5,6 +5,7 @@ use crate::agenda::LENGTH_MS_MAX;
 use crate::command::{AppointmentState, Sealed, Slot};
 use crate::id::*;
 use crate::outcome::Resource;
+use crate::planted::{Bug, planted};
 use crate::time::{ClusterTime, Interval};
 use crate::view::{Order, View, ViewFault};
 use minicbor::{Decode, Encode};
@@ -61,8 +62,9 @@ pub enum Occupancy {
 
 impl Occupancy {
     /// What a state means for the slot.
-    pub const fn of(state: AppointmentState) -> Self {
+    pub fn of(state: AppointmentState) -> Self {
         match state {
+            AppointmentState::Cancelled if planted(Bug::CancelledHolds) => Self::Held,
             AppointmentState::Booked | AppointmentState::Arrived | AppointmentState::Closed => Self::Held,
             AppointmentState::Cancelled | AppointmentState::NoShow => Self::Freed,
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::SharedClock;
+use plantao_domain::planted::{Bug, planted};
 
 /// Measurements older than this say nothing any more.
 pub const AGE_MAX: Duration = Duration::from_secs(60);
@@ -36,6 +37,8 @@ impl PeerClock {
 #[derive(Clone, Copy)]
 struct Heard {
     theirs_ms: i64,
+    /// This node's then.
+    ours_ms: i64,
     uncertainty: Duration,
     at: Instant,
 }
@@ -81,7 +84,8 @@ impl PeerClocks {
     fn note(&self, peer: u64, theirs_ms: i64, uncertainty: Duration) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.len() < NODES_MAX || table.contains_key(&peer) {
-            table.insert(peer, Heard { theirs_ms, uncertainty, at: Instant::now() });
+            let ours_ms = self.now_ms();
+            table.insert(peer, Heard { theirs_ms, ours_ms, uncertainty, at: Instant::now() });
         }
     }
 
@@ -90,8 +94,9 @@ impl PeerClocks {
         let heard = *self.table.lock().unwrap_or_else(PoisonError::into_inner).get(&peer)?;
         let age = heard.at.elapsed();
         let gone = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let ours_ms = if planted(Bug::OwnJumpIgnored) { heard.ours_ms.saturating_add(gone) } else { self.now_ms() };
         (age <= AGE_MAX).then(|| PeerClock {
-            offset_ms: heard.theirs_ms.saturating_add(gone).saturating_sub(self.now_ms()),
+            offset_ms: heard.theirs_ms.saturating_add(gone).saturating_sub(ours_ms),
             uncertainty: heard.uncertainty,
             measured_at: heard.at,
         })

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use plantao_client::transport::{ConnectError, MESSAGE_BYTES_MAX};
-use plantao_domain::codec;
+use plantao_domain::planted::{Bug, planted};
+use plantao_domain::{RequestId, codec};
 use plantao_proto::peer::v1 as wire;
 use plantao_proto::peer::v1::forward_service_client::ForwardServiceClient;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -144,7 +145,7 @@ impl Forwarder {
     pub async fn propose(&self, envelope: Bytes, deadline: Instant) -> Result<Applied, ForwardError> {
         // Here, because from a node in between the refusal comes back as one of many.
         check(&envelope).map_err(ForwardError::Malformed)?;
-        let question = Question::Propose(envelope);
+        let mut question = Question::Propose(envelope);
         let mut taken = false;
         let mut pause = PAUSE_MIN;
         loop {
@@ -157,7 +158,15 @@ impl Forwarder {
                     return Err(ForwardError::Busy);
                 }
                 Err(Failure::Proposal(ProposeError::Unknown) | Failure::Lost { maybe: true })
-                | Ok(Answer::Index(_)) => taken = true,
+                | Ok(Answer::Index(_)) => {
+                    taken = true;
+                    if planted(Bug::LostIsNotDone) {
+                        return Err(ForwardError::NoLeader);
+                    }
+                    if planted(Bug::RetryUnderNewId) {
+                        question = self.renamed(question);
+                    }
+                }
                 Err(
                     Failure::Proposal(ProposeError::NotLeader { .. } | ProposeError::Busy)
                     | Failure::Read(_)
@@ -168,6 +177,14 @@ impl Forwarder {
                 return Err(if taken { ForwardError::Unknown } else { ForwardError::NoLeader });
             }
         }
+    }
+
+    /// [`Bug::RetryUnderNewId`].
+    fn renamed(&self, question: Question) -> Question {
+        let Question::Propose(envelope) = &question else { return question };
+        let Ok(mut decoded) = codec::decode_envelope(envelope) else { return question };
+        decoded.request_id = RequestId::from_bytes(random(&*self.entropy));
+        Question::Propose(codec::encode_envelope(&decoded).into())
     }
 
     /// The index that a linearizable read on this node must wait for, from the leader. Readers at the same time share a

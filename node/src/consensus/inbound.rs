@@ -10,7 +10,8 @@ use plantao_proto::peer::v1 as wire;
 use super::convert::{self, ConvertError};
 use super::handle::Consensus;
 use super::state_machine::{ApplyError, snapshot_meta};
-use super::types::{Snapshot, TypeConfig, Vote};
+use super::types::{LogId, Snapshot, TypeConfig, Vote};
+use super::{Bug, planted};
 use crate::storage::snapshot::VerifiedSnapshot;
 
 /// Why a call has no answer.
@@ -55,7 +56,10 @@ impl Consensus {
         request: wire::AppendRequest,
     ) -> Result<wire::AppendResponse, InboundError> {
         self.0.clocks.note_message(from, request.now_ms);
-        let request = convert::append(request)?;
+        let mut request = convert::append(request)?;
+        if planted(Bug::CommitOnArrival) {
+            request.leader_commit = request.entries.last().map(|entry| entry.log_id).or(request.leader_commit);
+        }
         own(from, &request.vote)?;
         let response = stopped(self.0.raft.append_entries(request).await)?;
         if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
@@ -69,7 +73,10 @@ impl Consensus {
     /// # Errors
     /// See [`InboundError`].
     pub async fn on_vote(&self, from: u64, request: wire::VoteRequest) -> Result<wire::VoteResponse, InboundError> {
-        let request = convert::vote_request(request)?;
+        let mut request = convert::vote_request(request)?;
+        if planted(Bug::VoteForShorterLog) {
+            request.last_log_id = Some(LogId { leader_id: request.vote.leader_id, index: u64::MAX });
+        }
         own(from, &request.vote)?;
         Ok(convert::wire_voted(&stopped(self.0.raft.vote(request).await)?))
     }
@@ -79,7 +86,10 @@ impl Consensus {
     /// # Errors
     /// See [`InboundError`].
     pub async fn on_pre_vote(&self, from: u64, request: wire::VoteRequest) -> Result<wire::VoteResponse, InboundError> {
-        let request = convert::vote_request(request)?;
+        let mut request = convert::vote_request(request)?;
+        if planted(Bug::VoteForShorterLog) {
+            request.last_log_id = Some(LogId { leader_id: request.vote.leader_id, index: u64::MAX });
+        }
         own(from, &request.vote)?;
         Ok(convert::wire_voted(&stopped(self.0.raft.pre_vote(request).await)?))
     }

@@ -14,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use plantao_domain::planted::{Bug, planted};
 
 use super::types::{Entry, EntryPayload, LeaderId, LogId, Membership, Proposal, TypeConfig, Vote};
 use crate::storage::log::Log;
@@ -160,6 +161,17 @@ impl LogStore {
         let entries = self.log.read(range, bytes_max).await.map_err(failed)?;
         entries.into_iter().map(decode_entry).collect()
     }
+
+    /// [`Bug::LastEntryDropped`], as a log that takes a whole last entry for a torn one.
+    #[cfg(feature = "planted")]
+    async fn drop_last(&self) -> io::Result<()> {
+        let Some(last) = self.log.state().last else { return Ok(()) };
+        let before = self.log.read(last.index.saturating_sub(1)..last.index, None).await.map_err(failed)?;
+        match before.last() {
+            Some(before) => self.log.truncate_after(Some(before.id)).await.map_err(failed),
+            None => Ok(()),
+        }
+    }
 }
 
 impl RaftLogReader<TypeConfig> for LogStore {
@@ -171,7 +183,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(self.log.state().vote.map(vote))
+        Ok(self.log.state().vote.map(vote).filter(|_| !planted(Bug::VoteForgotten)))
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
@@ -200,6 +212,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        #[cfg(feature = "planted")]
+        if planted(Bug::LastEntryDropped) {
+            self.drop_last().await?;
+        }
         let state = self.log.state();
         Ok(LogState { last_purged_log_id: state.purged.map(log_id), last_log_id: state.last.map(log_id) })
     }
@@ -209,6 +225,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        if planted(Bug::VoteNotSaved) {
+            return Ok(());
+        }
         self.log.save_vote(ballot(vote)).await.map_err(failed)
     }
 
@@ -216,7 +235,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// at its checkpoints only, so a restart finds it behind; from this value openraft applies the log again up to
     /// where it had certainly been committed. An older value costs only the wait for the leader's next word.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.log.save_committed(committed.as_ref().map(entry_id)).await.map_err(failed)
+        let committed = committed.as_ref().map(entry_id);
+        let committed = if planted(Bug::CommitSavedTooFar) { self.log.state().last } else { committed };
+        self.log.save_committed(committed).await.map_err(failed)
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
@@ -232,11 +253,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             .into_iter()
             .map(|entry| Ok(LogEntry { id: entry_id(&entry.log_id), payload: encode(&entry.payload)? }))
             .collect::<io::Result<Vec<_>>>()?;
+        if planted(Bug::AckBeforeFlush) {
+            let done = self.log.append(entries, |_| ()).await.map_err(failed);
+            callback.io_completed(Ok(()));
+            return done;
+        }
         let flushed = move |outcome: Result<(), WalError>| callback.io_completed(outcome.map_err(failed));
         self.log.append(entries, flushed).await.map_err(failed)
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        if planted(Bug::TruncateSkipped) {
+            return Ok(());
+        }
         self.log.truncate_after(last.as_ref().map(entry_id)).await.map_err(failed)
     }
 

@@ -35,6 +35,7 @@ pub use leader_tasks::{ClockWarning, LeaderTasks, Orders, Steering};
 pub use links::{Link, PeerLinks, watch_links};
 pub use membership::{ChangeError, TransferError, Wishes};
 pub use network::Network;
+use plantao_domain::planted::{Bug, planted};
 pub use programs::{Program, ask_programs};
 pub use read_index::ReadError;
 pub use state_machine::Progress;

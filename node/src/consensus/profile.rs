@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
+use plantao_domain::planted::{Bug, planted};
 
 /// How patient the nodes are with each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -106,7 +107,7 @@ fn unchecked(cluster_name: &str, timers: Timers, preference: Preference, snapsho
         quorum_loss_probe_interval: Some(2 * max),
         allow_log_reversion: Some(false),
         // The default (on) loses acknowledged writes with a log that flushes asynchronously.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(planted(Bug::LeaderRestored)),
         ..Config::default()
     }
 }

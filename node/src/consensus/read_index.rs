@@ -13,7 +13,9 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
+use plantao_domain::planted::{Bug, planted};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -122,6 +124,9 @@ async fn confirm(raft: &Raft<StateMachine>, round_max: Duration) -> Index {
     // Cheaper than a question to the core, and a follower is asked often.
     if let Err(forward) = raft.as_leader() {
         return Err(ReadError::NotLeader { leader: forward.leader_id });
+    }
+    if planted(Bug::ReadOnOwnWord) {
+        return Ok(raft.metrics().borrow_watched().last_applied.map_or(0, |applied| applied.index));
     }
     match timeout(round_max, raft.get_read_log_id(ReadPolicy::ReadIndex)).await {
         Ok(Ok((read, _))) => Ok(read.index()),

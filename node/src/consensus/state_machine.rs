@@ -15,7 +15,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use plantao_domain::{ClusterTime, Command, MemView, Outcome, Overlay, ViewFault, codec, digest, rows, upgrade};
+use plantao_domain::planted::{Bug, planted};
+use plantao_domain::{ClusterTime, Command, MemView, Outcome, Overlay, View, ViewFault, codec, digest, rows, upgrade};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::types::{
@@ -218,6 +219,10 @@ impl Worker {
         let (mut count, mut bytes) = (0, 0);
         while count < GROUP_ENTRIES_MAX && bytes < GROUP_BYTES_MAX {
             let Some((Entry { log_id, payload }, responder)) = entries.next() else { break };
+            let snapshot = || self.snapshots.current().and_then(|current| current.meta().applied);
+            if planted(Bug::SnapshotSkipsOne) && snapshot().is_some_and(|last| last.index + 1 == log_id.index) {
+                continue;
+            }
             let index = log_id.index;
             let at = plantao_domain::LogId { term: log_id.leader_id.term, index };
             let mut outcome = Vec::new();
@@ -237,7 +242,8 @@ impl Worker {
                     // Cluster time never goes back, whichever leader stamped it.
                     last_time = last_time.max(envelope.proposed_at.millis());
                     envelope.proposed_at = ClusterTime::saturating_from_millis(last_time);
-                    let done = plantao_domain::apply(&overlay, at, &envelope)
+                    let view: &dyn View = if planted(Bug::GroupSeesOldRows) { &*self.store } else { &overlay };
+                    let done = plantao_domain::apply(view, at, &envelope)
                         .map_err(|source| ApplyError::View { index, source })?;
                     if let Command::RaiseLevel { to, .. } = &envelope.command
                         && matches!(done.outcome, Outcome::Confirmed { changed: true, .. })
@@ -250,7 +256,11 @@ impl Worker {
                         .iter()
                         .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
                         .sum::<usize>();
-                    overlay.write(done.changes);
+                    let is_left_out =
+                        planted(Bug::ConfirmedNotWritten) || planted(Bug::FollowerSkips) && responder.is_none();
+                    if !(is_left_out && index.is_multiple_of(64)) {
+                        overlay.write(done.changes);
+                    }
                     outcome = codec::encode_outcome(&done.outcome);
                 }
             }
@@ -282,7 +292,7 @@ impl Worker {
         if self.snapshots.current().is_none_or(|current| current.id() != snapshot.id()) {
             self.keep(snapshot).map_err(ApplyError::Snapshot)?;
         }
-        if self.store.meta().applied < snapshot.meta().applied {
+        if self.store.meta().applied < snapshot.meta().applied && !planted(Bug::InstallSkipped) {
             let mut rows = snapshot.rows().map_err(ApplyError::Snapshot)?;
             self.store.install(snapshot.meta(), &mut rows).map_err(ApplyError::State)?;
         }

@@ -9,6 +9,7 @@ use plantao_client::identity::Identity;
 use plantao_domain::access::{Decision, decide};
 use plantao_domain::audit::{Action, Module, Object};
 use plantao_domain::outcome::What;
+use plantao_domain::planted::{Bug, planted};
 use plantao_domain::rows::{self, AgendaCursor, AgendaOf, AgendaShow, RecordCursor};
 use plantao_domain::view::Order;
 use plantao_domain::*;
@@ -86,6 +87,9 @@ impl Gateway {
             .read_index(deadline)
             .await
             .map_err(|_| Error::Unavailable { why: "no leader answers, so a linearizable read is not possible" })?;
+        if planted(Bug::ReadWithoutWaiting) {
+            return Ok(index);
+        }
         self.consensus()
             .wait_applied(index, deadline)
             .await
@@ -113,6 +117,7 @@ impl Gateway {
     /// No leader answers, or this node is older than allowed.
     pub async fn settle(&self, consistency: Consistency) -> Result<Reading, Error> {
         let staleness_ms = match consistency {
+            Consistency::Linearizable if planted(Bug::ReadWithoutIndex) => 0,
             Consistency::Linearizable => {
                 self.catch_up().await?;
                 0
@@ -126,7 +131,10 @@ impl Gateway {
                 }
             }
         };
-        let progress = self.consensus().progress();
+        let mut progress = self.consensus().progress();
+        if planted(Bug::AsOfAhead) {
+            progress.index += 20;
+        }
         Ok(Reading { index: progress.index, time: progress.time, consistency, staleness_ms })
     }
 
@@ -159,6 +167,9 @@ impl Gateway {
         patient: Option<PatientId>,
         shown: Option<u32>,
     ) -> Result<(), Error> {
+        if planted(Bug::ReadNotNoted) {
+            return Ok(());
+        }
         let read = Read { actor: *actor, at: self.consensus().time(), object, patient, shown };
         Ok(self.journal().note(read).await?)
     }
@@ -314,6 +325,16 @@ impl Gateway {
         // it never was beside the others.
         let mut page = Ok(Vec::new());
         self.state().read(&mut |view, _| page = rows::agenda(view, of, interval, AgendaShow::All, after, limit));
+        #[cfg(feature = "planted")]
+        if planted(Bug::AgendaOfTwoTimes) {
+            let held = rows::agenda(view, of, interval, AgendaShow::Held, after, limit)?;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            page = rows::agenda(view, of, interval, AgendaShow::All, after, limit).map(|mut all| {
+                all.retain(|(_, row)| rows::Occupancy::of(row.state) == rows::Occupancy::Freed);
+                all.extend(held);
+                all
+            });
+        }
         let mut found = page?;
         let last = found.last().filter(|_| found.len() == limit).cloned();
         if actor.unit.is_some() {
@@ -334,7 +355,10 @@ impl Gateway {
         let (unit, patient) = (row.as_ref().map(|row| row.unit), row.as_ref().map(|row| row.patient));
         self.may_read(actor, Module::Records, unit, Object::Record(id), patient).await?;
         let row = row.ok_or(Error::NotFound(What::Record))?;
-        let version = shown(What::Record, version, row.version)?;
+        let mut version = shown(What::Record, version, row.version)?;
+        if planted(Bug::OlderVersionShown) && version > 1 && self.consensus().progress().index.is_multiple_of(16) {
+            version -= 1;
+        }
         self.note(actor, Object::Record(id), Some(row.patient), Some(version)).await?;
         self.open_record(id, row, version)
     }

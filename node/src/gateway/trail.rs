@@ -3,6 +3,7 @@
 use super::{Error, Gateway};
 use plantao_domain::access::{Decision, decide};
 use plantao_domain::audit::{Action, AuditEntry, Module, Object, verify_chain};
+use plantao_domain::planted::{Bug, planted};
 use plantao_domain::rows::{self, AuditFrom};
 use plantao_domain::{Actor, ActorId, PatientId, UnitId, View, ViewFault};
 use std::sync::Arc;
@@ -136,7 +137,9 @@ impl Following {
     }
 
     fn keeps(&self, entry: &AuditEntry) -> bool {
-        entry.refusal == 0
+        let is_skipped = planted(Bug::WatchSkips) && entry.sequence.is_multiple_of(64);
+        !is_skipped
+            && entry.refusal == 0
             && entry.action != Action::Read
             && self.unit.is_none_or(|unit| entry.unit == Some(unit))
             && (self.modules.is_empty() || self.modules.contains(&entry.module))

@@ -19,6 +19,7 @@ use crate::storage::checkpoint::{Checkpoint, Record};
 use crate::storage::fs::write_durably;
 use crate::storage::keyspaces::{DOMAIN_FROM, DOMAIN_TO};
 use crate::storage::row_seal::RowSeal;
+use plantao_domain::planted::{Bug, planted};
 use plantao_domain::rows::is_put_once;
 use plantao_domain::view::{Order, Row};
 use plantao_domain::{View, ViewFault};
@@ -137,7 +138,9 @@ impl SealedState {
             }
             if let Some(value) = value {
                 next.rows += 1;
-                digest::add(&mut next.content, key, value);
+                if !planted(Bug::DigestForgotten) {
+                    digest::add(&mut next.content, key, value);
+                }
             }
             rows::put(&mut writes, &*self.seal, key, value.as_deref(), old.as_ref().map(Vec::len));
         }
@@ -205,11 +208,18 @@ impl StateStore for SealedState {
         self.poison.check()?;
         let _one = self.applies.lock().unwrap_or_else(PoisonError::into_inner);
         let (cell, meta) = self.live();
-        let (writes, next) = self.poison.note(self.prepare(cell.engine(), &meta, batch))?;
+        let (mut writes, next) = self.poison.note(self.prepare(cell.engine(), &meta, batch))?;
+        if planted(Bug::BatchTorn) && batch.applied.index.is_multiple_of(64) {
+            writes.remove(0);
+        }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         // Before the engine: whatever it says then, nothing is read any more that was not written.
-        self.cache.write(&batch.changes);
-        self.windows.write(&batch.changes);
+        if !planted(Bug::RowCacheStale) {
+            self.cache.write(&batch.changes);
+        }
+        if !planted(Bug::WindowCacheStale) {
+            self.windows.write(&batch.changes);
+        }
         self.poison.note(guarded("write", || cell.engine().write(writes)))?;
         live.meta = Arc::new(next);
         Ok(())
@@ -228,7 +238,9 @@ impl StateStore for SealedState {
         self.poison.check()?;
         let mut checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         let (cell, meta) = self.live();
-        self.poison.note(guarded("sync", || cell.engine().sync()))?;
+        if !planted(Bug::CheckpointUnsynced) {
+            self.poison.note(guarded("sync", || cell.engine().sync()))?;
+        }
         let record = Record { meta: (*meta).clone(), ..checkpoint.record().clone() };
         self.poison.note(checkpoint.write(record).map_err(Error::File))?;
         Ok(meta)
