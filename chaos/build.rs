@@ -2,6 +2,9 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-link-arg-bin=chaos-sim=-Wl,--export-dynamic-symbol=getrandom");
-    println!("cargo::rustc-link-arg-bin=chaos-sim=-Wl,--export-dynamic-symbol=getentropy");
+    for program in ["chaos-sim", "chaos-planted"] {
+        for name in ["getrandom", "getentropy"] {
+            println!("cargo::rustc-link-arg-bin={program}=-Wl,--export-dynamic-symbol={name}");
+        }
+    }
 }

@@ -121,12 +121,23 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
+/// How long a write may be applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Life {
+    /// The last instant, in milliseconds since 1970 UTC.
+    pub(crate) not_after_ms: i64,
+    /// How long that was when it was asked first.
+    pub(crate) for_ms: i64,
+}
+
 /// One call of a program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Call {
     pub(crate) client: u32,
     /// Of a write.
     pub(crate) request: Option<Id>,
+    /// Of a write.
+    pub(crate) life: Option<Life>,
     /// The same request once more, after the first was answered: no new write.
     pub(crate) again: bool,
     pub(crate) operation: Operation,
@@ -263,7 +274,16 @@ pub(crate) mod tests {
 
     /// A call of client 0 from `from` to `to`.
     pub(crate) fn call(from: u64, to: Option<u64>, operation: Operation, outcome: Outcome) -> Call {
-        Call { client: 0, request: None, again: false, operation, invoked_ns: from, returned_ns: to, outcome }
+        Call {
+            client: 0,
+            request: None,
+            life: None,
+            again: false,
+            operation,
+            invoked_ns: from,
+            returned_ns: to,
+            outcome,
+        }
     }
 
     #[test]

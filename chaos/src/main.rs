@@ -8,11 +8,13 @@ mod compare;
 mod etcd;
 mod failover;
 mod faults;
+mod flips;
 mod ground;
 mod history;
 mod large_image;
 mod many_chunks;
 mod model;
+mod mutants;
 mod nine;
 mod operator;
 mod plot;
@@ -39,12 +41,14 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   chaos run --seeds 5 --duration 60 --out out   faults of five seeds, histories and plots into a directory
   chaos run --world sim --seeds 100 --twice 10  a hundred simulated networks, ten of them twice
+  chaos mutants                                 does every mistake on purpose get caught?
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
   chaos nine --json nine.json                   from three nodes to nine and back under load, a kill in each step
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
   chaos many-chunks --chunks 100000             status, proof and scrub of many chunks
+  chaos flips --count 2000                      single bits of every kind of file of a node
   chaos large-image --bytes 2GiB                memory of nodes while one large image passes
 Exit codes: 0 done, 1 failed, 2 usage, 3 cannot be measured here or the harness failed, 10 a promise did not hold, 130 interrupted";
 
@@ -52,6 +56,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 cannot be measured here or the harness 
 enum Command {
     /// Faults drawn from a seed under a workload whose every answer is checked
     Run(run::Run),
+    /// Mistakes on purpose, one at a time: which check catches each, and at which seed?
+    Mutants(mutants::Mutants),
     /// Kill -9 the leader under load, again and again: how long do writes fail?
     Failover(failover::Failover),
     /// From three nodes to nine and back under load, with a kill -9 in the middle of each step
@@ -62,6 +68,8 @@ enum Command {
     ThinLine(thin_line::ThinLine),
     /// Nodes that hold many chunks: how long do a status and a proof take, does the scrub keep to its budget?
     ManyChunks(many_chunks::ManyChunks),
+    /// Flip single bits of a node's files: it refuses or heals, and is never silently another
+    Flips(flips::Flips),
     /// One large image in and out: how much memory do nodes take?
     LargeImage(large_image::LargeImage),
 }
@@ -70,11 +78,13 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments).await,
+        Command::Mutants(arguments) => mutants::run(&arguments).await,
         Command::Failover(arguments) => failover::run(&arguments).await,
         Command::Nine(arguments) => nine::run(&arguments).await,
         Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,
         Command::ManyChunks(arguments) => many_chunks::run(&arguments).await,
+        Command::Flips(arguments) => flips::run(&arguments).await,
         Command::LargeImage(arguments) => large_image::run(&arguments).await,
     };
     done.unwrap_or_else(|error| report(&error))

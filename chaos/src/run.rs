@@ -52,7 +52,7 @@ pub(crate) struct Run {
     pub(crate) programs: u32,
     /// A directory for histories, reports and plots; each seed has its own in it.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) simulated: simulated::Settings,
     #[command(flatten)]

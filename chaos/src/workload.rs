@@ -11,7 +11,7 @@ mod requests;
 pub(crate) use clinic::{Clinic, NEEDLE, day_of};
 pub(crate) use requests::{agenda_of, record_of};
 
-use crate::history::{Begun, Booking, Call, Operation, Outcome, Recorder, Stage};
+use crate::history::{Begun, Booking, Call, Life, Operation, Outcome, Recorder, Stage};
 use crate::model::refusal;
 use crate::seed::Chance;
 use plantao_client::{Cluster, Id};
@@ -42,6 +42,8 @@ pub(crate) struct Shape {
     pub(crate) pause: [Duration; 2],
     /// How long a write may be applied after it was sent first.
     pub(crate) write_life: Duration,
+    /// The same for programs in a hurry, which wait until it is over: they are told that nothing was done, or that nobody knows.
+    pub(crate) short_life: [Duration; 2],
     /// So long do all programs book in the same day, before the next one begins.
     pub(crate) day: Duration,
     /// So long do all programs write the same records.
@@ -59,6 +61,7 @@ impl Shape {
             programs,
             pause: [millis(5, 0), millis(60, 5)],
             write_life: Duration::from_secs(8),
+            short_life: [Duration::from_millis(700), Duration::from_millis(2_500)],
             day: millis(2_000, 700),
             epoch: millis(5_000, 1_500),
         }
@@ -219,9 +222,10 @@ impl<W: World> Program<W> {
             self.end(begun, &operation, outcome);
             return true;
         }
-        let header = self.header();
-        let Some(begun) = self.begin(&operation, Some(&header), false) else { return false };
-        let outcome = self.write(&operation, &header).await;
+        let (header, life) = self.header();
+        let sent = Some((&header, life));
+        let Some(begun) = self.begin(&operation, sent, false) else { return false };
+        let outcome = self.write(&operation, &header, life).await;
         // What was refused by a look at the rows left no trace: the same request would be a new one.
         let is_kept = match &outcome {
             Outcome::Confirmed { .. } => true,
@@ -230,23 +234,28 @@ impl<W: World> Program<W> {
         };
         self.end(begun, &operation, outcome);
         if is_kept && self.chance.percent(4) {
-            let Some(begun) = self.begin(&operation, Some(&header), true) else { return false };
-            let outcome = self.write(&operation, &header).await;
+            let Some(begun) = self.begin(&operation, sent, true) else { return false };
+            let outcome = self.write(&operation, &header, life).await;
             self.end(begun, &operation, outcome);
         }
         true
     }
 
-    fn header(&mut self) -> v1::RequestHeader {
-        let life_ms = i64::try_from(self.shape.write_life.as_millis()).unwrap_or(0);
-        let not_after_ms = self.world.unix_ms().saturating_add(life_ms);
-        v1::RequestHeader { request_id: self.chance.id().to_wire(), not_after_ms }
+    fn header(&mut self) -> (v1::RequestHeader, Life) {
+        let [least, most] = self.shape.short_life;
+        let life = if self.chance.percent(15) { self.chance.between(least, most) } else { self.shape.write_life };
+        let for_ms = i64::try_from(life.as_millis()).unwrap_or(0);
+        let not_after_ms = self.world.unix_ms().saturating_add(for_ms);
+        (v1::RequestHeader { request_id: self.chance.id().to_wire(), not_after_ms }, Life { not_after_ms, for_ms })
     }
 
     /// Sends it. A program that loses patience, or is started again, forgets the call and asks once more with the same id.
-    async fn write(&mut self, operation: &Operation, header: &v1::RequestHeader) -> Outcome {
+    async fn write(&mut self, operation: &Operation, header: &v1::RequestHeader, life: Life) -> Outcome {
         let patience = self.chance.between(Duration::from_millis(200), Duration::from_secs(3));
         let first = requests::write(&self.cluster, operation, header);
+        if u128::try_from(life.for_ms).is_ok_and(|for_ms| for_ms < self.shape.write_life.as_millis()) {
+            return Box::pin(first).await;
+        }
         if let Ok(outcome) = tokio::time::timeout(patience, Box::pin(first)).await {
             return outcome;
         }
@@ -257,10 +266,11 @@ impl<W: World> Program<W> {
         }
     }
 
-    fn begin(&self, operation: &Operation, header: Option<&v1::RequestHeader>, again: bool) -> Option<Begun> {
+    fn begin(&self, operation: &Operation, sent: Option<(&v1::RequestHeader, Life)>, again: bool) -> Option<Begun> {
         self.recorder.begin(Call {
             client: self.number,
-            request: header.and_then(|header| Id::from_wire(&header.request_id).ok()),
+            request: sent.and_then(|(header, _)| Id::from_wire(&header.request_id).ok()),
+            life: sent.map(|(_, life)| life),
             again,
             operation: operation.clone(),
             invoked_ns: self.world.now_ns(),

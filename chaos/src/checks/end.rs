@@ -2,7 +2,8 @@
 //! shows. Asked as any program asks, so it knows of no world.
 
 use super::Findings;
-use super::oracle::{Entry, Finale, Replay};
+use super::oracle::{self, Entry, Finale, Noted, Replay};
+use super::watch::{self, Change, Screen};
 use crate::history::Call;
 use crate::workload::{Clinic, agenda_of, record_of};
 use anyhow::Context;
@@ -12,6 +13,10 @@ use plantao_client::{Cluster, Id};
 use plantao_proto::public::v1;
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::Duration;
+
+/// Reads are noted on the node that shows them before they are shown, and soon after in the trail.
+const NOTES_MAX: Duration = Duration::from_secs(5);
 
 /// A network at the end, and what was done in it.
 pub(crate) struct End<'a> {
@@ -23,6 +28,8 @@ pub(crate) struct End<'a> {
     pub(crate) nodes: Vec<(String, String)>,
     pub(crate) clinic: &'a Clinic,
     pub(crate) calls: &'a [Call],
+    /// Somebody who followed all changes.
+    pub(crate) screen: Screen,
     /// All days that programs booked in, from and to.
     pub(crate) whole: (i64, i64),
 }
@@ -32,26 +39,34 @@ pub(crate) struct End<'a> {
 /// # Errors
 /// The network does not answer.
 pub(crate) async fn compare(end: &End<'_>, findings: &mut Findings) -> anyhow::Result<()> {
-    let trail = trail(&end.auditor).await.context("cannot read the audit trail")?;
+    // Notes of the last reads are on their way.
+    tokio::time::sleep(NOTES_MAX).await;
+    let Trail { entries: trail, noted, changes } = trail(&end.auditor).await.context("cannot read the audit trail")?;
     let replay = Replay::of(end.calls, &trail, findings);
     replay.check_writes(end.calls, findings);
     replay.check_reads(end.calls, findings);
+    oracle::check_noted(end.calls, &noted, findings);
+    end.screen.compare(&changes, findings).await;
     for (name, address) in &end.nodes {
         let only = end.programs.only(address).context("a node is not among the endpoints")?;
         let mut finale = Finale { node: name.clone(), bookings: BTreeMap::new(), records: BTreeMap::new() };
         for unit in end.clinic.units() {
-            let agenda = agenda_of(&only, *unit, end.whole).await;
-            finale.bookings.append(&mut agenda.with_context(|| format!("cannot read an agenda of {name}"))?);
+            match agenda_of(&only, *unit, end.whole).await {
+                Ok(mut agenda) => finale.bookings.append(&mut agenda),
+                Err(error) => findings.add("end", format!("{name} does not show an agenda: {error}")),
+            }
         }
         for record in replay.records() {
-            let found = record_of(&only, record).await;
-            if let Some(found) = found.with_context(|| format!("cannot read a record of {name}"))? {
-                finale.records.insert(record, found);
+            match record_of(&only, record).await {
+                Ok(Some(found)) => drop(finale.records.insert(record, found)),
+                Ok(None) => {}
+                Err(error) => findings.add("end", format!("{name} does not show record {record}: {error}")),
             }
         }
         replay.check_finale(&finale, findings);
         let check = end.auditor.only(address).context("a node is not among the endpoints")?;
-        let check = check.verify_trail(v1::VerifyTrailRequest { read: Some(LINEARIZABLE) }).await?;
+        let check = check.verify_trail(v1::VerifyTrailRequest { read: Some(LINEARIZABLE) }).await;
+        let check = check.with_context(|| format!("{name} does not check its trail"))?;
         findings.require(check.whole && check.entries > 0, "trail", || {
             format!("{name}: the trail is broken at {}", check.broken_at)
         });
@@ -59,15 +74,34 @@ pub(crate) async fn compare(end: &End<'_>, findings: &mut Findings) -> anyhow::R
     Ok(())
 }
 
-async fn trail(auditor: &Cluster) -> Result<Vec<Entry>, plantao_client::Error> {
+/// The network's own account.
+#[derive(Default)]
+struct Trail {
+    /// Requests that were decided.
+    entries: Vec<Entry>,
+    /// How often each version of a record was shown.
+    noted: Noted,
+    /// What a screen must have seen.
+    changes: Vec<Change>,
+}
+
+async fn trail(auditor: &Cluster) -> Result<Trail, plantao_client::Error> {
     let request = v1::ListEntriesRequest { read: Some(LINEARIZABLE), from_sequence: 1, ..Default::default() };
     let mut entries = pin!(auditor.entries(request));
-    let mut trail = Vec::new();
+    let mut trail = Trail::default();
     while let Some(entry) = entries.try_next().await? {
+        if entry.refusal == 0 && entry.action != "read" && watch::is_followed(&entry.object_kind) {
+            let (action, object) = (entry.action.clone(), entry.object_id.to_vec());
+            trail.changes.push(Change { index: entry.index, action, object, version: entry.version });
+        }
         // What nodes do by themselves has a request too, and none of the workload's.
         if let Ok(request) = Id::from_wire(&entry.request_id) {
             let (index, at_ms) = (entry.index, entry.at_ms);
-            trail.push(Entry { index, at_ms, request, version: entry.version, refusal: entry.refusal });
+            trail.entries.push(Entry { index, at_ms, request, version: entry.version, refusal: entry.refusal });
+        } else if let Ok(record) = Id::from_wire(&entry.object_id)
+            && (entry.action.as_str(), entry.object_kind.as_str(), entry.refusal) == ("read", "record", 0)
+        {
+            *trail.noted.entry((record, entry.version)).or_default() += 1;
         }
     }
     Ok(trail)

@@ -4,13 +4,16 @@
 use super::Findings;
 use super::linear::{self, Specification, Timed, Verdict};
 use crate::history::{Call, Operation, Outcome};
-use crate::model::{OneDay, OneRecord, double_booking};
+use crate::model::{OneDay, OneRecord, double_booking, refusal};
 use crate::workload::day_of;
 use plantao_client::Id;
 use std::collections::BTreeMap;
 
 /// Tries of a call for one object. Ordinary ones need some hundred; the bound keeps a build without optimisation to seconds.
 const STEPS_MAX: usize = 50_000;
+
+/// Clocks of nodes that nothing is wrong with may be some seconds apart: a shorter life may be over when it begins.
+const LIFE_MS_MIN: i64 = 8_000;
 
 type Told = Timed<(Operation, Outcome)>;
 
@@ -58,6 +61,19 @@ pub(crate) fn check(calls: &[Call], findings: &mut Findings) {
     for (day, calls) in &agendas {
         judge(&OneDay, calls, || format!("bookings of day {day}"), findings);
     }
+}
+
+/// Without faults, nothing is refused as late that was sent in time: a clock that was wrong once must not be felt for ever.
+pub(crate) fn fresh(calls: &[Call], healed_ns: u64, findings: &mut Findings) {
+    let in_time = |call: &&Call| {
+        let took = call.returned_ns.map(|returned| returned.saturating_sub(call.invoked_ns));
+        let half = call.life.filter(|life| life.for_ms >= LIFE_MS_MIN).map(|life| life.for_ms.unsigned_abs() * 500_000);
+        !call.again && call.invoked_ns > healed_ns && took.zip(half).is_some_and(|(took, half)| took < half)
+    };
+    let is_late = |call: &&Call| matches!(call.outcome, Outcome::Refused { code: refusal::EXPIRED, .. });
+    let count = calls.iter().filter(in_time).filter(is_late).count();
+    findings
+        .require(count == 0, "expired", || format!("{count} writes sent in time were refused as late after healing"));
 }
 
 fn days_of_bookings(calls: &[Call]) -> BTreeMap<Id, i64> {

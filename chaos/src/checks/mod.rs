@@ -6,8 +6,9 @@ mod histories;
 pub(crate) mod linear;
 pub(crate) mod needles;
 pub(crate) mod oracle;
+pub(crate) mod watch;
 
-pub(crate) use histories::check as histories;
+pub(crate) use histories::{check as histories, fresh};
 
 use serde::Serialize;
 
@@ -42,6 +43,8 @@ pub(crate) struct Findings {
     pub(crate) reads_found: u64,
     /// Nodes whose rows at the end were compared with the replay.
     pub(crate) compared: u64,
+    /// Changes that a screen was told.
+    pub(crate) watched: u64,
     /// Bytes of files that were searched for what must not be in them.
     pub(crate) searched_bytes: u64,
 }

@@ -27,7 +27,8 @@ impl Needle {
         self.0.iter().map(Vec::len).max().unwrap_or(0)
     }
 
-    fn is_in(&self, block: &[u8]) -> bool {
+    /// Whether it is in these bytes.
+    pub(crate) fn is_in(&self, block: &[u8]) -> bool {
         self.0.iter().any(|shape| contains(block, shape))
     }
 }

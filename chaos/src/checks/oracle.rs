@@ -11,7 +11,7 @@
 
 use super::Findings;
 use crate::history::{Booking, Call, Operation, Outcome, Slot, Stage};
-use crate::model::is_about_the_request;
+use crate::model::{is_about_the_request, refusal};
 use plantao_client::Id;
 use plantao_domain::cluster::NodeDescription;
 use plantao_domain::command::{AppointmentState, Overlap, Tag, WrappedKey};
@@ -132,6 +132,13 @@ impl Replay {
             let Some(request) = call.request else { continue };
             let told = || format!("request {request}, told {:?}", call.outcome);
             let entry = self.decided.get(&request);
+            if let (Some(entry), Some(life)) = (entry, call.life)
+                && !is_about_the_request(entry.refusal)
+            {
+                findings.require(entry.at_ms <= life.not_after_ms, "late", || {
+                    format!("{} was decided {} ms after its time", told(), entry.at_ms - life.not_after_ms)
+                });
+            }
             match (&call.outcome, entry) {
                 (Outcome::Confirmed { .. }, None) => findings.add("acknowledged", format!("{}: lost", told())),
                 (Outcome::Confirmed { version, index, .. }, Some(entry)) => {
@@ -282,14 +289,35 @@ fn check_repetitions(calls: &[Call], findings: &mut Findings) {
                 (version, changed) == (v, c)
             }
             (Some(Outcome::Refused { code, .. }), Outcome::Refused { code: again, .. }) => {
-                code == again || is_about_the_request(*again)
+                code == again || *again == refusal::EXPIRED
             }
-            (_, Outcome::Refused { code, .. }) => is_about_the_request(*code),
+            (_, Outcome::Refused { code, .. }) => *code == refusal::EXPIRED,
             (_, Outcome::Unknown | Outcome::NotDone { .. }) => true,
             _ => false,
         };
         findings.require(same, "repetition", || {
             format!("request {request} was told {:?}, and again {:?}", first.get(&request), call.outcome)
+        });
+    }
+}
+
+/// How often each version of a record was shown, by the network's own account.
+pub(crate) type Noted = BTreeMap<(Id, u32), u64>;
+
+/// Whoever was shown a record is in the trail.
+pub(crate) fn check_noted(calls: &[Call], noted: &Noted, findings: &mut Findings) {
+    let mut shown = Noted::new();
+    for call in calls {
+        if let (Operation::ReadRecord { record, .. }, Outcome::Record { version, .. }) =
+            (&call.operation, &call.outcome)
+        {
+            *shown.entry((*record, *version)).or_default() += 1;
+        }
+    }
+    for ((record, version), count) in shown {
+        let noted = noted.get(&(record, version)).copied().unwrap_or(0);
+        findings.require(noted >= count, "noted", || {
+            format!("record {record} was shown in version {version} {count} times, and the trail knows of {noted}")
         });
     }
 }

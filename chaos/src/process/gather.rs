@@ -4,6 +4,7 @@ use super::site::Site;
 use crate::checks::Findings;
 use crate::checks::end::{self, End};
 use crate::checks::needles::{Needle, search as search_files};
+use crate::checks::watch::Screen;
 use crate::history::{Call, Outcome};
 use crate::workload::{Clinic, NEEDLE};
 use anyhow::Context;
@@ -20,7 +21,7 @@ pub(super) async fn compare(
     site: &Site,
     clinic: &Clinic,
     calls: &[Call],
-    whole: (i64, i64),
+    (screen, whole): (Screen, (i64, i64)),
     write_life: Duration,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
@@ -38,7 +39,7 @@ pub(super) async fn compare(
     let programs = network.connect(&options)?;
     let nodes = network.nodes().iter().filter(|node| node.spec().keyed);
     let nodes = nodes.map(|node| (node.name().to_owned(), node.public())).collect();
-    end::compare(&End { auditor, programs, nodes, clinic, calls, whole }, findings).await?;
+    end::compare(&End { auditor, programs, nodes, clinic, calls, screen, whole }, findings).await?;
     let digests = network.digests().await?;
     let equal = digests.windows(2).all(|pair| {
         (pair[0].applied_index, &pair[0].content, &pair[0].chain, pair[0].rows)

@@ -7,11 +7,11 @@ mod driver;
 mod gather;
 mod site;
 
+use crate::checks::watch::Screen;
 use crate::checks::{self, Findings};
 use crate::faults::{Kind, schedule};
 use crate::ground::{Standing, say};
-use crate::history::{Call, Outcome, Recorder};
-use crate::model::refusal;
+use crate::history::Recorder;
 use crate::run::{Run, Story};
 use crate::workload::{Clinic, Program, Shape, World};
 use driver::Driver;
@@ -70,6 +70,9 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
         let program = Program::new(&place, number, seed, &shape, &clinic, &recorder);
         programs.spawn(Box::pin(program.run(Arc::clone(&stop))));
     }
+    let screen = Screen::default();
+    let (seen, cluster) = (screen.clone(), place.cluster.clone());
+    let following = tokio::spawn(async move { seen.follow(&cluster).await });
     let kinds: Vec<Kind> = means.kinds();
     let length = Duration::from_secs(arguments.duration);
     let planned = schedule(seed, arguments.profile, &kinds, site.network.nodes().len(), length);
@@ -90,9 +93,10 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
 
     let calls = recorder.calls();
     checks::histories(&calls, &mut findings);
-    fresh(&calls, healed_ns, shape.write_life, &mut findings);
+    checks::fresh(&calls, healed_ns, &mut findings);
     let whole = Clinic::whole(shape.day, ended_ns);
-    gather::compare(&site, &clinic, &calls, whole, shape.write_life, &mut findings).await?;
+    gather::compare(&site, &clinic, &calls, (screen, whole), shape.write_life, &mut findings).await?;
+    following.abort();
     site.network.stop_all().await?;
     gather::search(&site, &mut findings)?;
     let memory_max = site::MEMORY_BYTES_MAX;
@@ -113,19 +117,6 @@ async fn alive(place: &Place, recorder: &Recorder, healed_ns: u64, findings: &mu
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// Without faults, nothing is refused as late that was sent in time: a clock that was wrong once must not be felt for ever.
-fn fresh(calls: &[Call], healed_ns: u64, write_life: Duration, findings: &mut Findings) {
-    let half_ns = u64::try_from(write_life.as_nanos() / 2).unwrap_or(u64::MAX);
-    let in_time = |call: &&Call| {
-        let took = call.returned_ns.map(|returned| returned.saturating_sub(call.invoked_ns));
-        !call.again && call.invoked_ns > healed_ns && took.is_some_and(|took| took < half_ns)
-    };
-    let is_late = |call: &&Call| matches!(call.outcome, Outcome::Refused { code: refusal::EXPIRED, .. });
-    let count = calls.iter().filter(in_time).filter(is_late).count();
-    findings
-        .require(count == 0, "expired", || format!("{count} writes sent in time were refused as late after healing"));
 }
 
 fn progress(place: Place, recorder: Recorder, seed: u64) -> tokio::task::JoinHandle<()> {

@@ -51,7 +51,7 @@ fn issued_at() -> SystemTime {
 /// A node's disks and clock: what is there whether it runs or not.
 pub(crate) struct Machine {
     pub(crate) log: LogDisk,
-    engine: EngineDisk,
+    pub(crate) engine: EngineDisk,
     /// How far its clock is ahead, in milliseconds.
     skew_ms: Arc<AtomicI64>,
     /// Counts the starts: every one has other flush times.
@@ -73,7 +73,7 @@ impl Store for Machine {
 
 impl Machine {
     /// What was not flushed is gone, but for what the disk had come to by itself.
-    fn lose_power(&self, random: &mut StdRng) {
+    pub(crate) fn lose_power(&self, random: &mut StdRng) {
         self.log.lose_power(random);
         self.engine.lose_power(random);
     }
@@ -105,10 +105,10 @@ impl Running {
         self.consensus.status()
     }
 
-    /// Index that the rows are at, and their digest.
-    pub(crate) fn digest(&self) -> (u64, [u8; 32]) {
+    /// Index that the rows are at, their digest and the digest of all answers so far.
+    pub(crate) fn digests(&self) -> (u64, ([u8; 32], [u8; 32])) {
         let meta = self.state.meta();
-        (meta.applied.map_or(0, |id| id.index), meta.content)
+        (meta.applied.map_or(0, |id| id.index), (meta.content, meta.chain))
     }
 }
 
@@ -179,7 +179,8 @@ impl Cluster {
             skew_ms: Arc::default(),
             starts: AtomicU64::new(0),
             seed: options.seed.wrapping_mul(1_000).wrapping_add(id),
-            stalls: 0.05,
+            // One disk of each seed is slow, so that a node is often a few entries behind when something happens.
+            stalls: if id == 1 + options.seed / 4 % options.nodes { 0.4 } else { 0.05 },
         };
         let cluster = Self {
             options: options.clone(),
@@ -229,7 +230,7 @@ impl Cluster {
             "[node]\ndata_dir = {:?}\nname = \"n{id}\"\nsite = \"s{id}\"\ncountry = \"BR\"\nmedium = \"ssd\"\n\
              peer_address = {:?}\n[listen]\npublic = \"{any}:{PUBLIC}\"\nadmin = \"{any}:{ADMIN}\"\npeer = \"{any}:{PEER}\"\n\
              [tls]\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\n[slots]\nstorage = {{ key_file = {:?} }}\n\
-             root = {{ key_file = {:?} }}\n[raft]\ntimers = {:?}\nsnapshot_entries = 1000\n",
+             root = {{ key_file = {:?} }}\n[raft]\ntimers = {:?}\nsnapshot_entries = {}\n",
             at("data"),
             self.address(id, PEER),
             at("node.crt"),
@@ -238,6 +239,8 @@ impl Cluster {
             at("storage.key"),
             at("root.key"),
             if self.options.lan { "lan" } else { "wan" },
+            // Every other pair of seeds makes many snapshots, and sends them to nodes that were away for a moment.
+            if self.options.seed / 2 % 2 == 0 { 1000 } else { 200 },
         );
         write_private(&directory.join("config.toml"), text.as_bytes())
     }

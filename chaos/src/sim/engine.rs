@@ -59,6 +59,16 @@ impl EngineDisk {
         }
     }
 
+    /// Looks at every row as it is stored.
+    pub(crate) fn contents(&self, mut look: impl FnMut(&[u8])) {
+        for shared in self.directories().values() {
+            lock(shared).rows.iter().for_each(|(key, value)| {
+                look(key);
+                look(value);
+            });
+        }
+    }
+
     pub(crate) fn engines(&self) -> OpenEngine {
         let disk = self.clone();
         Arc::new(move |_, directory| Ok(Box::new(disk.open(directory)?) as Box<dyn Engine>))

@@ -1,28 +1,49 @@
 //! What must hold between nodes after every tick, seen from inside. A history shows that something was lost; this shows when.
 
 use super::cluster::Cluster;
+use super::log::Contents;
 use crate::checks::Findings;
 use plantao_node::consensus::status::{Role, Status};
-use plantao_node::storage::wal::EntryId;
+use plantao_node::storage::wal::{EntryId, LogEntry};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
+
+/// An entry, with its content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Committed {
+    id: EntryId,
+    content: u64,
+}
+
+impl Committed {
+    fn of(entry: &LogEntry) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&entry.payload);
+        Self { id: entry.id, content: hasher.finish() }
+    }
+}
 
 /// What was seen so far.
 #[derive(Default)]
 pub(crate) struct Invariants {
     /// The entry that was committed at each index.
-    committed: BTreeMap<u64, EntryId>,
+    committed: BTreeMap<u64, Committed>,
     /// Up to where each node's committed entries were compared with those; from 0 again after a start.
     compared: BTreeMap<u64, u64>,
-    /// Digest of the rows at each index.
-    digests: BTreeMap<u64, [u8; 32]>,
+    /// Up to where each disk holds for certain what was committed: it never loses that again.
+    kept: BTreeMap<u64, u64>,
+    /// Digests of the rows and of the answers at each index.
+    digests: BTreeMap<u64, ([u8; 32], [u8; 32])>,
     last: BTreeMap<u64, Status>,
-    leaders: BTreeMap<u64, u64>,
+    /// Terms and nodes that led: openraft's votes are ordered by both, so a term may have two leaders, and the one with the
+    /// higher number is the later one.
+    leaders: BTreeSet<(u64, u64)>,
     votes: BTreeMap<u64, (u64, u64)>,
     told: BTreeSet<String>,
 }
 
 impl Invariants {
-    /// Leaders seen, by term.
+    /// Leaders seen.
     pub(crate) fn leaderships(&self) -> usize {
         self.leaders.len()
     }
@@ -36,47 +57,74 @@ impl Invariants {
         let running = cluster.running.borrow();
         self.last.retain(|id, _| running.contains_key(id));
         self.compared.retain(|id, _| running.contains_key(id));
-        for (&id, node) in running.iter() {
-            let status = node.status();
-            self.one_leader_per_term(&status, findings);
+        let statuses: BTreeMap<u64, Status> = running.iter().map(|(id, node)| (*id, node.status())).collect();
+        // All leaders first: whoever is behind a newer one is excused.
+        for status in statuses.values().filter(|status| status.role == Role::Leader) {
+            if self.leaders.insert((status.term, status.node)) {
+                self.durable_votes(cluster, status, findings);
+            }
+        }
+        for (id, status) in statuses {
+            self.leader_has_all(cluster, &status, findings);
             self.never_goes_back(&status, findings);
             self.durable_majority(cluster, &status, findings);
             self.logs_match(cluster, &status, findings);
-            let (index, digest) = node.digest();
-            let agreed = *self.digests.entry(index).or_insert(digest);
-            self.require(agreed == digest, "digest", findings, || format!("n{id} has other rows at {index}"));
+            let (index, digests) = running[&id].digests();
+            let agreed = *self.digests.entry(index).or_insert(digests);
+            self.require(agreed == digests, "digest", findings, || {
+                let what = if agreed.0 == digests.0 { "answers" } else { "rows" };
+                format!("n{id} has other {what} at {index}")
+            });
             self.last.insert(id, status);
         }
         for (&id, machine) in cluster.machines.iter() {
-            let vote = machine.log.lock().durable.vote.map_or((0, 0), |vote| (vote.term, vote.node));
+            let log = machine.log.lock();
+            let vote = log.durable.vote.map_or((0, 0), |vote| (vote.term, vote.node));
             let before = self.votes.insert(id, vote).unwrap_or_default();
-            // A later term, or the same vote again.
-            let kept = vote.0 > before.0 || vote == before || before.0 == vote.0 && before.1 == 0;
-            self.require(kept, "vote", findings, || format!("n{id} voted {before:?} and then {vote:?}"));
+            self.require(vote >= before, "vote", findings, || format!("n{id} voted {before:?} and then {vote:?}"));
+            self.disk_keeps(id, &log, findings);
         }
         for (id, reason) in cluster.stopped.borrow_mut().drain(..) {
             self.require(false, "stopped", findings, || format!("n{id} stopped by itself: {reason}"));
         }
     }
 
-    fn one_leader_per_term(&mut self, status: &Status, findings: &mut Findings) {
-        if status.role != Role::Leader {
+    /// Leader completeness: whoever leads has everything that was committed before, and not something else in its place.
+    fn leader_has_all(&mut self, cluster: &Cluster, status: &Status, findings: &mut Findings) {
+        let (node, term) = (status.node, status.term);
+        if status.role != Role::Leader || self.leaders.last().is_some_and(|newest| *newest > (term, node)) {
             return;
         }
+        let log = cluster.machines[&node].log.lock();
+        let led_before = self.last.get(&node).is_some_and(|last| last.role == Role::Leader && last.term == term);
+        // All of them once, and then the newest.
+        let count = if led_before { 1 } else { usize::MAX };
+        let before: Vec<EntryId> = self.committed.values().rev().map(|entry| entry.id).take(count).collect();
+        let missing = before.into_iter().find(|id| !log.image.holds(*id));
+        drop(log);
+        self.require(missing.is_none(), "leader completeness", findings, || {
+            format!("n{node} leads term {term} without {missing:?}, which is committed")
+        });
+    }
+
+    /// Whoever leads a term was elected by votes that are on the disks of a majority: one that is forgotten could be given again.
+    fn durable_votes(&mut self, cluster: &Cluster, status: &Status, findings: &mut Findings) {
         let (node, term) = (status.node, status.term);
-        let leader = *self.leaders.entry(term).or_insert(node);
-        self.require(leader == node, "one leader", findings, || format!("n{leader} and n{node} lead term {term}"));
-        // Leader completeness: whoever leads has everything that was ever committed.
-        let (newest, last) = (self.committed_index(), status.last_index);
-        let newer = self.leaders.keys().next_back().is_some_and(|newest| *newest > term);
-        self.require(newer || last >= newest, "leader completeness", findings, || {
-            format!("n{node} leads term {term} with {last} entries, and {newest} are committed")
+        let voters: Vec<u64> = status.members.iter().filter(|member| member.voter).map(|member| member.id).collect();
+        let voted = |id: &&u64| {
+            let vote = cluster.machines.get(*id).and_then(|machine| machine.log.lock().durable.vote);
+            vote.is_some_and(|vote| (vote.term, vote.node) >= (term, node))
+        };
+        let count = voters.iter().filter(voted).count();
+        // While voters change, the votes that count are those of another list.
+        self.require(status.changing || 2 * count > voters.len(), "durable votes", findings, || {
+            format!("n{node} leads term {term}, and its votes are on the disks of {count} of {} voters", voters.len())
         });
     }
 
     fn never_goes_back(&mut self, status: &Status, findings: &mut Findings) {
         let Some(last) = self.last.get(&status.node) else { return };
-        // What it knows to be committed begins anew with each leader that it follows.
+        // What it knows to be committed begins anew with each leader, itself included.
         let figures = |status: &Status| [status.term, status.applied_index, status.purged_index];
         let (before, now) = (figures(last), figures(status));
         let holds = before.iter().zip(&now).all(|(before, now)| before <= now);
@@ -115,15 +163,33 @@ impl Invariants {
         }
         let mut differing = None;
         for (&index, entry) in cluster.machines[&id].log.lock().image.entries.range(from..=upto) {
-            let agreed = *self.committed.entry(index).or_insert(entry.id);
-            if agreed != entry.id {
-                differing = Some((agreed, entry.id));
+            let entry = Committed::of(entry);
+            let agreed = *self.committed.entry(index).or_insert(entry);
+            if agreed != entry {
+                differing = Some((agreed.id, entry.id));
             }
         }
         self.compared.insert(id, upto);
         self.require(differing.is_none(), "log matching", findings, || {
             format!("n{id} holds another entry than the committed one: {differing:?}")
         });
+    }
+
+    /// A disk that held a committed entry for certain holds it until it is purged, over every power cut and start.
+    fn disk_keeps(&mut self, id: u64, log: &Contents, findings: &mut Findings) {
+        let mut upto = self.kept.get(&id).copied();
+        let held = upto.and_then(|upto| self.committed.get(&upto));
+        let lost = held.filter(|entry| !log.durable.holds(entry.id)).map(|entry| entry.id);
+        self.require(lost.is_none(), "disk", findings, || format!("n{id} has lost {lost:?}, which is committed"));
+        for (index, entry) in self.committed.range(upto.map_or(0, |upto| upto + 1)..) {
+            if !log.durable.holds(entry.id) {
+                break;
+            }
+            upto = Some(*index);
+        }
+        if let Some(upto) = upto {
+            self.kept.insert(id, upto);
+        }
     }
 
     /// Once for each text: what holds no more goes on not to hold.

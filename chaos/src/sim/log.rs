@@ -82,6 +82,11 @@ impl LogDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at the content of every entry that is in the log.
+    pub(crate) fn contents(&self, mut look: impl FnMut(&[u8])) {
+        self.lock().image.entries.values().for_each(|entry| look(&entry.payload));
+    }
+
     /// Of what was not flushed, a random first part got to the disk, and not always whole entries of one call.
     pub(crate) fn lose_power(&self, random: &mut StdRng) {
         let mut contents = self.lock();

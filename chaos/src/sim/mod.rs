@@ -14,6 +14,7 @@ mod engine;
 mod faults;
 mod invariants;
 mod log;
+pub(crate) mod program;
 pub(crate) mod run;
 mod sockets;
 mod trace;

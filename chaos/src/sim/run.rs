@@ -6,6 +6,7 @@ use super::invariants::Invariants;
 use super::trace::Trace;
 use crate::checks::end::{self, End};
 use crate::checks::needles::{Needle, search};
+use crate::checks::watch::Screen;
 use crate::checks::{self, Findings};
 use crate::faults::{Profile, schedule};
 use crate::history::{Outcome, Recorder};
@@ -17,7 +18,8 @@ use plantao_proto::admin::v1 as admin;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,10 +30,10 @@ const TICK: Duration = Duration::from_millis(5);
 /// So long may a network take to make itself and to register a clinic, and so much longer for each node: they join one by one.
 const MAKING_MAX: Duration = Duration::from_secs(180);
 const JOINING_MAX: Duration = Duration::from_secs(20);
-/// Without faults, under load: the network has to become whole within it.
-const HEALING: Duration = Duration::from_secs(20);
-/// Writes that were begun in its second half: programs make some hundred.
-const CONFIRMED_MIN: usize = 30;
+/// After the last write: copies become equal within it.
+const EQUAL_MAX: Duration = Duration::from_secs(20);
+/// Writes that were begun in each second of the second half of healing: programs make some ten.
+const CONFIRMED_MIN: u64 = 3;
 /// Calls under way may take a write's life, and reads their deadline.
 const ENDING_MAX: Duration = Duration::from_secs(180);
 
@@ -67,6 +69,10 @@ pub(crate) struct Plan {
     pub(crate) profile: Profile,
     pub(crate) faults: Duration,
     pub(crate) trace: Option<PathBuf>,
+    /// Without faults, under load: the network has to become whole within its first half.
+    pub(crate) healing: Duration,
+    /// Goes no further than the first violation that a tick shows.
+    pub(crate) first_only: bool,
 }
 
 /// The simulated world as programs see it.
@@ -98,6 +104,9 @@ struct Run {
     desk: Desk,
     /// What the network itself said at the end.
     end: Rc<RefCell<Findings>>,
+    first_only: bool,
+    /// When the last fault was gone.
+    healed_ns: Option<u64>,
     invariants: Invariants,
     trace: Trace,
     findings: Findings,
@@ -114,6 +123,8 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
         stop: Arc::default(),
         desk: Desk::default(),
         end: Rc::default(),
+        first_only: plan.first_only,
+        healed_ns: None,
         invariants: Invariants::default(),
         trace: Trace::new(plan.trace.as_deref())?,
         findings: Findings::default(),
@@ -124,15 +135,13 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut faults = Injector::new(&run.cluster, planned, Rc::clone(&run.desk));
     let failure = run.drive(plan, &mut faults).err().map(|error| format!("{error:#}"));
     let calls = run.recorder.calls();
-    if failure.is_none() {
-        checks::histories(&calls, &mut run.findings);
-        absorb(&mut run.findings, run.end.take());
-        let (found, bytes) = search(&plan.options.directory, &Needle::of(NEEDLE))?;
-        run.findings.searched_bytes += bytes;
-        for file in found {
-            run.findings.add("plaintext", file.display().to_string());
-        }
+    checks::histories(&calls, &mut run.findings);
+    if let Some(healed_ns) = run.healed_ns {
+        checks::fresh(&calls, healed_ns, &mut run.findings);
     }
+    absorb(&mut run.findings, run.end.take());
+    run.plaintext(&plan.options.directory)?;
+    run.set_aside(&plan.options.directory)?;
     run.trace.history(&calls);
     let (begun, confirmed) = run.recorder.progress();
     let verdict = match (&failure, run.findings.count) {
@@ -169,6 +178,13 @@ fn absorb(findings: &mut Findings, end: Findings) {
     findings.replayed += end.replayed;
     findings.reads_found += end.reads_found;
     findings.compared += end.compared;
+    findings.watched += end.watched;
+}
+
+async fn until(flag: &Cell<bool>) {
+    while !flag.get() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn nodes(plan: &Plan) -> usize {
@@ -184,6 +200,8 @@ impl Run {
         let (ready, stop, desk, recorder) =
             (Rc::clone(&self.ready), Arc::clone(&self.stop), Rc::clone(&self.desk), self.recorder.clone());
         let (world, furniture) = (inside.clone(), Arc::clone(&clinic));
+        let (screen, is_over) = (Screen::default(), Rc::new(Cell::new(false)));
+        let (seen, over) = (screen.clone(), Rc::clone(&is_over));
         let (ended, end, day) = (Rc::new(Cell::new(0)), Rc::clone(&self.end), shape.day);
         let (programs, all_ended, life) = (shape.programs, Rc::clone(&ended), shape.write_life);
         self.sim.client("desk", async move {
@@ -213,10 +231,21 @@ impl Run {
             let names = (1..).map(super::cluster::host);
             let nodes = names.zip(programs.addresses()).map(|(name, at)| (name, at.to_owned())).collect();
             let whole = Clinic::whole(day, world.now_ns());
-            let at_end = End { auditor, programs, nodes, clinic: &furniture, calls: &calls, whole };
+            let at_end = End { auditor, programs, nodes, clinic: &furniture, calls: &calls, screen: seen, whole };
             let mut found = Findings::default();
             Box::pin(end::compare(&at_end, &mut found)).await.map_err(|error| format!("{error:#}"))?;
             end.replace(found);
+            over.set(true);
+            Ok(())
+        });
+        let (world, ready) = (inside.clone(), Rc::clone(&self.ready));
+        self.sim.client("screen", async move {
+            until(&ready).await;
+            let cluster = world.0.way(Kind::Integration, 1)?;
+            tokio::select! {
+                () = screen.follow(&cluster) => {}
+                () = until(&is_over) => {}
+            }
             Ok(())
         });
         for number in 1..=shape.programs {
@@ -224,9 +253,7 @@ impl Run {
                 (inside.clone(), shape.clone(), Arc::clone(&clinic), self.recorder.clone());
             let (ready, stop, ended) = (Rc::clone(&self.ready), Arc::clone(&self.stop), Rc::clone(&ended));
             self.sim.client(format!("p{number}"), async move {
-                while !ready.get() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                until(&ready).await;
                 Box::pin(Program::new(&world, number, seed, &shape, &clinic, &recorder).run(stop)).await;
                 ended.set(ended.get() + 1);
                 Ok(())
@@ -236,9 +263,18 @@ impl Run {
 
     /// `true` once all programs have ended.
     fn step(&mut self) -> anyhow::Result<bool> {
-        let ended = self.sim.step().map_err(|error| anyhow::anyhow!("a host failed: {error}"))?;
+        let ended = match self.sim.step() {
+            Ok(ended) => ended,
+            Err(error) => {
+                // Nobody stands still while the network makes itself or when all is healed: what a host is refused then is
+                // the network's doing.
+                self.findings.add("ended", error.to_string());
+                anyhow::bail!("a host failed: {error}");
+            }
+        };
         self.invariants.tick(&self.cluster, &mut self.findings);
         self.trace.tick(self.sim.elapsed(), &self.cluster).context("the trace cannot be written")?;
+        anyhow::ensure!(!self.first_only || self.findings.count == 0, "a violation is enough");
         Ok(ended)
     }
 
@@ -246,7 +282,11 @@ impl Run {
         let making_max = MAKING_MAX + JOINING_MAX * u32::try_from(plan.options.nodes).unwrap_or(u32::MAX);
         while !self.ready.get() {
             self.step()?;
-            anyhow::ensure!(self.sim.elapsed() < making_max, "no network of {} nodes was made", plan.options.nodes);
+            if self.sim.elapsed() > making_max {
+                let nodes = plan.options.nodes;
+                self.findings.add("liveness", format!("no network of {nodes} nodes was made in {making_max:?}"));
+                anyhow::bail!("there is no network");
+            }
         }
         let begun = self.sim.elapsed();
         while self.sim.elapsed() < begun + plan.faults {
@@ -256,34 +296,77 @@ impl Run {
         }
         faults.heal(&mut self.sim);
         let healed = self.sim.elapsed();
-        while self.sim.elapsed() < healed + HEALING {
+        while self.sim.elapsed() < healed + plan.healing {
             self.step()?;
         }
-        let late = u64::try_from((healed + HEALING / 2).as_nanos()).unwrap_or(u64::MAX);
+        self.healed_ns = u64::try_from(healed.as_nanos()).ok();
+        let late = u64::try_from((healed + plan.healing / 2).as_nanos()).unwrap_or(u64::MAX);
         let confirmed = self.recorder.confirmed_since(late);
-        self.findings.require(confirmed >= CONFIRMED_MIN, "liveness", || {
-            format!("{confirmed} writes were confirmed in the second half of {HEALING:?} without faults")
+        let least = CONFIRMED_MIN * plan.healing.as_secs() / 2;
+        self.findings.require(u64::try_from(confirmed).unwrap_or(0) >= least, "liveness", || {
+            format!("{confirmed} writes were confirmed in the second half of {:?} without faults", plan.healing)
         });
         self.stop.store(true, Ordering::Relaxed);
         let stopped = self.sim.elapsed();
         while !self.step()? {
-            anyhow::ensure!(self.sim.elapsed() < stopped + ENDING_MAX, "a program does not end");
+            if self.sim.elapsed() > stopped + ENDING_MAX {
+                self.findings.add("liveness", format!("a program has no answer {ENDING_MAX:?} after the last fault"));
+                anyhow::bail!("a program does not end");
+            }
         }
         self.copies_agree()
+    }
+
+    /// What programs sent as content is in no file, no log and no row.
+    fn plaintext(&mut self, directory: &Path) -> anyhow::Result<()> {
+        let needle = Needle::of(NEEDLE);
+        let (found, mut bytes) = search(directory, &needle)?;
+        for file in found {
+            self.findings.add("plaintext", file.display().to_string());
+        }
+        for (id, machine) in self.cluster.machines.iter() {
+            let (mut in_log, mut in_rows) = (0_u64, 0_u64);
+            let mut look = |found: &mut u64, block: &[u8]| {
+                bytes += block.len() as u64;
+                *found += u64::from(needle.is_in(block));
+            };
+            machine.log.contents(|payload| look(&mut in_log, payload));
+            machine.engine.contents(|row| look(&mut in_rows, row));
+            self.findings.require(in_log + in_rows == 0, "plaintext", || {
+                format!("n{id}: in {in_log} entries of the log and {in_rows} rows")
+            });
+        }
+        self.findings.searched_bytes += bytes;
+        Ok(())
+    }
+
+    /// No power cut makes a node distrust its own rows: what it says is durable is, and its digests are right.
+    fn set_aside(&mut self, directory: &Path) -> anyhow::Result<()> {
+        for id in self.cluster.machines.keys() {
+            let state = directory.join(super::cluster::host(*id)).join("data").join("state");
+            for entry in fs::read_dir(&state).into_iter().flatten() {
+                let name = entry?.file_name();
+                let is_bad = name.to_string_lossy().starts_with("bad-");
+                self.findings.require(!is_bad, "set aside", || format!("n{id} did not trust its rows at a start"));
+            }
+        }
+        Ok(())
     }
 
     /// Every node comes to the same rows.
     fn copies_agree(&mut self) -> anyhow::Result<()> {
         let since = self.sim.elapsed();
         loop {
-            let digests: Vec<_> = self.cluster.running.borrow().values().map(super::cluster::Running::digest).collect();
+            let running = self.cluster.running.borrow();
+            let digests: Vec<_> = running.values().map(super::cluster::Running::digests).collect();
+            drop(running);
             let agree = digests.windows(2).all(|pair| pair[0] == pair[1]);
             if agree && u64::try_from(digests.len()).unwrap_or(0) == self.cluster.options.nodes {
                 return Ok(());
             }
-            if self.sim.elapsed() > since + HEALING {
+            if self.sim.elapsed() > since + EQUAL_MAX {
                 let at: Vec<u64> = digests.iter().map(|(index, _)| *index).collect();
-                self.findings.add("copies", format!("{HEALING:?} after the last write the nodes are at {at:?}"));
+                self.findings.add("copies", format!("{EQUAL_MAX:?} after the last write the nodes are at {at:?}"));
                 return Ok(());
             }
             self.step()?;

@@ -2,7 +2,7 @@
 //! eight quarters of an hour. Everything follows from the seed, so programs need not tell each other.
 
 use super::{World, requests};
-use crate::history::{Call, Operation, Outcome, Recorder, Slot};
+use crate::history::{Call, Life, Operation, Outcome, Recorder, Slot};
 use crate::seed::Chance;
 use plantao_client::Id;
 use plantao_proto::public::v1;
@@ -78,6 +78,7 @@ impl Clinic {
             let begun = recorder.begin(Call {
                 client: PREPARING,
                 request: Some(request),
+                life: Some(Life { not_after_ms, for_ms: life_ms }),
                 again: false,
                 operation: operation.clone(),
                 invoked_ns: world.now_ns(),

@@ -1,8 +1,8 @@
 //! Made-up logs, right ones and wrong ones.
 
 use super::*;
-use crate::history::AsOf;
 use crate::history::tests::{call, id};
+use crate::history::{AsOf, Life};
 
 fn request(n: u8, call: Call) -> Call {
     Call { request: Some(id(n)), ..call }
@@ -204,6 +204,37 @@ fn a_repetition_gets_the_same_answer() {
     assert_eq!(judged(&calls, &trail), [""; 0]);
     calls[12] = again(Outcome::Refused { code: 1101, current_version: None, holder: None, index: 30 });
     assert_eq!(judged(&calls, &trail), ["honest"; 0]);
+    calls[12] = again(Outcome::Refused { code: 1102, current_version: None, holder: None, index: 30 });
+    assert_eq!(judged(&calls, &trail), ["repetition"]);
     calls[12] = again(yes(3, 30));
     assert_eq!(judged(&calls, &trail), ["acknowledged", "repetition"]);
+}
+
+#[test]
+fn a_request_that_was_decided_after_its_time_is_found() {
+    let (mut calls, trail) = run();
+    // The trail's entry of request 41 is of the time 1,010.
+    calls[0].life = Some(Life { not_after_ms: 1_010, for_ms: 100 });
+    assert_eq!(judged(&calls, &trail), [""; 0]);
+    calls[0].life = Some(Life { not_after_ms: 1_009, for_ms: 100 });
+    assert_eq!(judged(&calls, &trail), ["late"]);
+}
+
+#[test]
+fn a_record_that_was_shown_more_often_than_the_trail_knows_is_found() {
+    let (calls, _) = run();
+    let shown = |version| {
+        let as_of = AsOf { index: 30, node: 1 };
+        let read = Operation::ReadRecord { record: id(30), local: true };
+        call(5_000, Some(5_050), read, Outcome::Record { version, value: None, as_of })
+    };
+    let calls = [&calls[..], &[shown(1), shown(2), shown(2)]].concat();
+    let count = |noted: &[((Id, u32), u64)]| {
+        let mut findings = Findings::default();
+        check_noted(&calls, &noted.iter().copied().collect(), &mut findings);
+        findings.count
+    };
+    assert_eq!(count(&[((id(30), 1), 1), ((id(30), 2), 3)]), 0);
+    assert_eq!(count(&[((id(30), 1), 1), ((id(30), 2), 1)]), 1);
+    assert_eq!(count(&[((id(30), 2), 4)]), 1);
 }
