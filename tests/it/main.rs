@@ -10,8 +10,10 @@ mod bad_input;
 mod certificates;
 mod configuration;
 mod contracts;
+mod damaged_log;
 mod deploy;
 mod faults;
+mod fuzz;
 mod gallery;
 mod image_faults;
 mod image_keeping;
@@ -224,4 +226,10 @@ async fn members_lose_their_disks() {
 async fn a_network_replaces_a_voter_by_itself() {
     let mut world = World::start(&["members.replace_silent_after=20s"]).await;
     wiped::a_voter_that_stays_silent_is_replaced_by_itself(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_of_the_log_rot() {
+    let mut world = World::start(&[]).await;
+    damaged_log::a_network_goes_on_without_one_log_and_stops_without_two(&mut world).await;
 }

@@ -175,7 +175,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rcgen", &["client/src/pki/"]),
     ("minicbor", &["domain/", "node/src/"]),
     ("turmoil", &["chaos/src/sim/"]),
-    ("mad_turmoil", &["chaos/src/sim_main.rs"]),
+    ("mad_turmoil", &["chaos/src/sim/program.rs"]),
 ];
 
 #[test]
