@@ -315,6 +315,12 @@ fn open_storage(
 ) -> anyhow::Result<Opened> {
     let log = parts.open_log(data, identity, seal)?;
     let snapshots = Snapshots::open(&data.snapshots(), seal.clone()).context("the snapshots cannot be read")?;
+    if snapshots.set_aside() > 0 {
+        warn!(
+            files = snapshots.set_aside(),
+            "snapshots did not verify and were set aside; an older one, or the log, counts"
+        );
+    }
     let options = StateOptions { dir: data.state(), owner: owner(identity), engine, seal: seal.clone() };
     let opened =
         rebuild::open_with(&options, &snapshots, parts.engines()).context("the state cannot be opened or rebuilt")?;

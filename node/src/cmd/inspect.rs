@@ -114,7 +114,11 @@ fn examine(config: &ConfigArguments) -> anyhow::Result<Report> {
             (snapshots, found)
         })
         .context("the snapshots cannot be read");
-    let (line, snapshots) = check("snapshot", snapshots);
+    let (mut line, snapshots) = check("snapshot", snapshots);
+    if let Some(count) = snapshots.as_ref().map(Snapshots::set_aside).filter(|count| *count > 0) {
+        let found = format!("{count} newer did not verify, set aside; left: {}", line.found);
+        line = Check { ok: false, found, ..line };
+    }
     checks.push(line);
 
     if let Some(snapshots) = snapshots {

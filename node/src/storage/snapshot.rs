@@ -501,6 +501,7 @@ pub struct Snapshots {
     seal: Arc<dyn RowSeal>,
     current: Mutex<Option<Arc<VerifiedSnapshot>>>,
     building: Mutex<()>,
+    set_aside: usize,
 }
 
 impl Snapshots {
@@ -508,7 +509,8 @@ impl Snapshots {
     /// aside as `.bad`, and the next older one is tried.
     pub fn open(dir: &Path, seal: Arc<dyn RowSeal>) -> Result<Self, Error> {
         create_dir_durably(dir)?;
-        let snapshots = Self { dir: dir.to_owned(), seal, current: Mutex::default(), building: Mutex::default() };
+        let (current, building) = (Mutex::default(), Mutex::default());
+        let mut snapshots = Self { dir: dir.to_owned(), seal, current, building, set_aside: 0 };
         for path in snapshots.files(SUFFIX)?.into_iter().rev() {
             match VerifiedSnapshot::verify(&path, &snapshots.seal) {
                 Ok(verified) => {
@@ -519,6 +521,7 @@ impl Snapshots {
                     let mut bad = path.clone().into_os_string();
                     bad.push(BAD_SUFFIX);
                     rename_durably(&path, Path::new(&bad))?;
+                    snapshots.set_aside += 1;
                 }
                 Err(error) => return Err(error),
             }
@@ -555,6 +558,11 @@ impl Snapshots {
             }
         }
         Ok(sync_dir(&self.dir)?)
+    }
+
+    /// How many files did not verify when the directory was opened.
+    pub fn set_aside(&self) -> usize {
+        self.set_aside
     }
 
     /// The newest verified snapshot.
