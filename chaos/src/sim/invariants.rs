@@ -116,8 +116,10 @@ impl Invariants {
             vote.is_some_and(|vote| (vote.term, vote.node) >= (term, node))
         };
         let count = voters.iter().filter(voted).count();
-        // While voters change, the votes that count are those of another list.
-        self.require(status.changing || 2 * count > voters.len(), "durable votes", findings, || {
+        // While voters change, the votes that count are those of another list. Whoever votes alone has nobody to elect another, and
+        // acknowledges nothing before its own disk has what came after its vote.
+        let is_alone = voters.len() == 1;
+        self.require(status.changing || is_alone || 2 * count > voters.len(), "durable votes", findings, || {
             format!("n{node} leads term {term}, and its votes are on the disks of {count} of {} voters", voters.len())
         });
     }

@@ -70,7 +70,9 @@ pub(crate) struct Contents {
     pub(crate) image: Image,
     /// What survives a power cut for certain.
     pub(crate) durable: Image,
-    pending: VecDeque<Operation>,
+    /// Numbered: a log that was closed in the middle of a flush leaves some, and the next flush of the same disk writes them too.
+    pending: VecDeque<(u64, Operation)>,
+    submitted: u64,
 }
 
 /// One node's log disk. It outlives the node.
@@ -92,7 +94,7 @@ impl LogDisk {
         let mut contents = self.lock();
         let reached = random.random_range(0..=contents.pending.len());
         let pending = std::mem::take(&mut contents.pending);
-        for (nth, operation) in pending.into_iter().enumerate() {
+        for (nth, (_, operation)) in pending.into_iter().enumerate() {
             match operation {
                 operation if nth < reached => contents.durable.write(&operation),
                 Operation::Append(mut entries) if nth == reached => {
@@ -115,21 +117,28 @@ impl LogDisk {
 
 struct SimulatedLog {
     disk: LogDisk,
-    queue: mpsc::UnboundedSender<Option<Synced>>,
+    queue: mpsc::UnboundedSender<(u64, Option<Synced>)>,
 }
 
 impl SimulatedLog {
     fn submit(&self, operation: Operation, synced: Option<Synced>) -> Result<(), WalError> {
         let mut contents = self.disk.lock();
         contents.image.write(&operation);
-        contents.pending.push_back(operation);
-        self.queue.send(synced).map_err(|_| WalError::Closed)
+        contents.submitted += 1;
+        let number = contents.submitted;
+        contents.pending.push_back((number, operation));
+        self.queue.send((number, synced)).map_err(|_| WalError::Closed)
     }
 }
 
 /// Group commit: what queued up during one flush shares the next one. Times vary widely, and now and then a disk stalls: with
 /// constant times whole classes of faults never show.
-async fn flush(disk: LogDisk, mut random: StdRng, stalls: f64, mut callbacks: mpsc::UnboundedReceiver<Option<Synced>>) {
+async fn flush(
+    disk: LogDisk,
+    mut random: StdRng,
+    stalls: f64,
+    mut callbacks: mpsc::UnboundedReceiver<(u64, Option<Synced>)>,
+) {
     while let Some(first) = callbacks.recv().await {
         let mut group = vec![first];
         while let Ok(next) = callbacks.try_recv() {
@@ -143,13 +152,12 @@ async fn flush(disk: LogDisk, mut random: StdRng, stalls: f64, mut callbacks: mp
         tokio::time::sleep(Duration::from_micros(micros)).await;
         {
             let mut contents = disk.lock();
-            for _ in 0..group.len() {
-                if let Some(operation) = contents.pending.pop_front() {
-                    contents.durable.write(&operation);
-                }
+            let upto = group.last().map_or(0, |(number, _)| *number);
+            while let Some((_, operation)) = contents.pending.pop_front_if(|(number, _)| *number <= upto) {
+                contents.durable.write(&operation);
             }
         }
-        for synced in group.into_iter().flatten() {
+        for synced in group.into_iter().filter_map(|(_, synced)| synced) {
             synced(Ok(()));
         }
     }
