@@ -9,11 +9,11 @@ pub const SKEW_MAX: Duration = Duration::from_secs(5);
 /// What this node's clock is worth.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
-    /// A majority agrees with it, or too few clocks are known to tell.
+    /// A majority agrees with it, or all clocks that are known.
     Agrees,
     /// A majority agrees on another time, and these nodes with it.
     Off { offset_ms: i64, better: Vec<u64> },
-    /// No majority agrees on any time.
+    /// No majority is known to agree on any time, and clocks that are known differ.
     Disputed { offset_ms: i64 },
 }
 
@@ -36,7 +36,8 @@ pub(super) fn judge(voters: usize, offsets: &[(u64, i64)], skew_max: Duration) -
     let known: Vec<i64> = offsets.iter().map(|(_, offset)| *offset).chain([0]).collect();
     let agreeing =
         |with: i64| known.iter().filter(|offset| offset.saturating_sub(with).saturating_abs() <= allowed).count();
-    if known.len() < majority || agreeing(0) >= majority {
+    // Of fewer clocks than a majority none is right for being one of two: all must agree.
+    if agreeing(0) >= majority.min(known.len()) {
         return Verdict::Agrees;
     }
     let better: Vec<u64> = offsets.iter().filter(|(_, at)| agreeing(*at) >= majority).map(|(id, _)| *id).collect();
@@ -83,6 +84,10 @@ mod tests {
         assert_eq!(judge(3, &[(2, -60_000)]), Verdict::Disputed { offset_ms: -60_000 });
         assert_eq!(judge(3, &[(2, 60_000)]), Verdict::Disputed { offset_ms: 0 });
         assert_eq!(judge(3, &[(2, 60_000), (3, -60_000)]), Verdict::Disputed { offset_ms: 0 });
+        // One other clock of five is no majority, but it may be this one that jumped.
+        assert_eq!(judge(5, &[(2, 100)]), Verdict::Agrees);
+        assert_eq!(judge(5, &[(2, -60_000)]), Verdict::Disputed { offset_ms: -60_000 });
+        assert_eq!(judge(5, &[(2, 60_000)]), Verdict::Disputed { offset_ms: 0 });
         assert_eq!(judge(2, &[(2, i64::MIN)]), Verdict::Disputed { offset_ms: i64::MIN });
     }
 

@@ -42,6 +42,9 @@ use crate::storage::state::StateStore;
 pub const IN_FLIGHT_MAX: usize = 4096;
 /// How long openraft may take to end its tasks before the process goes on without it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a leader's first proposal of a term waits for the clocks of a majority, and how often it looks.
+const CLOCKS_TIME_MAX: Duration = Duration::from_millis(500);
+const CLOCKS_EVERY: Duration = Duration::from_millis(10);
 
 type Written = Result<openraft::raft::ClientWriteResponse<TypeConfig>, ClientWriteError<TypeConfig>>;
 
@@ -140,6 +143,8 @@ pub(super) struct Inner {
     clock: SharedClock,
     /// The last stamp given here.
     stamp_ms: AtomicI64,
+    /// The term in which this node, leading, has listened for the others' clocks.
+    listened_in: AtomicU64,
     pub(super) skew_max: Duration,
     pub(super) in_flight: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
@@ -185,6 +190,7 @@ impl Consensus {
             applier,
             clock: parts.clock,
             stamp_ms: AtomicI64::new(i64::MIN),
+            listened_in: AtomicU64::new(0),
             skew_max: parts.skew_max,
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             runtime: tokio::runtime::Handle::current(),
@@ -336,6 +342,7 @@ impl Consensus {
         if let Err(forward) = self.0.raft.as_leader() {
             return Err(ProposeError::NotLeader { leader: forward.leader_id });
         }
+        self.listen_for_clocks().await;
         let mut payload = BytesMut::from(envelope);
         codec::stamp(&mut payload, self.stamp()).map_err(ProposeError::Malformed)?;
         let (responder, answer) = ProgressResponder::complete_only();
@@ -355,6 +362,32 @@ impl Consensus {
         })
         .await
         .unwrap_or(Err(ProposeError::Unknown))
+    }
+
+    /// A leader that has just started may lead before it has heard any other clock, and its own may be wrong by years: before
+    /// its first stamp of a term it waits a moment for those of a majority.
+    async fn listen_for_clocks(&self) {
+        let until = Instant::now() + CLOCKS_TIME_MAX;
+        loop {
+            let term = self.0.raft.metrics().borrow_watched().current_term;
+            if self.0.listened_in.load(Ordering::Relaxed) == term {
+                return;
+            }
+            if self.knows_the_time() || Instant::now() >= until {
+                self.0.listened_in.store(term, Ordering::Relaxed);
+                return;
+            }
+            tokio::time::sleep(CLOCKS_EVERY).await;
+        }
+    }
+
+    /// Whether a majority of the voters' clocks is known here, this one included.
+    pub(super) fn knows_the_time(&self) -> bool {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        let known = voters.iter().filter(|voter| **voter == metrics.id || self.0.clocks.get(**voter).is_some()).count();
+        2 * known > voters.len()
     }
 
     /// The time that the next entry carries: never before one given here or applied here. Entries of an earlier leader

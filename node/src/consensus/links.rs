@@ -31,6 +31,8 @@ pub const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
 pub const NODES_MAX: usize = 64;
 /// Between two calls to one peer.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same until the clocks of a majority are known: whoever comes to lead needs them.
+const PAUSE_AT_FIRST: Duration = Duration::from_millis(150);
 /// How long one call may take. Also by how much an age may be too young, because the way here is not counted in it.
 const CALL_TIME_MAX: Duration = Duration::from_secs(2);
 /// An answer that took longer says too little about the other clock.
@@ -184,7 +186,6 @@ pub async fn watch_links(consensus: Consensus, us: Affiliation, channels: PeerCh
     let mut calls = JoinSet::new();
     let mut under_way = BTreeSet::new();
     loop {
-        sleep(PAUSE).await;
         while let Some(ended) = calls.try_join_next() {
             match ended {
                 Ok(peer) => drop(under_way.remove(&peer)),
@@ -200,6 +201,7 @@ pub async fn watch_links(consensus: Consensus, us: Affiliation, channels: PeerCh
                 calls.spawn(greet(consensus.clone(), us, channels.clone(), peer, address));
             }
         }
+        sleep(if consensus.knows_the_time() { PAUSE } else { PAUSE_AT_FIRST }).await;
     }
 }
 
