@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     DiskFull(Whom),
     /// The clock of a node is so many milliseconds ahead, or behind.
     Clock { whom: Whom, offset_ms: i64 },
+    /// A bit of a stored chunk of a node flips; it lasts no time.
+    Rot(Whom),
     /// An operator hands the lead over; it lasts no time.
     Switchover,
 }
@@ -71,12 +73,13 @@ pub(crate) enum Kind {
     Thin,
     DiskFull,
     Clock,
+    Rot,
     Switchover,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Kill,
         Self::KillAll,
         Self::Pause,
@@ -90,6 +93,7 @@ impl Kind {
         Self::Thin,
         Self::DiskFull,
         Self::Clock,
+        Self::Rot,
         Self::Switchover,
     ];
 
@@ -107,6 +111,7 @@ impl Kind {
             Self::Thin => &[21],
             Self::DiskFull => &[10],
             Self::Clock => &[24],
+            Self::Rot => &[8],
             Self::Switchover => &[28],
         }
     }
@@ -127,6 +132,7 @@ impl Kind {
             Self::Thin => "thin",
             Self::DiskFull => "disk-full",
             Self::Clock => "clock",
+            Self::Rot => "rot",
             Self::Switchover => "switchover",
         }
     }
@@ -168,6 +174,7 @@ impl Kind {
                 let size = chance.one_of(&sizes).copied().unwrap_or(1_000);
                 Fault::Clock { whom, offset_ms: if chance.percent(50) { size } else { -size } }
             }
+            Self::Rot => Fault::Rot(whom(chance)),
             Self::Switchover => Fault::Switchover,
         }
     }
@@ -190,6 +197,7 @@ impl Fault {
             Self::Thin { .. } => Kind::Thin,
             Self::DiskFull(_) => Kind::DiskFull,
             Self::Clock { .. } => Kind::Clock,
+            Self::Rot(_) => Kind::Rot,
             Self::Switchover => Kind::Switchover,
         }
     }

@@ -20,6 +20,7 @@ mod operator;
 mod plot;
 mod process;
 mod report;
+mod rot;
 mod run;
 mod seed;
 mod simulated;

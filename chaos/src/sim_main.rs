@@ -9,6 +9,7 @@ mod faults;
 mod history;
 #[allow(dead_code, unused_imports, reason = "the other world uses the rest")]
 mod model;
+mod rot;
 #[allow(dead_code, unused_imports, reason = "the other world uses the rest")]
 mod seed;
 mod sim;

@@ -2,13 +2,17 @@
 //! in a few slots across units, look at agendas, lose patience and ask again, and repeat requests that were answered. Both
 //! worlds run it; a world gives time and a way to the network, and starts each program as it starts its own tasks.
 //!
+//! Others store images and look at them ([`images`]).
+//!
 //! Nothing here depends on the order in which tasks run, on a clock of the computer or on an order of hashing: where the world
 //! is deterministic, so is the workload.
 
 mod clinic;
+mod images;
 mod requests;
 
 pub(crate) use clinic::{Clinic, NEEDLE, day_of};
+pub(crate) use images::{Album, Look, Photographer, Sight, Stored, look as look_at};
 pub(crate) use requests::{agenda_of, record_of};
 
 use crate::history::{Begun, Booking, Call, Life, Operation, Outcome, Recorder, Stage};

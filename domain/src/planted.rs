@@ -62,6 +62,14 @@ bugs! {
     DigestForgotten "digest-forgotten" "node/src/storage/state/sealed.rs" "a new row does not reach the content digest"
     BatchTorn "batch-torn" "node/src/storage/state/sealed.rs" "one batch in 64 is written without its first row"
     CheckpointUnsynced "checkpoint-unsynced" "node/src/storage/state/sealed.rs" "CHECKPOINT is written before the rows are synced"
+    // Images.
+    ReceiptBeforeSync "receipt-before-sync" "node/src/chunks/directory.rs" "a chunk gets its receipt before its bytes are synced"
+    NameNotSynced "name-not-synced" "node/src/chunks/directory.rs" "a chunk gets its receipt before its name is synced"
+    ScrubBlind "scrub-blind" "node/src/chunks/directory.rs" "a scrub takes every copy for good"
+    RepairForgets "repair-forgets" "node/src/images/keeping/wanted.rs" "what should be here and never came is not fetched"
+    EpochIgnored "epoch-ignored" "node/src/images/keeping/collect.rs" "a chunk is unlinked though a receipt of it may be on its way"
+    OneSiteEnough "one-site-enough" "domain/src/images/commit.rs" "an image is committed with receipts of one site"
+    NamedUnlinked "named-unlinked" "domain/src/images/gc.rs" "a chunk under a tombstone is unlinked though an image names it again"
     // Rules.
     OverlapRoom "overlap-room" "domain/src/agenda.rs" "rooms are not checked for overlaps"
     OverlapProfessional "overlap-professional" "domain/src/agenda.rs" "professionals are not checked for overlaps"

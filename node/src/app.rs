@@ -17,7 +17,7 @@ use crate::admin::{
 };
 use crate::api::{ImageServices, PublicServices};
 use crate::chunks::scrub::ScrubOptions;
-use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions};
+use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions, Witness};
 use crate::config::Config;
 use crate::consensus::leader_tasks::LeaderTasks;
 use crate::consensus::{Consensus, Stopped, Tenures, checkpoints, watch_links};
@@ -155,7 +155,11 @@ impl App {
         let images = Images::new(ImageParts {
             gateway: gateway.clone(),
             identity: core.tls.identity(),
-            chunks: LocalChunks::new(core.identity.node, open_chunks(config, &core).await, Arc::clone(&core.state)),
+            chunks: LocalChunks::new(
+                core.identity.node,
+                open_chunks(config, &core, platform.storage.chunks()).await,
+                Arc::clone(&core.state),
+            ),
             peers: ChunkPeers::new(core.affiliation(), core.consensus.clone(), core.channels.clone(), links),
             entropy: core.entropy.clone(),
         });
@@ -532,10 +536,10 @@ async fn bind(
 }
 
 /// Images never stop the agenda: a directory that cannot be used costs this node its copies, and nothing else.
-async fn open_chunks(config: &Config, core: &Core) -> Option<ChunkStore> {
+async fn open_chunks(config: &Config, core: &Core, witness: Option<Arc<dyn Witness>>) -> Option<ChunkStore> {
     let options = DirectoryOptions { path: config.chunk_dir.clone(), reserve_bytes: config.chunk_reserve_bytes };
     let (clock, entropy) = (core.clock.clone(), core.entropy.clone());
-    let opening = crate::work::blocking(move || ChunkDirectory::open(options, clock, entropy));
+    let opening = crate::work::blocking(move || ChunkDirectory::open_witnessed(options, clock, entropy, witness));
     match opening.await {
         Ok(Ok(directory)) => Some(ChunkStore::new(Arc::new(directory), config.chunk_workers)),
         Ok(Err(error)) => {

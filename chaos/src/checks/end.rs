@@ -1,11 +1,11 @@
 //! What the network says when all is over, held against the history: the trail decided again by the rules, and what every node
 //! shows. Asked as any program asks, so it knows of no world.
 
-use super::Findings;
 use super::oracle::{self, Entry, Finale, Noted, Replay};
 use super::watch::{self, Change, Screen};
+use super::{Findings, images};
 use crate::history::Call;
-use crate::workload::{Clinic, agenda_of, record_of};
+use crate::workload::{Album, Clinic, agenda_of, record_of};
 use anyhow::Context;
 use futures_util::TryStreamExt;
 use plantao_client::services::LINEARIZABLE;
@@ -28,6 +28,11 @@ pub(crate) struct End<'a> {
     pub(crate) nodes: Vec<(String, String)>,
     pub(crate) clinic: &'a Clinic,
     pub(crate) calls: &'a [Call],
+    pub(crate) seed: u64,
+    /// What photographers stored and saw.
+    pub(crate) album: Album,
+    /// Nodes that keep images.
+    pub(crate) holders: usize,
     /// Somebody who followed all changes.
     pub(crate) screen: Screen,
     /// All days that programs booked in, from and to.
@@ -41,11 +46,14 @@ pub(crate) struct End<'a> {
 pub(crate) async fn compare(end: &End<'_>, findings: &mut Findings) -> anyhow::Result<()> {
     // Notes of the last reads are on their way.
     tokio::time::sleep(NOTES_MAX).await;
-    let Trail { entries: trail, noted, changes } = trail(&end.auditor).await.context("cannot read the audit trail")?;
+    let Trail { entries: trail, noted, images_noted, changes } =
+        trail(&end.auditor).await.context("cannot read the audit trail")?;
     let replay = Replay::of(end.calls, &trail, findings);
     replay.check_writes(end.calls, findings);
     replay.check_reads(end.calls, findings);
     oracle::check_noted(end.calls, &noted, findings);
+    images::check_looks(&end.album, &images_noted, findings);
+    images::check_all(end, findings).await?;
     end.screen.compare(&changes, findings).await;
     for (name, address) in &end.nodes {
         let only = end.programs.only(address).context("a node is not among the endpoints")?;
@@ -81,6 +89,8 @@ struct Trail {
     entries: Vec<Entry>,
     /// How often each version of a record was shown.
     noted: Noted,
+    /// How often each image was.
+    images_noted: images::Noted,
     /// What a screen must have seen.
     changes: Vec<Change>,
 }
@@ -98,10 +108,14 @@ async fn trail(auditor: &Cluster) -> Result<Trail, plantao_client::Error> {
         if let Ok(request) = Id::from_wire(&entry.request_id) {
             let (index, at_ms) = (entry.index, entry.at_ms);
             trail.entries.push(Entry { index, at_ms, request, version: entry.version, refusal: entry.refusal });
-        } else if let Ok(record) = Id::from_wire(&entry.object_id)
-            && (entry.action.as_str(), entry.object_kind.as_str(), entry.refusal) == ("read", "record", 0)
+        } else if let Ok(object) = Id::from_wire(&entry.object_id)
+            && (entry.action.as_str(), entry.refusal) == ("read", 0)
         {
-            *trail.noted.entry((record, entry.version)).or_default() += 1;
+            match entry.object_kind.as_str() {
+                "record" => *trail.noted.entry((object, entry.version)).or_default() += 1,
+                "image" => *trail.images_noted.entry(object).or_default() += 1,
+                _ => {}
+            }
         }
     }
     Ok(trail)

@@ -3,6 +3,7 @@
 
 pub(crate) mod end;
 mod histories;
+pub(crate) mod images;
 pub(crate) mod linear;
 pub(crate) mod needles;
 pub(crate) mod oracle;
@@ -45,6 +46,10 @@ pub(crate) struct Findings {
     pub(crate) compared: u64,
     /// Changes that a screen was told.
     pub(crate) watched: u64,
+    /// Images that programs were shown as they are.
+    pub(crate) images_seen: u64,
+    /// Images at the end, each whole on every node.
+    pub(crate) images_kept: u64,
     /// Bytes of files that were searched for what must not be in them.
     pub(crate) searched_bytes: u64,
 }

@@ -6,6 +6,7 @@ use super::site::Site;
 use crate::checks::Findings;
 use crate::faults::{Fault, Planned, Whom};
 use crate::run::Span;
+use crate::seed::Chance;
 use crate::workload::World;
 use anyhow::Context;
 use plantao_client::ConnectOptions;
@@ -44,11 +45,13 @@ pub(super) struct Driver<'a> {
     down: BTreeSet<usize>,
     paused: BTreeSet<usize>,
     cuts: Cuts,
+    /// Which bits flip.
+    chance: Chance,
     memory_bytes: u64,
 }
 
 impl<'a> Driver<'a> {
-    pub(super) fn new(site: &'a mut Site, place: &'a Place, planned: Vec<Planned>) -> Self {
+    pub(super) fn new(site: &'a mut Site, place: &'a Place, planned: Vec<Planned>, chance: Chance) -> Self {
         Self {
             began_ns: place.now_ns(),
             site,
@@ -59,6 +62,7 @@ impl<'a> Driver<'a> {
             down: BTreeSet::new(),
             paused: BTreeSet::new(),
             cuts: Cuts::default(),
+            chance,
             memory_bytes: 0,
         }
     }
@@ -165,6 +169,7 @@ impl<'a> Driver<'a> {
             | Fault::Pause(whom)
             | Fault::Isolate(whom)
             | Fault::DiskFull(whom)
+            | Fault::Rot(whom)
             | Fault::Flap { whom, .. }
             | Fault::Thin { whom, .. }
             | Fault::Clock { whom, .. } => vec![self.find(whom).await],
@@ -223,6 +228,13 @@ impl<'a> Driver<'a> {
                 }
                 for at in nodes {
                     self.site.set_clock(*at, offset_ms)?;
+                }
+            }
+            Fault::Rot(_) => {
+                for at in nodes {
+                    if !self.site.rot(*at, &mut self.chance)? {
+                        return Ok(Some("no chunk yet"));
+                    }
                 }
             }
             Fault::Thin { kbit, .. } => {

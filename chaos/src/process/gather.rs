@@ -6,7 +6,7 @@ use crate::checks::end::{self, End};
 use crate::checks::needles::{Needle, search as search_files};
 use crate::checks::watch::Screen;
 use crate::history::{Call, Outcome};
-use crate::workload::{Clinic, NEEDLE};
+use crate::workload::{Album, Clinic, NEEDLE};
 use anyhow::Context;
 use plantao_client::{Cluster, ConnectOptions};
 use std::fs::File;
@@ -16,15 +16,25 @@ use std::time::Duration;
 /// Of a log that is kept.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
+/// What programs did and saw.
+pub(super) struct Gathered<'a> {
+    pub(super) clinic: &'a Clinic,
+    pub(super) calls: &'a [Call],
+    pub(super) seed: u64,
+    pub(super) album: Album,
+    pub(super) screen: Screen,
+    /// All days that programs booked in, from and to.
+    pub(super) whole: (i64, i64),
+}
+
 /// Compares the trail, each node's rows and the digests with what programs were told.
 pub(super) async fn compare(
     site: &Site,
-    clinic: &Clinic,
-    calls: &[Call],
-    (screen, whole): (Screen, (i64, i64)),
+    gathered: Gathered<'_>,
     write_life: Duration,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
+    let Gathered { clinic, calls, seed, album, screen, whole } = gathered;
     if calls.iter().any(|call| call.outcome == Outcome::Unknown) {
         // Nothing of unknown outcome may still come after the trail was read.
         tokio::time::sleep(write_life + Duration::from_secs(1)).await;
@@ -39,7 +49,9 @@ pub(super) async fn compare(
     let programs = network.connect(&options)?;
     let nodes = network.nodes().iter().filter(|node| node.spec().keyed);
     let nodes = nodes.map(|node| (node.name().to_owned(), node.public())).collect();
-    end::compare(&End { auditor, programs, nodes, clinic, calls, screen, whole }, findings).await?;
+    let holders = network.nodes().len();
+    let end = End { auditor, programs, nodes, clinic, calls, seed, album, holders, screen, whole };
+    end::compare(&end, findings).await?;
     let digests = network.digests().await?;
     let equal = digests.windows(2).all(|pair| {
         (pair[0].applied_index, &pair[0].content, &pair[0].chain, pair[0].rows)

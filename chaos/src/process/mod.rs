@@ -13,7 +13,8 @@ use crate::faults::{Kind, schedule};
 use crate::ground::{Standing, say};
 use crate::history::Recorder;
 use crate::run::{Run, Story};
-use crate::workload::{Clinic, Program, Shape, World};
+use crate::seed::Chance;
+use crate::workload::{Album, Clinic, Photographer, Program, Shape, World};
 use driver::Driver;
 use plantao_client::retry::RetryPolicy;
 use plantao_client::{Cluster, ConnectOptions};
@@ -27,6 +28,10 @@ use tokio::task::JoinSet;
 const WRITES_AFTER_HEALING: usize = 40;
 /// How long it waits: a slow machine, not the promise. The report says how long it took.
 const LIVENESS_MAX: Duration = Duration::from_secs(90);
+/// Programs that store images.
+const PHOTOGRAPHERS: u32 = 2;
+/// Stream of the seed that says which bits flip.
+const ROT: u64 = 1 << 35;
 /// A line for people comes so often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
@@ -62,6 +67,7 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     let place = Place { began: Instant::now(), cluster };
     let (recorder, clinic, shape) = (Recorder::default(), Arc::new(Clinic::of(seed)), Shape::of(arguments.programs));
     clinic.prepare(&place, &recorder).await?;
+    Photographer::prepare(&place, &clinic).await?;
 
     let began_ns = place.now_ns();
     let stop = Arc::new(AtomicBool::new(false));
@@ -69,6 +75,11 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     for number in 1..=shape.programs {
         let program = Program::new(&place, number, seed, &shape, &clinic, &recorder);
         programs.spawn(Box::pin(program.run(Arc::clone(&stop))));
+    }
+    let album = Album::default();
+    for number in 1..=PHOTOGRAPHERS {
+        let photographer = Photographer::new(&place, number, seed, &clinic, &album);
+        programs.spawn(Box::pin(photographer.run(Arc::clone(&stop))));
     }
     let screen = Screen::default();
     let (seen, cluster) = (screen.clone(), place.cluster.clone());
@@ -78,7 +89,7 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     let planned = schedule(seed, arguments.profile, &kinds, site.network.nodes().len(), length);
     let mut findings = Findings::default();
     let progress = progress(place.clone(), recorder.clone(), seed);
-    let mut driver = Driver::new(&mut site, &place, planned);
+    let mut driver = Driver::new(&mut site, &place, planned, Chance::of(seed, ROT));
     driver.unfold(&mut findings).await?;
     driver.heal(&mut findings).await?;
     let healed_ns = place.now_ns();
@@ -95,7 +106,8 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     checks::histories(&calls, &mut findings);
     checks::fresh(&calls, healed_ns, &mut findings);
     let whole = Clinic::whole(shape.day, ended_ns);
-    gather::compare(&site, &clinic, &calls, (screen, whole), shape.write_life, &mut findings).await?;
+    let gathered = gather::Gathered { clinic: &clinic, calls: &calls, seed, album, screen, whole };
+    gather::compare(&site, gathered, shape.write_life, &mut findings).await?;
     following.abort();
     site.network.stop_all().await?;
     gather::search(&site, &mut findings)?;

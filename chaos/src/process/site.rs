@@ -3,9 +3,11 @@
 
 use crate::faults::Kind;
 use crate::ground::Standing;
+use crate::rot;
+use crate::seed::Chance;
 use crate::wires::Wires;
 use anyhow::{Context, bail};
-use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
+use plantao_node::local_network::{LocalNetwork, NetworkOptions, Node, Timers};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::net::Ipv4Addr;
@@ -16,6 +18,8 @@ use std::process::{Command, Stdio};
 pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Of the disk of each node.
 const DISK_BYTES: u64 = 512 << 20;
+/// Of that disk, what images leave to the rest.
+const CHUNKS_RESERVE: &str = "64 MiB";
 /// What fills it.
 const BALLAST: &str = "ballast";
 /// Where Debian keeps it.
@@ -25,7 +29,7 @@ const FAKETIME: &[&str] = &[
 ];
 
 /// Kinds that need nothing.
-const ANYWHERE: &[Kind] = &[Kind::Kill, Kind::KillAll, Kind::Pause, Kind::Switchover];
+const ANYWHERE: &[Kind] = &[Kind::Kill, Kind::KillAll, Kind::Pause, Kind::Rot, Kind::Switchover];
 /// Kinds that need a namespace and nftables.
 const FILTERED: &[Kind] =
     &[Kind::Isolate, Kind::OneWay, Kind::Cut, Kind::Flap, Kind::Loss, Kind::Reset, Kind::NoConnections];
@@ -116,6 +120,7 @@ impl Site {
             let wires = site.wires.as_ref().context("no wires")?;
             site.network.prepare(spec, wires.endpoints(at))?;
             let mut words = wires.words(at);
+            words.extend(["env".to_owned(), format!("PLANTAO_CHUNKS_RESERVE={CHUNKS_RESERVE}")]);
             let clock = means.clock.as_ref().map(|library| {
                 let file = site.network.directory().join(format!("clock-{at}"));
                 words.extend(clock_words(library, &file));
@@ -148,6 +153,15 @@ impl Site {
     pub(super) fn fill(&self, at: usize, full: bool) -> anyhow::Result<()> {
         let disk = self.disks.get(at).context("no disk")?;
         if full { disk.fill() } else { disk.empty() }
+    }
+
+    /// Flips a bit of a chunk of a node. `false`: it has none that another node has as well.
+    pub(super) fn rot(&self, at: usize, chance: &mut Chance) -> anyhow::Result<bool> {
+        let chunks = |node: &Node| node.data_dir().join("chunks");
+        let nodes = self.network.nodes();
+        let others: Vec<PathBuf> =
+            nodes.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, node)| chunks(node)).collect();
+        rot::flip(&chunks(&nodes[at]), &others, chance).context("cannot flip a bit of a chunk")
     }
 
     /// So far ahead is the clock of a node from now on; its process sees it within a second.

@@ -1,14 +1,19 @@
 //! The hosts, their files and disks, and what an operator does to make a network of them: `init`, tokens, `join`.
 
+use super::chunks::ChunkDisk;
 use super::engine::EngineDisk;
 use super::log::LogDisk;
 use super::sockets;
+use crate::rot;
+use crate::seed::Chance;
 use anyhow::Context;
 use plantao_client::identity::{Identity, Kind, Scope, Slug};
 use plantao_client::pki::{Authority, Request};
 use plantao_client::transport::{ClientTls, Credentials, CredentialsPaths, TlsVersions};
 use plantao_client::{Cluster as Way, ConnectOptions};
+use plantao_domain::View;
 use plantao_node::app::{App, Platform, Storage, Store};
+use plantao_node::chunks::Witness;
 use plantao_node::clock::{Clock, SystemClock};
 use plantao_node::cmd::{init, join};
 use plantao_node::config::{self, Config, Sources};
@@ -40,6 +45,12 @@ const PEER: u16 = 7402;
 /// More would make every write wait for more disks, and no loss that is likely easier to bear.
 const VOTERS_MAX: u64 = 5;
 
+/// What takes days in a clinic takes seconds here.
+const CHUNKS: &str = "reserve = \"0 B\"\nsimulated_media = true\ncompare_interval = \"10s\"\ndelete_after = \"4s\"\n\
+    orphan_after = \"10s\"\nscrub_interval = \"15s\"\nscrub_rate = \"64 MiB\"\n";
+
+/// As the service manager does.
+const WATCHED_EVERY: Duration = Duration::from_secs(5);
 /// Between two tries of an operator who makes the network.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -52,6 +63,7 @@ fn issued_at() -> SystemTime {
 pub(crate) struct Machine {
     pub(crate) log: LogDisk,
     pub(crate) engine: EngineDisk,
+    pub(crate) chunks: ChunkDisk,
     /// How far its clock is ahead, in milliseconds.
     skew_ms: Arc<AtomicI64>,
     /// Counts the starts: every one has other flush times.
@@ -69,6 +81,10 @@ impl Store for Machine {
     fn engines(&self) -> OpenEngine {
         self.engine.engines()
     }
+
+    fn chunks(&self) -> Arc<dyn Witness> {
+        Arc::new(self.chunks.clone())
+    }
 }
 
 impl Machine {
@@ -76,6 +92,7 @@ impl Machine {
     pub(crate) fn lose_power(&self, random: &mut StdRng) {
         self.log.lose_power(random);
         self.engine.lose_power(random);
+        self.chunks.lose_power(random).expect("the files of a node are this process's own");
     }
 
     pub(crate) fn set_clock(&self, ahead_ms: i64) {
@@ -103,6 +120,11 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn status(&self) -> Status {
         self.consensus.status()
+    }
+
+    /// Its rows.
+    pub(crate) fn view(&self) -> &dyn View {
+        &*self.state
     }
 
     /// Index that the rows are at, their digest and the digest of all answers so far.
@@ -176,6 +198,7 @@ impl Cluster {
         let machine = |id: u64| Machine {
             log: LogDisk::default(),
             engine: EngineDisk::default(),
+            chunks: ChunkDisk::default(),
             skew_ms: Arc::default(),
             starts: AtomicU64::new(0),
             seed: options.seed.wrapping_mul(1_000).wrapping_add(id),
@@ -230,7 +253,7 @@ impl Cluster {
             "[node]\ndata_dir = {:?}\nname = \"n{id}\"\nsite = \"s{id}\"\ncountry = \"BR\"\nmedium = \"ssd\"\n\
              peer_address = {:?}\n[listen]\npublic = \"{any}:{PUBLIC}\"\nadmin = \"{any}:{ADMIN}\"\npeer = \"{any}:{PEER}\"\n\
              [tls]\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\n[slots]\nstorage = {{ key_file = {:?} }}\n\
-             root = {{ key_file = {:?} }}\n[raft]\ntimers = {:?}\nsnapshot_entries = {}\n",
+             root = {{ key_file = {:?} }}\n[chunks]\n{CHUNKS}[raft]\ntimers = {:?}\nsnapshot_entries = {}\n",
             at("data"),
             self.address(id, PEER),
             at("node.crt"),
@@ -264,11 +287,15 @@ impl Cluster {
         if self.joined.get() < id {
             self.join(id, &config, &platform).await?;
         }
-        let app = match App::start(&config, &platform).await {
-            Ok(app) => app,
-            Err(error) => {
-                self.stopped.borrow_mut().push((id, format!("it does not start: {error:#}")));
-                return Ok(());
+        let app = loop {
+            match App::start(&config, &platform).await {
+                Ok(app) => break app,
+                // With a clock that is years out no certificate is valid. Whoever watches over it tries again.
+                Err(_) if machine.skew_ms.load(Ordering::Relaxed) != 0 => tokio::time::sleep(WATCHED_EVERY).await,
+                Err(error) => {
+                    self.stopped.borrow_mut().push((id, format!("it does not start: {error:#}")));
+                    return Ok(());
+                }
             }
         };
         let running = Running { consensus: app.consensus().clone(), state: Arc::clone(app.state()) };
@@ -359,6 +386,18 @@ impl Cluster {
         self.running.borrow_mut().remove(&id);
         sim.crash(host(id));
         self.machines[&id].lose_power(random);
+    }
+
+    /// Where a node keeps its chunks.
+    pub(crate) fn chunk_directory(&self, id: u64) -> PathBuf {
+        self.options.directory.join(host(id)).join("data").join("chunks")
+    }
+
+    /// Flips a bit of a chunk of a node, if it has one that another node has as well.
+    pub(crate) fn rot(&self, id: u64, chance: &mut Chance) -> bool {
+        let others: Vec<PathBuf> =
+            self.machines.keys().filter(|it| **it != id).map(|it| self.chunk_directory(*it)).collect();
+        rot::flip(&self.chunk_directory(id), &others, chance).expect("a chunk file is whole or not there")
     }
 
     /// Starts it again.

@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, host};
 use crate::faults::{Fault, Planned, Whom};
+use crate::seed::Chance;
 use rand::rngs::StdRng;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use turmoil::Sim;
 
 /// Kinds that this world makes.
-pub(crate) const KINDS: [crate::faults::Kind; 9] = [
+pub(crate) const KINDS: [crate::faults::Kind; 10] = [
     crate::faults::Kind::Kill,
     crate::faults::Kind::KillAll,
     crate::faults::Kind::Pause,
@@ -19,8 +20,12 @@ pub(crate) const KINDS: [crate::faults::Kind; 9] = [
     crate::faults::Kind::Cut,
     crate::faults::Kind::Flap,
     crate::faults::Kind::Clock,
+    crate::faults::Kind::Rot,
     crate::faults::Kind::Switchover,
 ];
+
+/// Stream of the seed that says which bit flips.
+const ROT: u64 = 1 << 35;
 
 /// What an operator still has to do; somebody on a host of the simulation does it.
 pub(crate) type Desk = Rc<RefCell<u64>>;
@@ -39,6 +44,7 @@ struct Active {
 pub(crate) struct Injector {
     cluster: Cluster,
     random: StdRng,
+    chance: Chance,
     planned: std::vec::IntoIter<Planned>,
     next: Option<Planned>,
     active: Vec<Active>,
@@ -51,10 +57,11 @@ impl Injector {
     pub(crate) fn new(cluster: &Cluster, planned: Vec<Planned>, desk: Desk) -> Self {
         let mut planned = planned.into_iter();
         let next = planned.next();
-        let (cluster, random) = (cluster.clone(), cluster.random(7));
+        let (cluster, random, chance) = (cluster.clone(), cluster.random(7), Chance::of(cluster.options.seed, ROT));
         Self {
             cluster,
             random,
+            chance,
             planned,
             next,
             active: Vec::new(),
@@ -107,6 +114,7 @@ impl Injector {
             | Fault::Pause(whom)
             | Fault::Isolate(whom)
             | Fault::Flap { whom, .. }
+            | Fault::Rot(whom)
             | Fault::Clock { whom, .. } => match whom {
                 Whom::Leader => self.cluster.leader().unwrap_or(1),
                 Whom::Node(at) => node_at(at),
@@ -129,6 +137,11 @@ impl Injector {
                 }
             }
             Fault::Clock { offset_ms, .. } => self.cluster.machines[&node].set_clock(offset_ms),
+            Fault::Rot(_) => {
+                if !self.cluster.rot(node, &mut self.chance) {
+                    return false;
+                }
+            }
             Fault::Switchover => *self.desk.borrow_mut() += 1,
             _ => {}
         }

@@ -4,11 +4,12 @@
 //! ```text
 //!  programs ── client, mutual TLS ──► [ node: api, gateway, sealing, consensus, state ] ── mutual TLS ──► other nodes
 //!                                          │ log: log.rs        │ rows: engine.rs      sockets: sockets.rs
-//!                                          └ flushed later, lost at a power cut ┘
+//!                                          └ flushed later, lost at a power cut ┘   chunk files: chunks.rs
 //!  each tick: faults.rs does what is due, invariants.rs looks into every node, trace.rs takes it down
 //! ```
 //! What runs here and what does not is in decision 0027.
 
+mod chunks;
 pub(crate) mod cluster;
 mod engine;
 mod faults;

@@ -1,5 +1,6 @@
 //! One run: the network makes itself, programs work while faults come, everything is healed, and then it is looked at.
 
+use super::chunks::TwoSites;
 use super::cluster::{Cluster, Options, simulation};
 use super::faults::{Desk, Injector, KINDS};
 use super::invariants::Invariants;
@@ -10,7 +11,8 @@ use crate::checks::watch::Screen;
 use crate::checks::{self, Findings};
 use crate::faults::{Profile, schedule};
 use crate::history::{Outcome, Recorder};
-use crate::workload::{Clinic, NEEDLE, Program, Shape, World};
+use crate::rot;
+use crate::workload::{Album, Clinic, NEEDLE, Photographer, Program, Shape, World};
 use anyhow::Context;
 use plantao_client::Cluster as Way;
 use plantao_client::identity::Kind;
@@ -32,6 +34,12 @@ const MAKING_MAX: Duration = Duration::from_secs(180);
 const JOINING_MAX: Duration = Duration::from_secs(20);
 /// After the last write: copies become equal within it.
 const EQUAL_MAX: Duration = Duration::from_secs(20);
+/// Between two looks at images that came.
+const IMAGES_EVERY: Duration = Duration::from_millis(500);
+/// After the last fault: every node has read its chunks again by then, and repair has brought what was bad.
+const SCRUBBED_MAX: Duration = Duration::from_secs(90);
+/// Programs that store images.
+const PHOTOGRAPHERS: u32 = 2;
 /// Writes that were begun in each second of the second half of healing: programs make some ten.
 const CONFIRMED_MIN: u64 = 3;
 /// Calls under way may take a write's life, and reads their deadline.
@@ -108,6 +116,8 @@ struct Run {
     /// When the last fault was gone.
     healed_ns: Option<u64>,
     invariants: Invariants,
+    two_sites: TwoSites,
+    album: Album,
     trace: Trace,
     findings: Findings,
 }
@@ -126,12 +136,14 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
         first_only: plan.first_only,
         healed_ns: None,
         invariants: Invariants::default(),
+        two_sites: TwoSites::default(),
+        album: Album::default(),
         trace: Trace::new(plan.trace.as_deref())?,
         findings: Findings::default(),
         cluster,
     };
     run.people(plan.options.seed);
-    let planned = schedule(plan.options.seed, plan.profile, &KINDS, nodes(plan), plan.faults);
+    let planned = schedule(plan.options.seed, plan.profile, &KINDS, nodes_of(&plan.options), plan.faults);
     let mut faults = Injector::new(&run.cluster, planned, Rc::clone(&run.desk));
     let failure = run.drive(plan, &mut faults).err().map(|error| format!("{error:#}"));
     let calls = run.recorder.calls();
@@ -179,6 +191,8 @@ fn absorb(findings: &mut Findings, end: Findings) {
     findings.reads_found += end.reads_found;
     findings.compared += end.compared;
     findings.watched += end.watched;
+    findings.images_seen += end.images_seen;
+    findings.images_kept += end.images_kept;
 }
 
 async fn until(flag: &Cell<bool>) {
@@ -187,8 +201,8 @@ async fn until(flag: &Cell<bool>) {
     }
 }
 
-fn nodes(plan: &Plan) -> usize {
-    usize::try_from(plan.options.nodes).unwrap_or(0)
+fn nodes_of(options: &Options) -> usize {
+    usize::try_from(options.nodes).unwrap_or(0)
 }
 
 impl Run {
@@ -203,12 +217,14 @@ impl Run {
         let (screen, is_over) = (Screen::default(), Rc::new(Cell::new(false)));
         let (seen, over) = (screen.clone(), Rc::clone(&is_over));
         let (ended, end, day) = (Rc::new(Cell::new(0)), Rc::clone(&self.end), shape.day);
-        let (programs, all_ended, life) = (shape.programs, Rc::clone(&ended), shape.write_life);
+        let (programs, all_ended, life) = (shape.programs + PHOTOGRAPHERS, Rc::clone(&ended), shape.write_life);
+        let (album, holders) = (self.album.clone(), nodes_of(&self.cluster.options));
         self.sim.client("desk", async move {
             while !world.0.is_whole() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             Box::pin(furniture.prepare(&world, &recorder)).await?;
+            Box::pin(Photographer::prepare(&world, &furniture)).await?;
             ready.set(true);
             let operator = world.0.way(Kind::Operator, 0)?;
             while !stop.load(Ordering::Relaxed) {
@@ -231,7 +247,8 @@ impl Run {
             let names = (1..).map(super::cluster::host);
             let nodes = names.zip(programs.addresses()).map(|(name, at)| (name, at.to_owned())).collect();
             let whole = Clinic::whole(day, world.now_ns());
-            let at_end = End { auditor, programs, nodes, clinic: &furniture, calls: &calls, screen: seen, whole };
+            let (clinic, calls) = (&*furniture, &calls[..]);
+            let at_end = End { auditor, programs, nodes, clinic, calls, seed, album, holders, screen: seen, whole };
             let mut found = Findings::default();
             Box::pin(end::compare(&at_end, &mut found)).await.map_err(|error| format!("{error:#}"))?;
             end.replace(found);
@@ -259,6 +276,16 @@ impl Run {
                 Ok(())
             });
         }
+        for number in 1..=PHOTOGRAPHERS {
+            let (world, clinic, album) = (inside.clone(), Arc::clone(&clinic), self.album.clone());
+            let (ready, stop, ended) = (Rc::clone(&self.ready), Arc::clone(&self.stop), Rc::clone(&ended));
+            self.sim.client(format!("f{number}"), async move {
+                until(&ready).await;
+                Box::pin(Photographer::new(&world, number, seed, &clinic, &album).run(stop)).await;
+                ended.set(ended.get() + 1);
+                Ok(())
+            });
+        }
     }
 
     /// `true` once all programs have ended.
@@ -273,6 +300,9 @@ impl Run {
             }
         };
         self.invariants.tick(&self.cluster, &mut self.findings);
+        if self.sim.elapsed().as_millis().is_multiple_of(IMAGES_EVERY.as_millis()) {
+            self.two_sites.look(&self.cluster, &mut self.findings);
+        }
         self.trace.tick(self.sim.elapsed(), &self.cluster).context("the trace cannot be written")?;
         anyhow::ensure!(!self.first_only || self.findings.count == 0, "a violation is enough");
         Ok(ended)
@@ -314,7 +344,31 @@ impl Run {
                 anyhow::bail!("a program does not end");
             }
         }
-        self.copies_agree()
+        self.copies_agree()?;
+        self.chunks_are_good()
+    }
+
+    /// Whatever rotted was found and replaced, on every node.
+    fn chunks_are_good(&mut self) -> anyhow::Result<()> {
+        let since = self.sim.elapsed();
+        loop {
+            let mut bad = Vec::new();
+            for id in self.cluster.machines.keys() {
+                bad.extend(rot::rotten(&self.cluster.chunk_directory(*id)).context("chunks cannot be read")?);
+            }
+            if bad.is_empty() {
+                return Ok(());
+            }
+            if self.sim.elapsed() > since + SCRUBBED_MAX {
+                self.findings
+                    .add("rot", format!("{SCRUBBED_MAX:?} after the last fault {} chunks are rotten", bad.len()));
+                return Ok(());
+            }
+            let next = self.sim.elapsed() + Duration::from_secs(5);
+            while self.sim.elapsed() < next {
+                self.step()?;
+            }
+        }
     }
 
     /// What programs sent as content is in no file, no log and no row.

@@ -51,6 +51,8 @@ pub(crate) struct Clinic {
     /// With their units.
     rooms: Vec<(Id, Id)>,
     patients: Vec<Id>,
+    /// Of each patient, to clinical images.
+    consents: Vec<Id>,
 }
 
 impl Clinic {
@@ -63,7 +65,8 @@ impl Clinic {
         let mut ids = |count: usize| (0..count).map(|_| chance.id()).collect::<Vec<_>>();
         let units = ids(2);
         let rooms = ids(4).into_iter().enumerate().map(|(nth, room)| (room, units[nth % 2])).collect();
-        Self { seed, practitioners: ids(4), rooms, patients: ids(4), units }
+        let (practitioners, patients) = (ids(4), ids(4));
+        Self { seed, practitioners, rooms, patients, consents: ids(4), units }
     }
 
     /// Registers everything, and writes it into the history.
@@ -125,6 +128,17 @@ impl Clinic {
 
     pub(super) fn unit(&self, chance: &mut Chance) -> Id {
         chance.one_of(&self.units).copied().unwrap_or(self.units[0])
+    }
+
+    /// Patients with their consents.
+    pub(super) fn consents(&self) -> impl Iterator<Item = (Id, Id)> + '_ {
+        self.patients.iter().copied().zip(self.consents.iter().copied())
+    }
+
+    /// A patient, with the consent.
+    pub(super) fn consent(&self, chance: &mut Chance) -> (Id, Id) {
+        let nth = usize::try_from(chance.below(self.patients.len() as u64)).unwrap_or(0);
+        (self.patients[nth], self.consents[nth])
     }
 
     pub(super) fn patient(&self, chance: &mut Chance) -> Id {

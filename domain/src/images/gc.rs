@@ -6,6 +6,7 @@
 use crate::case::{Case, Done, Ruling, Stop};
 use crate::id::{ChunkId, NodeId, PatientId, UploadId};
 use crate::outcome::{Field, Rejection, What};
+use crate::planted::{Bug, planted};
 use crate::rows::{self, ImagesHead, PartOf, StoreOf, TombstoneRow, UploadState};
 use crate::time::ClusterTime;
 use crate::view::{Changes, View, ViewFault};
@@ -37,7 +38,7 @@ pub fn may_unlink(view: &dyn View, what: ChunkEpoch) -> Result<bool, ViewFault> 
         Some(patient) => !rows::open_uploads_of_patient(view, patient, 1)?.is_empty(),
         None => false,
     };
-    Ok(!uploading && !rows::is_named(view, what.chunk)?)
+    Ok(planted(Bug::NamedUnlinked) || !uploading && !rows::is_named(view, what.chunk)?)
 }
 
 /// Tombstones that one command makes: one epoch for all.

@@ -2,6 +2,7 @@
 //! takes the operating system's; a simulation brings its own (decision 0027).
 
 use super::opening::log_identity;
+use crate::chunks::Witness;
 use crate::clock::{SharedClock, SystemClock};
 use crate::crypto::StorageSeal;
 use crate::entropy::{SharedEntropy, SystemEntropy};
@@ -22,6 +23,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Engines of the state.
     fn engines(&self) -> OpenEngine;
+
+    /// Who is told what becomes of chunk files, which lie in the data directory.
+    fn chunks(&self) -> Arc<dyn Witness>;
 }
 
 /// Where the log and the rows rest. Everything else is in the data directory either way.
@@ -88,6 +92,14 @@ impl Storage {
                 .map(Log::Wal)
                 .context("the log cannot be trusted, so this node does not vote"),
             Self::Foreign(store) => Ok(Log::Foreign(store.log())),
+        }
+    }
+
+    /// Who is told what becomes of chunk files, if anybody.
+    pub(super) fn chunks(&self) -> Option<Arc<dyn Witness>> {
+        match self {
+            Self::Disk => None,
+            Self::Foreign(store) => Some(store.chunks()),
         }
     }
 

@@ -9,7 +9,7 @@
 //! is called durable before both syncs. It knows no network, no manifest and no key.
 
 use super::checks;
-use super::disk::{Disk, ReadFailure, Source, is_full};
+use super::disk::{Disk, ReadFailure, Source, Witness, is_full};
 use super::error::{Fault, GetError, OpenStoreError, PutError, RemoveError};
 use super::group_sync::{GroupSync, SyncFailure};
 use super::held::{Held, HeldChunk, HeldSummary, Seconds};
@@ -20,12 +20,13 @@ use crate::crypto::chunk_seal::{CHUNK_BYTES_MAX, chunk_id};
 use crate::entropy::SharedEntropy;
 use crate::storage::fs::write_durably;
 use crate::storage::lock::DirectoryLock;
+use plantao_domain::planted::{Bug, planted};
 use plantao_domain::{ChunkId, ClusterTime, StoreIncarnation};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 /// Bad copies that are kept to be looked at; more are removed. At most as many MiB.
@@ -168,6 +169,19 @@ impl ChunkDirectory {
     /// Something of it cannot be made, read or listed. Chunks that are bad are no error: they are found when they are
     /// read.
     pub fn open(options: DirectoryOptions, clock: SharedClock, entropy: SharedEntropy) -> Result<Self, OpenStoreError> {
+        Self::open_witnessed(options, clock, entropy, None)
+    }
+
+    /// As [`Self::open`]; `witness` is told of every change from here on.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_witnessed(
+        options: DirectoryOptions,
+        clock: SharedClock,
+        entropy: SharedEntropy,
+        witness: Option<Arc<dyn Witness>>,
+    ) -> Result<Self, OpenStoreError> {
         let layout = Layout::new(options.path);
         let Prepared { lock, incarnation, mut found } = layout.prepare(&*entropy)?;
         let held = Held::new();
@@ -176,7 +190,7 @@ impl ChunkDirectory {
         Ok(Self {
             layout,
             reserve_bytes: options.reserve_bytes,
-            disk: Disk::default(),
+            disk: Disk { witness, ..Disk::default() },
             clock,
             entropy,
             opened: Instant::now(),
@@ -296,7 +310,9 @@ impl ChunkDirectory {
         // From here on, whatever happens, the file is either the chunk or gone.
         let incoming = Incoming(&path);
         self.disk.write(&mut file, bytes).map_err(|source| self.unwritten("write", source))?;
-        self.disk.sync_file(&file).map_err(|source| self.unsynced(source))?;
+        if !planted(Bug::ReceiptBeforeSync) {
+            self.disk.sync_file(&file, &path).map_err(|source| self.unsynced(source))?;
+        }
         drop(file);
         let _lock = self.lock(&id);
         let name = self.layout.chunk(&id);
@@ -339,6 +355,9 @@ impl ChunkDirectory {
         let number = partition_of(&id);
         let Some(group) = life.syncs.get(usize::from(number)) else { return Err(Unsynced::Lost) };
         let path = self.layout.partition(number);
+        if planted(Bug::NameNotSynced) {
+            return Ok(());
+        }
         match group.run(|| self.disk.sync_directory(&path)) {
             Ok(()) => Ok(()),
             Err(SyncFailure::Here(source)) if source.kind() == io::ErrorKind::NotFound => Err(Unsynced::Lost),
@@ -368,7 +387,10 @@ impl ChunkDirectory {
     /// # Errors
     /// As [`Self::get`].
     pub fn check(&self, id: ChunkId) -> Result<Vec<u8>, GetError> {
-        let bytes = self.fetch(id, Source::Disk)?;
+        let bytes = match self.held.get(&id) {
+            Some(held) if planted(Bug::ScrubBlind) => vec![0; held.bytes as usize],
+            _ => self.fetch(id, Source::Disk)?,
+        };
         let _lock = self.lock(&id);
         // Removed meanwhile: then it must not come back into the list.
         if self.layout.chunk(&id).exists() {

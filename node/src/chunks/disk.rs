@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// One sort of question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +44,25 @@ pub(super) enum ReadFailure {
     Unsure(io::Error),
 }
 
+/// Told what became of the files and names of chunks, in the order in which it happened. A simulation takes back at a power
+/// cut what no sync made durable.
+pub trait Witness: Send + Sync + 'static {
+    /// A new file; neither its bytes nor its name are durable.
+    fn created(&self, path: &Path);
+
+    /// The bytes of a file are durable.
+    fn file_synced(&self, path: &Path);
+
+    /// A file has another name, which is not durable, in place of whatever had it.
+    fn renamed(&self, from: &Path, to: &Path);
+
+    /// The names in a directory are durable.
+    fn directory_synced(&self, path: &Path);
+}
+
 #[derive(Default)]
 pub(super) struct Disk {
+    pub(super) witness: Option<Arc<dyn Witness>>,
     #[cfg(test)]
     pub(super) faults: faults::Faults,
 }
@@ -61,10 +79,18 @@ impl Disk {
         Ok(())
     }
 
+    fn tell(&self, what: impl FnOnce(&dyn Witness)) {
+        if let Some(witness) = &self.witness {
+            what(&**witness);
+        }
+    }
+
     /// A new file that nobody else may read.
     pub(super) fn create(&self, path: &Path) -> io::Result<File> {
         self.ask(Call::Create)?;
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        self.tell(|witness| witness.created(path));
+        Ok(file)
     }
 
     pub(super) fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -72,19 +98,25 @@ impl Disk {
         file.write_all(bytes)
     }
 
-    pub(super) fn sync_file(&self, file: &File) -> io::Result<()> {
+    pub(super) fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
         self.ask(Call::SyncFile)?;
-        file.sync_data()
+        file.sync_data()?;
+        self.tell(|witness| witness.file_synced(path));
+        Ok(())
     }
 
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.ask(Call::Rename)?;
-        fs::rename(from, to)
+        fs::rename(from, to)?;
+        self.tell(|witness| witness.renamed(from, to));
+        Ok(())
     }
 
     pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.ask(Call::SyncDirectory)?;
-        File::open(path)?.sync_all()
+        File::open(path)?.sync_all()?;
+        self.tell(|witness| witness.directory_synced(path));
+        Ok(())
     }
 
     /// What this process may still write.

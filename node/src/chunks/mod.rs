@@ -83,6 +83,7 @@ pub mod zone;
 
 pub use content_type::ContentType;
 pub use directory::{ChunkDirectory, DirectoryOptions, Figures, Presence, Receipt, Removal};
+pub use disk::Witness;
 pub use error::{Fault, GetError, OpenStoreError, PutError, RemoveError};
 pub use held::{HeldChunk, HeldSummary};
 pub use layout::Found;
