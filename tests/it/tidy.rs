@@ -174,6 +174,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["/transport/", "/transport.rs"]),
     ("rcgen", &["client/src/pki/"]),
     ("minicbor", &["domain/", "node/src/"]),
+    ("fuser", &["chaos/src/disk/"]),
     ("turmoil", &["chaos/src/sim/"]),
     ("mad_turmoil", &["chaos/src/sim/program.rs"]),
 ];
