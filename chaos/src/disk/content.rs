@@ -197,7 +197,8 @@ impl Content {
             match keep {
                 Keep::Nothing => cut.lost += changes.len() as u64,
                 Keep::First => object.first_of(&changes, chance, cut)?,
-                Keep::Any => object.any_of(&changes, chance, cut)?,
+                Keep::Any => object.any_of(&changes, false, chance, cut)?,
+                Keep::Holes => object.any_of(&changes, true, chance, cut)?,
             }
             self.kept_length = object.length;
         }
@@ -266,9 +267,24 @@ impl Object {
         Ok(())
     }
 
-    /// Each sector, or each page, for itself.
-    fn any_of(&mut self, changes: &[Change], chance: &mut Chance, cut: &mut Cut) -> Result<(), Errno> {
+    /// Each sector, or each page, for itself; what was appended only up to one place, unless there may be holes in it.
+    fn any_of(
+        &mut self,
+        changes: &[Change],
+        with_holes: bool,
+        chance: &mut Chance,
+        cut: &mut Cut,
+    ) -> Result<(), Errno> {
         let unit = if chance.percent(50) { SECTOR } else { PAGE };
+        let was = self.length;
+        let ends = changes.iter().map(|change| match change {
+            Change::Write { at, bytes } => at + bytes.len() as u64,
+            Change::Length(_) => 0,
+        });
+        let farthest = ends.max().unwrap_or(0).max(was);
+        // The border of a unit, or the very end.
+        let reached = was + chance.below(farthest - was + unit);
+        let reached = if reached >= farthest { farthest } else { (reached / unit * unit).max(was) };
         for change in changes {
             let (mut kept, mut lost) = (false, false);
             match change {
@@ -280,9 +296,11 @@ impl Object {
                 Change::Write { at, bytes } => {
                     let (mut place, end) = (*at, at + bytes.len() as u64);
                     while place < end {
-                        let next = ((place / unit + 1) * unit).min(end);
+                        let border = if place < was { was } else { u64::MAX };
+                        let next = ((place / unit + 1) * unit).min(end).min(border);
                         let of = |place: u64| usize::try_from(place - at).unwrap_or(usize::MAX);
-                        if chance.percent(50) {
+                        let is_kept = if place < was || with_holes { chance.percent(50) } else { next <= reached };
+                        if is_kept {
                             self.put(place, &bytes[of(place)..of(next)])?;
                             kept = true;
                         } else {
@@ -297,6 +315,10 @@ impl Object {
                 (true, false) => cut.kept += 1,
                 _ => cut.lost += 1,
             }
+        }
+        if self.length < farthest && chance.percent(30) {
+            let length = self.length + 1 + chance.below(farthest - self.length);
+            self.apply(&Change::Length(length))?;
         }
         Ok(())
     }

@@ -32,8 +32,11 @@ pub(crate) enum Keep {
     Nothing,
     /// Of each file some from the oldest on, the next one torn; of all names some from the oldest on.
     First,
-    /// Of each file any sectors; of each directory some names from the oldest on.
+    /// Of each file any sectors over what was there, and a first part of what was appended, perhaps with zeros behind it; of each
+    /// directory some names from the oldest on.
     Any,
+    /// The same, and any sectors of what was appended too: so do file systems that let a file grow before its bytes are there.
+    Holes,
 }
 
 /// What a power cut did to unsynced changes.

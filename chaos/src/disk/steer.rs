@@ -6,7 +6,8 @@ use std::time::Duration;
 
 /// Every order.
 pub(super) const ORDERS: &str = "\
-lose-power nothing|first|any   what is not synced is lost, but for so much
+lose-power nothing|first|any|holes
+                               what is not synced is lost, but for so much
 sync-all                       everything survives a power cut
 fail read|write|sync|name N    the Nth call from now on fails (EIO); a sync that fails drops what waited
 room BYTES                     so much may still be written (ENOSPC)
@@ -37,7 +38,8 @@ impl Disk {
                     "nothing" => Keep::Nothing,
                     "first" => Keep::First,
                     "any" => Keep::Any,
-                    other => return Err(format!("{other:?} is none of nothing, first, any")),
+                    "holes" => Keep::Holes,
+                    other => return Err(format!("{other:?} is none of nothing, first, any, holes")),
                 };
                 let cut = self.state().store.lose_power(keep).map_err(|errno| errno.to_string())?;
                 let (lost, kept, torn) = (cut.lost, cut.kept, cut.torn);

@@ -387,7 +387,7 @@ impl Store {
                 let count = self.chance.below(all + 1);
                 waiting.truncate(usize::try_from(count).unwrap_or(0));
             }
-            Keep::Any => {
+            Keep::Any | Keep::Holes => {
                 let mut ended: BTreeSet<u64> = BTreeSet::new();
                 waiting.retain(|change| {
                     let directories = change.directories();

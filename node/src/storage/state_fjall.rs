@@ -1,9 +1,11 @@
 //! The only file that names fjall: the engine of units. Versions are its own, so a frozen view is a snapshot of it.
 //! Sealing, counting and trust never live here.
 
+use super::fs::sync_dir;
 use super::state::engine::{Engine, EngineError, RawBatch, RawView, Visit};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use plantao_domain::view::Order;
+use std::fs;
 use std::path::Path;
 
 /// Block cache; with the memtables it bounds what the engine keeps in memory.
@@ -40,8 +42,20 @@ impl FjallEngine {
             })?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
         let rows = database.keyspace("rows", options).map_err(EngineError::fault)?;
+        sync_trees(dir)?;
         Ok(Self { rows, database })
     }
+}
+
+/// The engine syncs what is in the directory of a tree, and never the one that has its name: a power cut could take the whole tree.
+fn sync_trees(dir: &Path) -> Result<(), EngineError> {
+    for entry in fs::read_dir(dir).map_err(EngineError::fault)? {
+        let path = entry.map_err(EngineError::fault)?.path();
+        if path.is_dir() {
+            sync_dir(&path).map_err(EngineError::fault)?;
+        }
+    }
+    sync_dir(dir).map_err(EngineError::fault)
 }
 
 fn visit_all(iter: fjall::Iter, order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
