@@ -54,6 +54,63 @@ pub(crate) enum Fault {
     Rot(Whom),
     /// An operator hands the lead over; it lasts no time.
     Switchover,
+    /// As [`Self::Kill`], and of what was not synced only `keep` is there afterwards.
+    PowerCut { whom: Whom, keep: Kept },
+    /// As [`Self::KillAll`], on every disk.
+    PowerCutAll { keep: Kept },
+    /// One call of a disk fails (EIO), the `nth` from then on.
+    DiskError { whom: Whom, call: DiskCall, nth: u64 },
+    /// A disk answers nothing, or no sync, for as long as it lasts or `most_ms` for a call.
+    DiskStall { whom: Whom, syncs_only: bool, most_ms: u64 },
+    /// A disk says that it synced and does not; at the end its power is cut.
+    LyingSync(Whom),
+    /// The node starts again, and the `nth` read of its start has a wrong bit.
+    BitFlip { whom: Whom, nth: u64 },
+    /// A disk takes no change any more.
+    ReadOnly(Whom),
+}
+
+/// What of a disk fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DiskCall {
+    /// While the node starts again: a node that runs reads little.
+    Read,
+    Write,
+    Sync,
+}
+
+impl DiskCall {
+    /// As `chaos-disk` calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+        }
+    }
+}
+
+/// What a power cut leaves of what was not synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kept {
+    Nothing,
+    /// A first part, the end torn.
+    First,
+    /// Any sectors.
+    Any,
+}
+
+impl Kept {
+    /// As `chaos-disk` calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::First => "first",
+            Self::Any => "any",
+        }
+    }
 }
 
 /// What kinds of fault there are.
@@ -75,11 +132,20 @@ pub(crate) enum Kind {
     Clock,
     Rot,
     Switchover,
+    PowerCut,
+    PowerCutAll,
+    Torn,
+    SyncError,
+    ReadError,
+    DiskStall,
+    LyingSync,
+    BitFlip,
+    ReadOnly,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Kill,
         Self::KillAll,
         Self::Pause,
@@ -95,7 +161,32 @@ impl Kind {
         Self::Clock,
         Self::Rot,
         Self::Switchover,
+        Self::PowerCut,
+        Self::PowerCutAll,
+        Self::Torn,
+        Self::SyncError,
+        Self::ReadError,
+        Self::DiskStall,
+        Self::LyingSync,
+        Self::BitFlip,
+        Self::ReadOnly,
     ];
+
+    /// Whether it needs a disk that can lose what was not synced.
+    pub(crate) const fn needs_lossy_disk(self) -> bool {
+        matches!(
+            self,
+            Self::PowerCut
+                | Self::PowerCutAll
+                | Self::Torn
+                | Self::SyncError
+                | Self::ReadError
+                | Self::DiskStall
+                | Self::LyingSync
+                | Self::BitFlip
+                | Self::ReadOnly
+        )
+    }
 
     /// Rows of the fault matrix that it covers, in whole or in part.
     pub(crate) const fn rows(self) -> &'static [u8] {
@@ -113,6 +204,14 @@ impl Kind {
             Self::Clock => &[24],
             Self::Rot => &[8],
             Self::Switchover => &[28],
+            Self::PowerCut | Self::PowerCutAll => &[3],
+            Self::Torn => &[4],
+            // Lost for seconds: as an old image that was put back.
+            Self::LyingSync => &[5, 13],
+            Self::SyncError | Self::ReadOnly => &[6],
+            Self::ReadError => &[7],
+            Self::BitFlip => &[8],
+            Self::DiskStall => &[11],
         }
     }
 
@@ -134,6 +233,15 @@ impl Kind {
             Self::Clock => "clock",
             Self::Rot => "rot",
             Self::Switchover => "switchover",
+            Self::PowerCut => "power-cut",
+            Self::PowerCutAll => "power-cut-all",
+            Self::Torn => "torn",
+            Self::SyncError => "sync-error",
+            Self::ReadError => "read-error",
+            Self::DiskStall => "disk-stall",
+            Self::LyingSync => "lying-sync",
+            Self::BitFlip => "bit-flip",
+            Self::ReadOnly => "read-only",
         }
     }
 
@@ -148,6 +256,7 @@ impl Kind {
         let number = |chance: &mut Chance, least: u32, most: u32| {
             least + u32::try_from(chance.below(u64::from(most - least) + 1)).unwrap_or(0)
         };
+        let kept = |chance: &mut Chance| if chance.percent(50) { Kept::Nothing } else { Kept::First };
         match self {
             Self::Kill => Fault::Kill(whom(chance)),
             Self::KillAll => Fault::KillAll,
@@ -176,11 +285,45 @@ impl Kind {
             }
             Self::Rot => Fault::Rot(whom(chance)),
             Self::Switchover => Fault::Switchover,
+            Self::PowerCut => Fault::PowerCut { whom: whom(chance), keep: kept(chance) },
+            Self::PowerCutAll => Fault::PowerCutAll { keep: kept(chance) },
+            Self::Torn => Fault::PowerCut { whom: whom(chance), keep: Kept::Any },
+            Self::SyncError => {
+                let call = if chance.percent(70) { DiskCall::Sync } else { DiskCall::Write };
+                Fault::DiskError { whom: whom(chance), call, nth: 1 + chance.below(40) }
+            }
+            Self::ReadError => Fault::DiskError { whom: whom(chance), call: DiskCall::Read, nth: 1 + chance.below(60) },
+            Self::DiskStall => {
+                let (whom, syncs_only) = (whom(chance), chance.percent(50));
+                Fault::DiskStall { whom, syncs_only, most_ms: 500 + chance.below(4_500) }
+            }
+            Self::LyingSync => Fault::LyingSync(whom(chance)),
+            Self::BitFlip => Fault::BitFlip { whom: whom(chance), nth: 1 + chance.below(60) },
+            Self::ReadOnly => Fault::ReadOnly(whom(chance)),
         }
     }
 }
 
 impl Fault {
+    /// Whether it is a disk that does not do what it should, until it is over.
+    pub(crate) const fn is_of_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull(_)
+                | Self::DiskError { .. }
+                | Self::DiskStall { .. }
+                | Self::LyingSync(_)
+                | Self::BitFlip { .. }
+                | Self::ReadOnly(_)
+        )
+    }
+
+    /// Whether one copy may silently have lost what it had acknowledged: the network lives on the others, so nothing else may be
+    /// wrong meanwhile (decision 0003 leaves media that lie outside its promise).
+    pub(crate) const fn wants_to_be_alone(&self) -> bool {
+        matches!(self, Self::LyingSync(_) | Self::BitFlip { .. })
+    }
+
     /// What kind it is.
     pub(crate) const fn kind(&self) -> Kind {
         match self {
@@ -199,6 +342,15 @@ impl Fault {
             Self::Clock { .. } => Kind::Clock,
             Self::Rot(_) => Kind::Rot,
             Self::Switchover => Kind::Switchover,
+            Self::PowerCut { keep: Kept::Any, .. } => Kind::Torn,
+            Self::PowerCut { .. } => Kind::PowerCut,
+            Self::PowerCutAll { .. } => Kind::PowerCutAll,
+            Self::DiskError { call: DiskCall::Read, .. } => Kind::ReadError,
+            Self::DiskError { .. } => Kind::SyncError,
+            Self::DiskStall { .. } => Kind::DiskStall,
+            Self::LyingSync(_) => Kind::LyingSync,
+            Self::BitFlip { .. } => Kind::BitFlip,
+            Self::ReadOnly(_) => Kind::ReadOnly,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod checks;
 mod compare;
+mod disks;
 mod etcd;
 mod failover;
 mod faults;
@@ -18,6 +19,7 @@ mod mutants;
 mod nine;
 mod operator;
 mod plot;
+mod power;
 mod process;
 mod report;
 mod rot;
@@ -45,6 +47,7 @@ const EXAMPLES: &str = "Examples:
   chaos mutants                                 does every mistake on purpose get caught?
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
+  chaos power --times 200                       no power on any node, unsynced writes lost, 200 times (needs root)
   chaos nine --json nine.json                   from three nodes to nine and back under load, a kill in each step
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
@@ -61,6 +64,8 @@ enum Command {
     Mutants(mutants::Mutants),
     /// Kill -9 the leader under load, again and again: how long do writes fail?
     Failover(failover::Failover),
+    /// Cut the power of all nodes at once under load, again and again: is an acknowledged write ever lost?
+    Power(power::Power),
     /// From three nodes to nine and back under load, with a kill -9 in the middle of each step
     Nine(nine::Nine),
     /// Operations a second and processor time, in turn with etcd on the same machine
@@ -81,6 +86,7 @@ async fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments).await,
         Command::Mutants(arguments) => mutants::run(&arguments).await,
         Command::Failover(arguments) => failover::run(&arguments).await,
+        Command::Power(arguments) => power::run(&arguments).await,
         Command::Nine(arguments) => nine::run(&arguments).await,
         Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,

@@ -100,6 +100,7 @@ mod tests {
             healed_ns: 4_000_000_000,
             ended_ns: 5_000_000_000,
             memory_bytes: 0,
+            disks: std::collections::BTreeMap::new(),
             without: Vec::new(),
             logs: Vec::new(),
         };

@@ -47,6 +47,8 @@ pub(crate) struct Report {
     silence_ms: u64,
     silence_healed_ms: u64,
     memory_bytes: u64,
+    /// What became of unsynced changes at power cuts, how many calls of disks met a fault, and how many starts were refused for it.
+    disks: BTreeMap<String, u64>,
     without: Vec<String>,
     findings: Findings,
 }
@@ -76,6 +78,7 @@ impl Report {
             silence_ms: ms(silence(story, story.began_ns, story.healed_ns)),
             silence_healed_ms: ms(silence(story, story.healed_ns, story.ended_ns)),
             memory_bytes: story.memory_bytes,
+            disks: story.disks.clone(),
             without: story.without.clone(),
             findings: story.findings.clone(),
         }
@@ -96,6 +99,7 @@ impl Report {
             silence_ms: 0,
             silence_healed_ms: 0,
             memory_bytes: 0,
+            disks: BTreeMap::new(),
             without: Vec::new(),
             findings: Findings::default(),
         }
@@ -132,6 +136,10 @@ impl Report {
             self.silence_healed_ms as f64 / 1e3,
             self.memory_bytes >> 20,
         ));
+        if !self.disks.is_empty() {
+            let told: Vec<String> = self.disks.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            say(&format!("  disks: {}", told.join(", ")));
+        }
         for violation in findings.violations.iter().take(SHOWN_MAX) {
             say(&format!("  {}: {}", violation.check, violation.what));
         }

@@ -13,6 +13,7 @@ use crate::history::Call;
 use crate::{process, report, simulated};
 use anyhow::Context;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,6 +84,8 @@ pub(crate) struct Story {
     pub(crate) ended_ns: u64,
     /// The most memory of any node.
     pub(crate) memory_bytes: u64,
+    /// What became of unsynced changes at power cuts, how many calls of disks met a fault, and how many starts were refused for it.
+    pub(crate) disks: BTreeMap<String, u64>,
     /// What this world could not do here, and why.
     pub(crate) without: Vec<String>,
     /// The end of each node's log, by its name.

@@ -4,7 +4,7 @@ use super::Place;
 use super::cuts::Cuts;
 use super::site::Site;
 use crate::checks::Findings;
-use crate::faults::{Fault, Planned, Whom};
+use crate::faults::{DiskCall, Fault, Kept, Planned, Whom};
 use crate::run::Span;
 use crate::seed::Chance;
 use crate::workload::World;
@@ -19,6 +19,8 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// After a full disk or a moved clock, a node may still end for its sake.
 const MOMENT: Duration = Duration::from_secs(10);
+/// A node that may have lost what it acknowledged stays down so long: the others have a leader by then, who has everything.
+const AWAY: Duration = Duration::from_secs(4);
 /// How long it is asked who leads.
 const ASK_MAX: Duration = Duration::from_millis(400);
 
@@ -44,6 +46,8 @@ pub(super) struct Driver<'a> {
     /// Nodes that faults stopped: they are started again when these end.
     down: BTreeSet<usize>,
     paused: BTreeSet<usize>,
+    /// What became of unsynced changes at power cuts, and how many calls of disks met a fault.
+    disks: BTreeMap<String, u64>,
     cuts: Cuts,
     /// Which bits flip.
     chance: Chance,
@@ -61,6 +65,7 @@ impl<'a> Driver<'a> {
             active: BTreeMap::new(),
             down: BTreeSet::new(),
             paused: BTreeSet::new(),
+            disks: BTreeMap::new(),
             cuts: Cuts::default(),
             chance,
             memory_bytes: 0,
@@ -112,9 +117,9 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// What came, and the most memory that a node had.
-    pub(super) fn conclude(self) -> (Vec<Span>, u64) {
-        (self.spans.into_values().collect(), self.memory_bytes)
+    /// What came, the most memory that a node had, and what disks did.
+    pub(super) fn conclude(self) -> (Vec<Span>, u64, BTreeMap<String, u64>) {
+        (self.spans.into_values().collect(), self.memory_bytes, self.disks)
     }
 
     async fn wait(&mut self, at_ms: u64, findings: &mut Findings) -> anyhow::Result<()> {
@@ -142,7 +147,7 @@ impl<'a> Driver<'a> {
             let met = |(nth, span): (&usize, &Span)| {
                 span.left_out.is_none()
                     && span.nodes.contains(&at)
-                    && matches!(span.fault, Fault::DiskFull(_) | Fault::Clock { .. })
+                    && (span.fault.is_of_disk() || matches!(span.fault, Fault::Clock { .. }))
                     && is_recent(nth, span)
             };
             let is_expected = self.spans.iter().any(met);
@@ -172,10 +177,20 @@ impl<'a> Driver<'a> {
             | Fault::Rot(whom)
             | Fault::Flap { whom, .. }
             | Fault::Thin { whom, .. }
-            | Fault::Clock { whom, .. } => vec![self.find(whom).await],
+            | Fault::Clock { whom, .. }
+            | Fault::PowerCut { whom, .. }
+            | Fault::DiskError { whom, .. }
+            | Fault::DiskStall { whom, .. }
+            | Fault::LyingSync(whom)
+            | Fault::BitFlip { whom, .. }
+            | Fault::ReadOnly(whom) => vec![self.find(whom).await],
             Fault::OneWay { from, to } => vec![from, to],
             Fault::Cut { one, other } => vec![one, other],
-            Fault::KillAll | Fault::Loss { .. } | Fault::Reset { .. } | Fault::NoConnections => (0..count).collect(),
+            Fault::KillAll
+            | Fault::PowerCutAll { .. }
+            | Fault::Loss { .. }
+            | Fault::Reset { .. }
+            | Fault::NoConnections => (0..count).collect(),
             Fault::Switchover => Vec::new(),
         };
         let left_out = self.make(nth, fault, &nodes).await?;
@@ -195,9 +210,28 @@ impl<'a> Driver<'a> {
             held.filter(|span| kind(&span.fault)).any(|span| span.nodes.iter().any(|node| nodes.contains(node)))
         };
         let is_stopped = nodes.iter().any(|at| self.down.contains(at) || self.paused.contains(at));
+        let others = || self.active.keys().filter_map(|other| self.spans.get(other));
+        if others().any(|span| span.fault.wants_to_be_alone()) {
+            return Ok(Some("one copy may have lost something"));
+        }
+        if fault.wants_to_be_alone() && (others().next().is_some() || !self.down.is_empty()) {
+            return Ok(Some("something else is wrong"));
+        }
+        if fault.is_of_disk() && is_held(&Fault::is_of_disk) {
+            return Ok(Some("something is wrong with that disk already"));
+        }
         let network = &mut self.site.network;
         match fault {
-            Fault::Kill(_) | Fault::KillAll | Fault::Pause(_) if is_stopped => return Ok(Some("stopped already")),
+            Fault::Kill(_)
+            | Fault::KillAll
+            | Fault::Pause(_)
+            | Fault::PowerCut { .. }
+            | Fault::PowerCutAll { .. }
+            | Fault::DiskError { call: DiskCall::Read, .. }
+                if is_stopped =>
+            {
+                return Ok(Some("stopped already"));
+            }
             Fault::Kill(_) => {
                 for at in nodes {
                     network.kill(*at).await?;
@@ -214,10 +248,53 @@ impl<'a> Driver<'a> {
                     self.paused.insert(*at);
                 }
             }
-            Fault::DiskFull(_) => {
-                if is_held(&|fault| matches!(fault, Fault::DiskFull(_))) {
-                    return Ok(Some("full already"));
+            Fault::PowerCut { keep, .. } => {
+                for at in nodes {
+                    network.kill(*at).await?;
+                    self.down.insert(*at);
                 }
+                self.lose(nodes, keep)?;
+            }
+            Fault::PowerCutAll { keep } => {
+                network.kill_all().await?;
+                self.down.extend(nodes);
+                self.lose(nodes, keep)?;
+            }
+            Fault::DiskError { call, nth, .. } => {
+                let order = format!("fail {} {nth}", call.name());
+                for at in nodes {
+                    if call == DiskCall::Read {
+                        self.site.network.kill(*at).await?;
+                        self.start_with(*at, &order).await?;
+                    } else {
+                        self.site.order(*at, &order)?;
+                    }
+                }
+            }
+            Fault::DiskStall { syncs_only, most_ms, .. } => {
+                for at in nodes {
+                    let which = if syncs_only { "sync" } else { "all" };
+                    self.site.order(*at, &format!("stall {most_ms} {which}"))?;
+                }
+            }
+            Fault::LyingSync(_) => {
+                for at in nodes {
+                    self.site.order(*at, "lie")?;
+                }
+            }
+            Fault::BitFlip { nth, .. } => {
+                for at in nodes {
+                    self.site.network.kill(*at).await?;
+                    tokio::time::sleep(AWAY).await;
+                    self.start_with(*at, &format!("spoil {nth}")).await?;
+                }
+            }
+            Fault::ReadOnly(_) => {
+                for at in nodes {
+                    self.site.order(*at, "read-only")?;
+                }
+            }
+            Fault::DiskFull(_) => {
                 for at in nodes {
                     self.site.fill(*at, true)?;
                 }
@@ -267,6 +344,27 @@ impl<'a> Driver<'a> {
         Ok(None)
     }
 
+    /// Takes from disks what was not synced; their nodes are dead.
+    fn lose(&mut self, nodes: &[usize], keep: Kept) -> anyhow::Result<()> {
+        for at in nodes {
+            for (name, count) in self.site.order(*at, &format!("lose-power {}", keep.name()))? {
+                *self.disks.entry(name).or_default() += count;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a dead node on a disk with a fault. It may well refuse.
+    async fn start_with(&mut self, at: usize, order: &str) -> anyhow::Result<()> {
+        self.site.order(at, order)?;
+        self.site.network.spawn(at)?;
+        if self.site.network.ready(at).await.is_err() {
+            *self.disks.entry("refused".to_owned()).or_default() += 1;
+            self.down.insert(at);
+        }
+        Ok(())
+    }
+
     async fn end(&mut self, nth: usize) -> anyhow::Result<()> {
         if self.active.remove(&nth).is_none() {
             return Ok(());
@@ -282,11 +380,30 @@ impl<'a> Driver<'a> {
                     self.paused.remove(&at);
                 }
                 Fault::DiskFull(_) => self.site.fill(at, false)?,
+                Fault::LyingSync(_) => {
+                    self.site.network.kill(at).await?;
+                    self.lose(&[at], Kept::Nothing)?;
+                    self.site.order(at, "heal")?;
+                    self.down.insert(at);
+                    tokio::time::sleep(AWAY).await;
+                }
+                Fault::DiskError { .. } | Fault::DiskStall { .. } | Fault::BitFlip { .. } | Fault::ReadOnly(_) => {
+                    *self.disks.entry("met".to_owned()).or_default() +=
+                        self.site.order(at, "heal")?.get("met").copied().unwrap_or(0);
+                }
                 Fault::Clock { .. } => self.site.set_clock(at, 0)?,
                 Fault::Thin { .. } => self.site.wires()?.thin(at, None)?,
                 _ => {}
             }
-            let stops = matches!(fault, Fault::Kill(_) | Fault::KillAll | Fault::DiskFull(_) | Fault::Clock { .. });
+            let stops = fault.is_of_disk()
+                || matches!(
+                    fault,
+                    Fault::Kill(_)
+                        | Fault::KillAll
+                        | Fault::Clock { .. }
+                        | Fault::PowerCut { .. }
+                        | Fault::PowerCutAll { .. }
+                );
             if stops && self.down.remove(&at) {
                 self.site.network.spawn(at)?;
             }

@@ -1,6 +1,6 @@
 //! The world of real processes: `plantaod` as an operator starts it, programs of this process, and faults that the operating
-//! system makes. With the rights of root each node has a network namespace, a disk in memory of its own, and a clock that can be
-//! moved; without them what is left is signals and switchovers.
+//! system makes. With the rights of root each node has a network namespace, a disk in memory of its own, where `/dev/fuse` is there one that
+//! loses what was not synced, and a clock that can be moved; without them what is left is signals and switchovers.
 
 mod cuts;
 mod driver;
@@ -59,7 +59,7 @@ impl World for Place {
 /// Runs one seed.
 pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyhow::Result<Story> {
     let means = site::Means::find(&arguments.faults)?;
-    let mut site = Site::make(standing, &means).await?;
+    let mut site = Site::make(standing, &means, seed).await?;
     let mut connect = ConnectOptions::default();
     connect.retry =
         RetryPolicy { read_deadline: Duration::from_secs(4), attempt_timeout: Duration::from_secs(2), ..connect.retry };
@@ -94,7 +94,7 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     driver.heal(&mut findings).await?;
     let healed_ns = place.now_ns();
     alive(&place, &recorder, healed_ns, &mut findings).await;
-    let (spans, memory_bytes) = driver.conclude();
+    let (spans, memory_bytes, disks) = driver.conclude();
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = programs.join_next().await {
         ended?;
@@ -114,7 +114,7 @@ pub(crate) async fn run(arguments: &Run, seed: u64, standing: &Standing) -> anyh
     let memory_max = site::MEMORY_BYTES_MAX;
     findings.require(memory_bytes <= memory_max, "memory", || format!("a node took {memory_bytes} bytes"));
     let (without, logs) = (means.without(), gather::logs(&site)?);
-    Ok(Story { calls, spans, findings, began_ns, healed_ns, ended_ns, memory_bytes, without, logs })
+    Ok(Story { calls, spans, findings, began_ns, healed_ns, ended_ns, memory_bytes, disks, without, logs })
 }
 
 /// Without faults, writes must flow again.

@@ -1,6 +1,7 @@
 //! A network of processes, and what faults can be made of: namespaces, disks in memory, clocks that can be moved. All of it is
 //! removed with the value, whatever happened.
 
+use crate::disks::{self, LossyDisk};
 use crate::faults::Kind;
 use crate::ground::Standing;
 use crate::rot;
@@ -8,6 +9,7 @@ use crate::seed::Chance;
 use crate::wires::Wires;
 use anyhow::{Context, bail};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Node, Timers};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::net::Ipv4Addr;
@@ -22,6 +24,8 @@ const DISK_BYTES: u64 = 512 << 20;
 const CHUNKS_RESERVE: &str = "64 MiB";
 /// What fills it.
 const BALLAST: &str = "ballast";
+/// How long a sync of a healthy disk takes, as `chaos-disk` is told: a power cut has to find some under way.
+const HEALTHY: &str = "sync-ms 0 3";
 /// Where Debian keeps it.
 const FAKETIME: &[&str] = &[
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -41,6 +45,8 @@ pub(super) struct Means {
     is_root: bool,
     has_filter: bool,
     clock: Option<PathBuf>,
+    /// What is missing for disks that lose what was not synced.
+    lacks_lossy: Option<&'static str>,
 }
 
 impl Means {
@@ -56,7 +62,8 @@ impl Means {
         };
         let is_root = rustix::process::geteuid().is_root();
         let clock = FAKETIME.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_owned);
-        let means = Self { wanted: wanted.to_vec(), is_root, has_filter: runs("nft"), clock };
+        let means =
+            Self { wanted: wanted.to_vec(), is_root, has_filter: runs("nft"), clock, lacks_lossy: disks::lacks() };
         match means.wanted.iter().find_map(|kind| Some((kind, means.lacks(*kind)?))) {
             Some((kind, lack)) => bail!("faults of kind {} need {lack}", kind.name()),
             None => Ok(means),
@@ -69,6 +76,8 @@ impl Means {
             None
         } else if !self.is_root {
             Some("root, for namespaces and disks of their own")
+        } else if kind.needs_lossy_disk() {
+            self.lacks_lossy
         } else if FILTERED.contains(&kind) && !self.has_filter {
             Some("nft (Debian's nftables)")
         } else if kind == Kind::Clock && self.clock.is_none() {
@@ -95,6 +104,8 @@ impl Means {
 pub(super) struct Site {
     pub(super) network: LocalNetwork,
     wires: Option<Wires>,
+    /// On the disks below; none where no kind of fault needs them.
+    lossy: Vec<LossyDisk>,
     disks: Vec<Disk>,
     /// By node.
     clocks: Vec<Option<PathBuf>>,
@@ -102,23 +113,30 @@ pub(super) struct Site {
 
 impl Site {
     /// Makes and starts it.
-    pub(super) async fn make(standing: &Standing, means: &Means) -> anyhow::Result<Self> {
+    pub(super) async fn make(standing: &Standing, means: &Means, seed: u64) -> anyhow::Result<Self> {
         let cluster = "chaos".parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
         let options = NetworkOptions::clinic(standing.program.clone(), cluster, Timers::Wan);
         let directory = &standing.directory;
         if !means.is_root {
             let network = LocalNetwork::create(directory, &options).await?;
             let clocks = vec![None; network.nodes().len()];
-            return Ok(Self { network, wires: None, disks: Vec::new(), clocks });
+            return Ok(Self { network, wires: None, lossy: Vec::new(), disks: Vec::new(), clocks });
         }
         let count = u8::try_from(options.nodes.len())?;
         let wires = Wires::lay(0, count, None)?;
         let network = LocalNetwork::begin(directory, &options)?;
-        let mut site = Self { network, wires: Some(wires), disks: Vec::new(), clocks: Vec::new() };
+        let mut site = Self { network, wires: Some(wires), lossy: Vec::new(), disks: Vec::new(), clocks: Vec::new() };
+        let is_lossy = means.kinds().into_iter().any(Kind::needs_lossy_disk);
         for (at, spec) in options.nodes.into_iter().enumerate() {
             site.disks.push(Disk::mount(&site.network.directory().join("nodes").join(&spec.name))?);
             let wires = site.wires.as_ref().context("no wires")?;
             site.network.prepare(spec, wires.endpoints(at))?;
+            if is_lossy {
+                let data = site.network.nodes()[at].data_dir();
+                let mut disk = LossyDisk::mount(data, seed.wrapping_mul(31).wrapping_add(at as u64))?;
+                disk.order(HEALTHY)?;
+                site.lossy.push(disk);
+            }
             let mut words = wires.words(at);
             words.extend(["env".to_owned(), format!("PLANTAO_CHUNKS_RESERVE={CHUNKS_RESERVE}")]);
             let clock = means.clock.as_ref().map(|library| {
@@ -149,8 +167,16 @@ impl Site {
         self.wires.as_ref().context("no wires")
     }
 
+    /// Gives the lossy disk of a node an order; tells the numbers of its answer.
+    pub(super) fn order(&mut self, at: usize, line: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+        self.lossy.get_mut(at).context("no disk that takes orders")?.order(line)
+    }
+
     /// Fills the disk of a node to its last byte, or makes room again.
-    pub(super) fn fill(&self, at: usize, full: bool) -> anyhow::Result<()> {
+    pub(super) fn fill(&mut self, at: usize, full: bool) -> anyhow::Result<()> {
+        if !self.lossy.is_empty() {
+            return self.order(at, if full { "room 0" } else { "heal" }).map(drop);
+        }
         let disk = self.disks.get(at).context("no disk")?;
         if full { disk.fill() } else { disk.empty() }
     }
@@ -238,8 +264,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_is_left_out_with_its_reason_and_refused_by_name() {
-        let means =
-            |wanted: &[Kind], is_root, has_filter| Means { wanted: wanted.to_vec(), is_root, has_filter, clock: None };
+        let means = |wanted: &[Kind], is_root, has_filter| Means {
+            wanted: wanted.to_vec(),
+            is_root,
+            has_filter,
+            clock: None,
+            lacks_lossy: None,
+        };
         let user = means(&[], false, true);
         assert_eq!(
             user.kinds(),
@@ -250,5 +281,8 @@ mod tests {
         assert_eq!(root.without(), ["clock: needs libfaketime (Debian's libfaketime)"]);
         assert_eq!(means(&[Kind::Loss], true, true).kinds(), [Kind::Loss]);
         assert!(means(&[Kind::Loss], true, false).lacks(Kind::Loss).unwrap().contains("nft"));
+        let without = Means { lacks_lossy: Some("/dev/fuse"), ..means(&[], true, true) };
+        assert!(without.without().contains(&"torn: needs /dev/fuse".to_owned()));
+        assert!(!without.kinds().into_iter().any(Kind::needs_lossy_disk));
     }
 }
