@@ -20,8 +20,9 @@ use std::process::{Command, Stdio};
 pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// Of the disk of each node.
 const DISK_BYTES: u64 = 512 << 20;
-/// Of that disk, what images leave to the rest.
-const CHUNKS_RESERVE: &str = "64 MiB";
+/// Images leave room on that disk, and what takes days in a clinic takes seconds.
+const CHUNKS: [&str; 3] =
+    ["PLANTAO_CHUNKS_RESERVE=64 MiB", "PLANTAO_CHUNKS_COMPARE_INTERVAL=10s", "PLANTAO_CHUNKS_SCRUB_INTERVAL=20s"];
 /// What fills it.
 const BALLAST: &str = "ballast";
 /// How long a sync of a healthy disk takes, as `chaos-disk` is told: a power cut has to find some under way.
@@ -138,7 +139,8 @@ impl Site {
                 site.lossy.push(disk);
             }
             let mut words = wires.words(at);
-            words.extend(["env".to_owned(), format!("PLANTAO_CHUNKS_RESERVE={CHUNKS_RESERVE}")]);
+            words.push("env".to_owned());
+            words.extend(CHUNKS.map(str::to_owned));
             let clock = means.clock.as_ref().map(|library| {
                 let file = site.network.directory().join(format!("clock-{at}"));
                 words.extend(clock_words(library, &file));
