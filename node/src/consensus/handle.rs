@@ -468,7 +468,7 @@ impl Consensus {
         .flatten()
     }
 
-    /// Ends when Raft can no longer go on; never after an orderly [`Consensus::shutdown`]. The process must exit then.
+    /// Ends when Raft can no longer go on, by a fault or a panic; never after an orderly [`Consensus::shutdown`]. The process must exit then.
     pub fn fatal(&self) -> impl Future<Output = Stopped> + Send + use<> {
         let mut metrics = self.0.raft.metrics();
         async move {
@@ -483,7 +483,9 @@ impl Consensus {
                 if metrics.changed().await.is_err() {
                     let state = metrics.borrow_watched().running_state.clone();
                     match state {
-                        Ok(()) | Err(Fatal::Stopped) => std::future::pending().await,
+                        // Who stops it notes that before the end; a panic does not get there.
+                        Ok(()) => return Stopped { reason: Fatal::<TypeConfig>::Panicked.to_string() },
+                        Err(Fatal::Stopped) => std::future::pending().await,
                         Err(fatal) => return Stopped { reason: fatal.to_string() },
                     }
                 }

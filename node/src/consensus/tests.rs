@@ -98,6 +98,28 @@ async fn what_was_acknowledged_outlives_the_leader_and_replicas_are_equal_on_bot
     cluster.stop_all().await;
 }
 
+// A leader panics when a follower comes back with less than it had acknowledged. A process that lives on without Raft answers nothing,
+// keeps its place and is started again by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_raft_ends_the_node_and_an_orderly_stop_does_not() {
+    let cluster = Cluster::start(&MIXED).await;
+    let leader = cluster.leader().await;
+    let other = leader % 3 + 1;
+    let [panicked, stopped] = [leader, other].map(|node| cluster.nodes[&node].consensus.fatal());
+    let asked = cluster.nodes[&leader].consensus.0.raft.external_request(|_| panic!("on purpose")).await;
+    asked.unwrap();
+    let told = tokio::time::timeout_at(deadline(), panicked).await.expect("it would live on without raft");
+    assert!(told.to_string().contains("panicked"), "{told}");
+
+    let stopped = tokio::spawn(stopped);
+    cluster.nodes[&other].consensus.shutdown().await;
+    // The other end of its metrics is gone by now, too.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!stopped.is_finished());
+    stopped.abort();
+    cluster.stop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_too_long_gets_a_snapshot() {
     let mut cluster = Cluster::start(&MIXED).await;
