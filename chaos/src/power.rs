@@ -45,6 +45,9 @@ pub(crate) struct Power {
     /// Milliseconds that a sync takes, at most: what is cut in the middle needs one.
     #[arg(long, value_name = "MS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(0..=1_000))]
     sync_ms: u64,
+    /// Milliseconds between two writes; what they leave makes every start longer.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    every_ms: u64,
     /// What was appended may have holes after a cut, as on file systems that let a file grow before its bytes are there.
     #[arg(long)]
     holes: bool,
@@ -173,7 +176,8 @@ async fn measure(arguments: &Power, standing: &Standing) -> anyhow::Result<ExitC
     let begun = Instant::now();
     let mut clinic = Clinic::make(arguments, standing).await?;
     let cluster = clinic.network.connect(&ConnectOptions::default())?;
-    let load = LoadOptions { work: Work::Contended, every: Duration::from_millis(10), in_flight_max: 64 };
+    let load =
+        LoadOptions { work: Work::Contended, every: Duration::from_millis(arguments.every_ms), in_flight_max: 64 };
     let load = Load::start(&cluster, &load).await?;
     let (seed, lie) = (arguments.seed, arguments.lie);
     say(&format!(

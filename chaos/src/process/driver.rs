@@ -142,15 +142,22 @@ impl<'a> Driver<'a> {
             let now_ns = self.place.now_ns();
             // A node may take a moment to find that it cannot go on.
             let is_recent = |nth: &usize, span: &Span| {
-                self.active.contains_key(nth) || now_ns.saturating_sub(span.to_ns) < MOMENT.as_nanos() as u64
+                let moments = if span.fault.wants_to_be_alone() { 3 } else { 1 };
+                let ago_ns = u128::from(now_ns.saturating_sub(span.to_ns));
+                self.active.contains_key(nth) || ago_ns < MOMENT.as_nanos() * moments
             };
-            let met = |(nth, span): (&usize, &Span)| {
-                span.left_out.is_none()
-                    && span.nodes.contains(&at)
-                    && (span.fault.is_of_disk() || matches!(span.fault, Fault::Clock { .. }))
-                    && is_recent(nth, span)
+            // A leader ends when a follower comes back with less than it acknowledged: openraft's own assertion (decision 0004).
+            let for_another = |span: &Span| span.fault.wants_to_be_alone() && !span.nodes.contains(&at);
+            let met = |(nth, span): &(&usize, &Span)| {
+                let is_own =
+                    span.nodes.contains(&at) && (span.fault.is_of_disk() || matches!(span.fault, Fault::Clock { .. }));
+                span.left_out.is_none() && (is_own || for_another(span)) && is_recent(nth, span)
             };
-            let is_expected = self.spans.iter().any(met);
+            let cause = self.spans.iter().find(met).map(|(_, span)| for_another(span));
+            let is_expected = cause.is_some();
+            if cause == Some(true) {
+                *self.disks.entry("leader_ended".to_owned()).or_default() += 1;
+            }
             let is_over =
                 !self.active.keys().filter_map(|nth| self.spans.get(nth)).any(|span| span.nodes.contains(&at));
             let node = &self.site.network.nodes()[at];
