@@ -2,6 +2,7 @@
 # Builds the packages plantaod and plantao into target/debian. Needs `cargo install cargo-deb` and, on Debian, dpkg-dev.
 #   deploy/debian/build.sh           for this machine (amd64; arm64 on an arm64 machine)
 #   deploy/debian/build.sh arm64     from amd64: rustup target add aarch64-unknown-linux-gnu; gcc-aarch64-linux-gnu, libc6-dev-arm64-cross
+# What a debugger wants is in packages of its own (PROGRAM-dbgsym): with it a program is six times as large.
 # With PLANTAO_BUILT=1 the programs in target/release are taken as they are.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -17,22 +18,31 @@ case ${1:-} in
     *) echo "usage: $0 [arm64]" >&2; exit 2 ;;
 esac
 if [ -z "${PLANTAO_BUILT:-}" ]; then
-    # Pages and completions come from the tool itself, so it is built for this machine in any case.
+    # Pages and completions come from the programs themselves, so they are built for this machine in any case.
     cargo build --release --locked --workspace --bin plantaod --bin plantao
     if [ -n "$triple" ]; then
         cargo build --release --locked --workspace --bin plantaod --bin plantao --target "$triple"
     fi
 fi
-tool=$target/release/plantao
 manual=target/manual
 rm -rf "$manual"
-mkdir -p "$manual/completion"
-"$tool" man --out "$manual/en" --lang en >/dev/null
-"$tool" man --out "$manual/pt-br" --lang pt-br >/dev/null
-gzip -9n "$manual"/en/* "$manual"/pt-br/*
-"$tool" completion bash > "$manual/completion/plantao"
-"$tool" completion zsh > "$manual/completion/_plantao"
-"$tool" completion fish > "$manual/completion/plantao.fish"
+for program in plantao plantaod; do
+    tool=$target/release/$program
+    pages=$manual/$program
+    mkdir -p "$pages/completion"
+    case $program in
+        plantao)
+            "$tool" man --out "$pages/en" --lang en >/dev/null
+            "$tool" man --out "$pages/pt-br" --lang pt-br >/dev/null
+            gzip -9n "$pages"/pt-br/*
+            ;;
+        plantaod) "$tool" man --out "$pages/en" ;;
+    esac
+    gzip -9n "$pages"/en/*
+    "$tool" completion bash > "$pages/completion/$program"
+    "$tool" completion zsh > "$pages/completion/_$program"
+    "$tool" completion fish > "$pages/completion/$program.fish"
+done
 for package in plantao-node plantao-cli; do
-    cargo deb --no-build --locked --package "$package" ${triple:+--target "$triple"}
+    cargo deb --no-build --locked --dbgsym --package "$package" ${triple:+--target "$triple"}
 done

@@ -1,8 +1,8 @@
 //! `plantaod`: one node of the network.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use plantao_node::cmd::{
-    check_config, demo, examples, exit, extract, init, inspect, join, log_copies, probe, quorum, run, unseal,
+    check_config, demo, examples, exit, extract, init, inspect, join, log_copies, manual, probe, quorum, run, unseal,
 };
 use std::process::ExitCode;
 
@@ -59,6 +59,12 @@ enum Command {
     /// Show a whole network on this machine: two units and an off-site node.
     #[command(after_help = examples::DEMO)]
     Demo(demo::DemoOptions),
+    /// Print the completion of a shell.
+    #[command(after_help = examples::COMPLETION)]
+    Completion(manual::Completion),
+    /// Write a manual page for each command.
+    #[command(after_help = examples::MAN)]
+    Man(manual::WriteManual),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +85,8 @@ fn main() -> ExitCode {
         Command::Extract(arguments) => extract::run(arguments),
         Command::Unseal(arguments) => unseal::run(arguments),
         Command::Quorum(arguments) => return quorum::run(arguments).unwrap_or_else(|error| report(&error)),
+        Command::Completion(arguments) => manual::completion(arguments, Arguments::command()),
+        Command::Man(arguments) => manual::man(arguments, Arguments::command()),
         Command::Demo(options) => {
             return runtime.block_on(demo::run(options.clone())).unwrap_or_else(|error| report(&error));
         }
@@ -103,7 +111,6 @@ fn report(error: &anyhow::Error) -> ExitCode {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     /// The words of a command line as a shell reads them; an example needs no more than quotes.
     fn words(line: &str) -> Vec<String> {

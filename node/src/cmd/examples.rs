@@ -89,3 +89,15 @@ pub const DEMO: &str = "Examples:
   plantaod demo --dir demonstracao
   plantaod demo --once --json figures.json
 Exit codes: 0 done and all held, 1 failed, 2 usage, 10 a goal was not met, 130 interrupted";
+
+/// Of `plantaod completion`.
+pub const COMPLETION: &str = "Examples:
+  plantaod completion bash
+  plantaod completion fish
+Exit codes: 0 done, 1 failed, 2 usage";
+
+/// Of `plantaod man`.
+pub const MAN: &str = "Examples:
+  plantaod man --out /usr/local/share/man/man1
+  plantaod man --out man --force
+Exit codes: 0 done, 1 failed, 2 usage";

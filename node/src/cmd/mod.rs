@@ -8,6 +8,7 @@ pub mod init;
 pub mod inspect;
 pub mod join;
 pub mod log_copies;
+pub mod manual;
 pub mod probe;
 pub mod quorum;
 pub mod run;
