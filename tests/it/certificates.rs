@@ -43,7 +43,7 @@ async fn pki(world: &World, arguments: &[&str]) -> (Option<i32>, Value, String) 
     }
     tool.arg("--ca").arg(world.network.roots()).arg("--cert").arg(certificate).arg("--key").arg(key);
     let output = timeout(TOOL_PATIENCE, tool.kill_on_drop(true).output()).await.unwrap().unwrap();
-    let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    let document = plantao_tests::json_tables::told(&output);
     (output.status.code(), document, plantao_tests::network::text(&output))
 }
 

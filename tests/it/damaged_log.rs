@@ -64,6 +64,7 @@ fn refuses(network: &Network, name: &str, rot: &Rot) {
 /// What `verify` says, in a file.
 fn report(network: &Network, name: &str) -> (Option<i32>, PathBuf) {
     let output = network.run("verify", network.node(name), &["-o", "json"]);
+    plantao_tests::json_tables::told(&output);
     let path = network.directory().join(format!("{name}.json"));
     fs::write(&path, &output.stdout).unwrap();
     (output.status.code(), path)
@@ -110,7 +111,7 @@ pub(crate) async fn a_network_goes_on_without_one_log_and_stops_without_two(worl
     let paths = reports.each_ref().map(|(_, path)| path.to_str().unwrap());
     let copies = network.daemon(&["log-copies", "-o", "json", paths[0], paths[1], paths[2]]);
     assert!(copies.status.success(), "{}", text(&copies));
-    let copies: serde_json::Value = serde_json::from_slice(&copies.stdout).unwrap();
+    let copies = plantao_tests::json_tables::told(&copies);
     let numbers = ["centro", "jardins", "cofre"].map(|name| network.node(name).id());
     let entries = copies["lost"].as_array().unwrap();
     let mut named: Vec<u64> = of_each.concat();

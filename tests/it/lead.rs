@@ -247,6 +247,7 @@ pub(crate) async fn tool(network: &Network, arguments: &[&str]) -> (i32, String)
     tool.arg("--ca").arg(network.roots()).arg("--cert").arg(certificate).arg("--key").arg(key);
     tool.stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, tool.output()).await.unwrap().unwrap();
+    plantao_tests::json_tables::told(&output);
     (output.status.code().unwrap_or(-1), plantao_tests::network::text(&output))
 }
 

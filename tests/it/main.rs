@@ -19,6 +19,7 @@ mod image_faults;
 mod image_keeping;
 mod image_refusals;
 mod images;
+mod json_tables;
 mod lead;
 mod links;
 mod machine;

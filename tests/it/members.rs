@@ -77,7 +77,7 @@ async fn told_by_tool(arguments: Vec<OsString>, code: i32, said: String) -> Valu
         Err(all)
     })
     .await;
-    serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    plantao_tests::json_tables::told(&output)
 }
 
 /// The node of these that leads, and the members as it has them.

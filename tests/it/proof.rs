@@ -59,6 +59,7 @@ async fn compliance(world: &World, node: &str) -> (Option<i32>, Value) {
     let output = timeout(Duration::from_secs(60), tool.output()).await.unwrap().unwrap();
     let document = serde_json::from_slice(&output.stdout);
     let document = document.unwrap_or_else(|error| panic!("{error}: {}", plantao_tests::network::text(&output)));
+    plantao_tests::json_tables::holds(&document);
     (output.status.code(), document)
 }
 

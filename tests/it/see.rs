@@ -34,7 +34,9 @@ fn code(output: &Output) -> i32 {
 }
 
 fn json(output: &Output) -> serde_json::Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    plantao_tests::json_tables::holds(&document);
+    document
 }
 
 fn named(check: &Check) -> String {

@@ -35,7 +35,7 @@ fn files() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Every text file.
-fn texts() -> BTreeMap<String, String> {
+pub(crate) fn texts() -> BTreeMap<String, String> {
     files().into_iter().filter_map(|(path, bytes)| Some((path, String::from_utf8(bytes).ok()?))).collect()
 }
 

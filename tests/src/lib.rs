@@ -13,6 +13,7 @@
 #![allow(clippy::missing_panics_doc, reason = "the same")]
 
 pub mod fuzz;
+pub mod json_tables;
 pub mod links;
 pub mod network;
 pub mod scan;

@@ -94,7 +94,8 @@ pub(crate) fn run(command: ContextCommand, session: &Session) -> Result<Exit, Fa
     };
     contexts.save(&path).map_err(|error| file_failure(&error))?;
     session.out.note(&said);
-    Ok(Exit::Done)
+    // A program is told what there is now; people were told what was done.
+    if session.out.format.is_json() { session.list(&list_view(&contexts)) } else { Ok(Exit::Done) }
 }
 
 fn made(args: AddArgs, global: &Global) -> Result<Context, Failure> {

@@ -40,9 +40,12 @@ pub(crate) fn lines(report: &Report) -> String {
     match &report.items {
         Items::One(key, value) => line(key, value),
         Items::Many(key, values) => {
-            // `patients` holds many; a line holds a `patient`.
-            let key = key.strip_suffix('s').unwrap_or(key);
-            values.iter().map(|value| line(key, value)).collect()
+            // `patients` holds many; a line holds a `patient`, and of `entries` an `entry`.
+            let key = match key.strip_suffix("ies") {
+                Some(stem) => format!("{stem}y"),
+                None => key.strip_suffix('s').unwrap_or(key).to_owned(),
+            };
+            values.iter().map(|value| line(&key, value)).collect()
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct Verify {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Report {
     schema_version: u32,
+    #[serde(default)]
+    kind: String,
     cluster: String,
     pub(super) cluster_id: String,
     pub(super) node: u64,
@@ -167,6 +169,7 @@ fn examine(config: &ConfigArguments) -> anyhow::Result<Report> {
 
     Ok(Report {
         schema_version: 1,
+        kind: "inspection".to_owned(),
         cluster: identity.cluster_name,
         cluster_id: identity.cluster.to_string(),
         node: identity.node.0,

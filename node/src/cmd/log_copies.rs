@@ -110,6 +110,7 @@ struct Lost {
 #[derive(Serialize)]
 struct Found {
     schema_version: u32,
+    kind: &'static str,
     nodes: Vec<u64>,
     lost: Vec<Lost>,
 }
@@ -166,7 +167,11 @@ pub fn run(arguments: &LogCopies) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     if arguments.output == Output::Json {
         let nodes = nodes.iter().map(|(node, _, _)| *node).collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&Found { schema_version: 1, nodes, lost })?)?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::to_string_pretty(&Found { schema_version: 1, kind: "log_copies", nodes, lost })?
+        )?;
     } else if lost.is_empty() {
         writeln!(out, "no entry of the log is lost on any of {} nodes", nodes.len())?;
     } else {
