@@ -131,6 +131,10 @@ pub(crate) async fn a_disk_that_is_full_or_cannot_be_written_costs_one_node(worl
     let log = world.network.log("jardins");
     let last = log.lines().rev().find(|line| line.contains("\"ERROR\"")).unwrap_or_default();
     assert!(log.contains("No space left on device"), "{last}");
+    assert!(
+        log.contains("disk of a directory of this node is full") && log.contains("make room on that disk"),
+        "{last}"
+    );
 
     // With room again it is a member as before.
     fs::remove_file(filler).unwrap();
@@ -144,6 +148,7 @@ pub(crate) async fn a_disk_that_is_full_or_cannot_be_written_costs_one_node(worl
     let said = world.network.run("run", world.network.node("jardins"), &[]);
     let words = plantao_tests::network::text(&said);
     assert!(!said.status.success() && words.contains("Read-only file system"), "{words}");
+    assert!(words.contains("is mounted read-only") && words.contains("look for errors of the disk"), "{words}");
     record_through(world, "centro").await;
     disk.writable(true);
     world.network.run_node("jardins").await;

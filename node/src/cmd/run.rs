@@ -3,6 +3,7 @@
 use super::{ConfigArguments, quorum};
 use crate::app::{App, Platform};
 use crate::config::Config;
+use crate::health::disk_fault;
 use crate::survivor::Order;
 use crate::telemetry;
 use anyhow::Context;
@@ -27,6 +28,21 @@ pub async fn run(arguments: &Run) -> anyhow::Result<()> {
     crate::crypto::process::close_to_others().context("core dumps cannot be turned off")?;
     let config = arguments.config.load()?;
     telemetry::start_logs(&config.log_level, config.log_format)?;
+    let (data, images) = (config.data_dir.clone(), config.chunk_dir.clone());
+    let ended = node(config).await;
+    if ended.is_err() {
+        for directory in [&data, &images] {
+            if let Some(fault) = disk_fault(directory) {
+                let directory = directory.display();
+                error!(%directory, what_now = fault.remedy(), "{fault}");
+                break;
+            }
+        }
+    }
+    ended
+}
+
+async fn node(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be awaited")?;
     let mut app = App::start(&config, &Platform::default()).await?;

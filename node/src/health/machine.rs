@@ -45,6 +45,45 @@ pub(super) fn volume(path: &Path) -> Result<Volume, String> {
     })
 }
 
+/// Less than a node needs to write anything: its log alone grows in steps of more.
+const FULL_BYTES_MAX: u64 = 4 << 20;
+
+/// Why a node cannot write to a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum DiskFault {
+    /// No room.
+    #[error("the disk of a directory of this node is full")]
+    Full,
+    /// Mounted so, or made so by the system after errors.
+    #[error("the disk of a directory of this node is mounted read-only")]
+    ReadOnly,
+}
+
+impl DiskFault {
+    /// For whoever reads the log of a node that ended.
+    pub(crate) const fn remedy(self) -> &'static str {
+        match self {
+            Self::Full => {
+                "make room on that disk (df, du) or move the directory to a larger one, and start the node: it catches up, \
+                 and what was acknowledged is on the others"
+            }
+            Self::ReadOnly => {
+                "look for errors of the disk (dmesg), mount it for writing again or replace it, and start the node; a disk \
+                 that is replaced comes back as a new member: plantao member replace"
+            }
+        }
+    }
+}
+
+/// What keeps a node from writing to `directory`, if anything that the system tells of.
+pub(crate) fn disk_fault(directory: &Path) -> Option<DiskFault> {
+    let volume = volume(directory).ok()?;
+    if volume.read_only {
+        return Some(DiskFault::ReadOnly);
+    }
+    (volume.available_bytes < FULL_BYTES_MAX).then_some(DiskFault::Full)
+}
+
 fn kind_of(number: u64) -> VolumeKind {
     let named = |table: &[(u64, &'static str)]| table.iter().find(|(of, _)| *of == number).map(|(_, name)| *name);
     match (named(MEMORY), named(NETWORK)) {

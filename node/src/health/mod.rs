@@ -20,5 +20,6 @@ mod timeline;
 pub use cases::{CASES, Case, Verdict};
 pub use events::{EventRing, Warnings, watch_events};
 pub use facts::Setup;
+pub(crate) use machine::disk_fault;
 pub use service::{HealthServices, Parts};
 pub use timeline::Timeline;
