@@ -4,7 +4,7 @@
 
 use crate::faults::Profile;
 use crate::ground::{Ground, beside, exit, say, until_signal};
-use crate::simulated::{Told, one};
+use crate::simulated::{SEED_TIME_MAX, Told, one};
 use anyhow::ensure;
 use plantao_domain::planted::Bug;
 use serde::Serialize;
@@ -108,7 +108,7 @@ async fn all(arguments: &Mutants) -> anyhow::Result<ExitCode> {
         let (words, program, permits) = (words(arguments, seed, None), program.clone(), Arc::clone(&permits));
         controls.spawn(async move {
             let _permit = permits.acquire_owned().await?;
-            one(program, words, seed).await
+            one(program, words, seed, SEED_TIME_MAX).await
         });
     }
     for control in controls.join_all().await {
@@ -169,7 +169,7 @@ async fn hunt(bug: Bug, program: PathBuf, commands: Vec<(u64, Vec<String>)>) -> 
     };
     for (seed, words) in commands {
         fate.seeds += 1;
-        match one(program.clone(), words, seed).await {
+        match one(program.clone(), words, seed, SEED_TIME_MAX).await {
             Ok(told) if told.verdict == "violation" => {
                 fate.seed = Some(seed);
                 let found = told.report["findings"]["violations"].as_array();

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-/// The real time that one seed may take; a minute is simulated in less than one on a quiet machine.
-const SEED_TIME_MAX: Duration = Duration::from_secs(900);
+/// The real time that one seed may take; with three nodes a minute is simulated in less than one on a quiet machine.
+pub(crate) const SEED_TIME_MAX: Duration = Duration::from_secs(900);
+/// And so much longer for each node above ten: what all of them say to each other, and look at, grows faster than their number.
+const NODE_TIME_MAX: Duration = Duration::from_secs(180);
 /// Violations that a line for people shows.
 const SHOWN_MAX: usize = 8;
 
@@ -56,7 +58,7 @@ pub(crate) async fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         while under_way.len() < usize::try_from(arguments.simulated.jobs)?
             && let Some(seed) = waiting.pop()
         {
-            under_way.spawn(one(program.clone(), words(arguments, seed), seed));
+            under_way.spawn(one(program.clone(), words(arguments, seed), seed, time_max(arguments, seed)));
         }
         match under_way.join_next().await {
             None => break,
@@ -103,6 +105,13 @@ fn words(arguments: &Run, seed: u64) -> Vec<String> {
     ["--seed", &seed, "--nodes", &nodes, "--profile", profile, "--seconds", &seconds].map(str::to_owned).to_vec()
 }
 
+/// The real time that a seed may take: what was measured of a minute, for each minute that was begun.
+fn time_max(arguments: &Run, seed: u64) -> Duration {
+    let beyond = u32::try_from(nodes_of(arguments, seed).saturating_sub(10)).unwrap_or(0);
+    let minutes = u32::try_from(arguments.duration.div_ceil(60)).unwrap_or(u32::MAX);
+    (SEED_TIME_MAX + NODE_TIME_MAX * beyond).saturating_mul(minutes.max(1))
+}
+
 /// Seeds whose traces are not all the same.
 fn differing(told: &[Told]) -> Vec<u64> {
     let first = |seed: u64| told.iter().find(|it| it.seed == seed);
@@ -123,12 +132,12 @@ fn in_memory() -> std::io::Result<tempfile::TempDir> {
 }
 
 /// One seed in a process of its own.
-pub(crate) async fn one(program: PathBuf, words: Vec<String>, seed: u64) -> anyhow::Result<Told> {
+pub(crate) async fn one(program: PathBuf, words: Vec<String>, seed: u64, time_max: Duration) -> anyhow::Result<Told> {
     let directory = in_memory()?;
     let mut command = Command::new(&program);
     command.args(&words).arg("--dir").arg(directory.path()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(SEED_TIME_MAX, command.output()).await;
-    let output = output.with_context(|| format!("seed {seed} did not end within {SEED_TIME_MAX:?}"))??;
+    let output = tokio::time::timeout(time_max, command.output()).await;
+    let output = output.with_context(|| format!("seed {seed} did not end within {time_max:?}"))??;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(!output.stdout.is_empty(), "seed {seed} ended with {}: {}", output.status, errors.trim());
     let report: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("seed {seed} said no JSON"))?;

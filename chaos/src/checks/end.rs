@@ -7,7 +7,7 @@ use super::{Findings, images};
 use crate::history::Call;
 use crate::workload::{Album, Clinic, agenda_of, record_of};
 use anyhow::Context;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use plantao_client::services::LINEARIZABLE;
 use plantao_client::{Cluster, Id};
 use plantao_proto::public::v1;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Reads are noted on the node that shows them before they are shown, and soon after in the trail.
 const NOTES_MAX: Duration = Duration::from_secs(5);
+/// One after another, fifty nodes would be asked for longer than they worked.
+const NODES_AT_ONCE: usize = 10;
 
 /// A network at the end, and what was done in it.
 pub(crate) struct End<'a> {
@@ -55,31 +57,49 @@ pub(crate) async fn compare(end: &End<'_>, findings: &mut Findings) -> anyhow::R
     images::check_looks(&end.album, &images_noted, findings);
     images::check_all(end, findings).await?;
     end.screen.compare(&changes, findings).await;
-    for (name, address) in &end.nodes {
-        let only = end.programs.only(address).context("a node is not among the endpoints")?;
-        let mut finale = Finale { node: name.clone(), bookings: BTreeMap::new(), records: BTreeMap::new() };
-        for unit in end.clinic.units() {
-            match agenda_of(&only, *unit, end.whole).await {
-                Ok(mut agenda) => finale.bookings.append(&mut agenda),
-                Err(error) => findings.add("end", format!("{name} does not show an agenda: {error}")),
-            }
-        }
-        for record in replay.records() {
-            match record_of(&only, record).await {
-                Ok(Some(found)) => drop(finale.records.insert(record, found)),
-                Ok(None) => {}
-                Err(error) => findings.add("end", format!("{name} does not show record {record}: {error}")),
-            }
-        }
+    let records: Vec<Id> = replay.records().collect();
+    let looks = end.nodes.iter().map(|node| look(end, node, &records));
+    let mut looks = pin!(stream::iter(looks).buffered(NODES_AT_ONCE));
+    while let Some(looked) = looks.next().await {
+        let Looked { finale, silent, trail } = looked?;
+        let name = &finale.node;
+        silent.into_iter().for_each(|what| findings.add("end", format!("{name} does not show {what}")));
         replay.check_finale(&finale, findings);
-        let check = end.auditor.only(address).context("a node is not among the endpoints")?;
-        let check = check.verify_trail(v1::VerifyTrailRequest { read: Some(LINEARIZABLE) }).await;
-        let check = check.with_context(|| format!("{name} does not check its trail"))?;
-        findings.require(check.whole && check.entries > 0, "trail", || {
-            format!("{name}: the trail is broken at {}", check.broken_at)
+        findings.require(trail.whole && trail.entries > 0, "trail", || {
+            format!("{name}: the trail is broken at {}", trail.broken_at)
         });
     }
     Ok(())
+}
+
+/// What one node shows.
+struct Looked {
+    finale: Finale,
+    /// What it did not show, and why.
+    silent: Vec<String>,
+    trail: v1::VerifyTrailResponse,
+}
+
+async fn look(end: &End<'_>, (name, address): &(String, String), records: &[Id]) -> anyhow::Result<Looked> {
+    let only = end.programs.only(address).context("a node is not among the endpoints")?;
+    let mut finale = Finale { node: name.clone(), bookings: BTreeMap::new(), records: BTreeMap::new() };
+    let mut silent = Vec::new();
+    for unit in end.clinic.units() {
+        match agenda_of(&only, *unit, end.whole).await {
+            Ok(mut agenda) => finale.bookings.append(&mut agenda),
+            Err(error) => silent.push(format!("an agenda: {error}")),
+        }
+    }
+    for record in records {
+        match record_of(&only, *record).await {
+            Ok(Some(found)) => drop(finale.records.insert(*record, found)),
+            Ok(None) => {}
+            Err(error) => silent.push(format!("record {record}: {error}")),
+        }
+    }
+    let check = end.auditor.only(address).context("a node is not among the endpoints")?;
+    let check = check.verify_trail(v1::VerifyTrailRequest { read: Some(LINEARIZABLE) }).await;
+    Ok(Looked { finale, silent, trail: check.with_context(|| format!("{name} does not check its trail"))? })
 }
 
 /// The network's own account.

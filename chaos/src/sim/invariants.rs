@@ -43,6 +43,11 @@ pub(crate) struct Invariants {
 }
 
 impl Invariants {
+    /// Every node that runs, as it was at the last tick.
+    pub(crate) const fn nodes(&self) -> &BTreeMap<u64, Status> {
+        &self.last
+    }
+
     /// Leaders seen.
     pub(crate) fn leaderships(&self) -> usize {
         self.leaders.len()

@@ -1,8 +1,9 @@
 //! A running hash of everything that can be seen of the nodes and of what programs were told: equal for equal seeds, or the
 //! simulation is worth nothing.
 
-use super::cluster::Cluster;
 use crate::history::Call;
+use plantao_node::consensus::status::Status;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -21,9 +22,8 @@ impl Trace {
     }
 
     /// Takes down every node as it is after a tick.
-    pub(crate) fn tick(&mut self, at: Duration, cluster: &Cluster) -> io::Result<()> {
-        for (&id, node) in cluster.running.borrow().iter() {
-            let status = node.status();
+    pub(crate) fn tick(&mut self, at: Duration, nodes: &BTreeMap<u64, Status>) -> io::Result<()> {
+        for (&id, status) in nodes {
             let words = [
                 u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
                 id,

@@ -111,7 +111,9 @@ pub enum CredentialsError {
     #[error("the roots file holds a certificate that is no authority's")]
     NotARoot,
     /// Every root in the file is outside its validity.
-    #[error("by this machine's clock every root in the roots file is expired or not yet valid: look at the clock first")]
+    #[error(
+        "by this machine's clock every root in the roots file is expired or not yet valid: look at the clock first"
+    )]
     RootsExpired,
     /// The leaf does not chain to these roots for the use as a client.
     #[error("the certificate is not signed under these roots for authentication")]
