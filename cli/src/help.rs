@@ -27,6 +27,24 @@ pub(crate) fn language(arguments: &[OsString]) -> Lang {
     std::env::var("PLANTAO_LANG").ok().as_deref().and_then(named).unwrap_or_default()
 }
 
+/// Whether a program is to read the answer, before the command line is understood: flag, then environment.
+pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
+    let mut texts = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(text) = texts.next() {
+        let value = match text {
+            "-o" | "--output" => texts.next(),
+            _ => text
+                .strip_prefix("--output=")
+                .or_else(|| text.strip_prefix("-o"))
+                .map(|value| value.trim_start_matches('=')),
+        };
+        if let Some(value) = value {
+            return matches!(value, "json" | "jsonl");
+        }
+    }
+    matches!(std::env::var("PLANTAO_OUTPUT").as_deref(), Ok("json" | "jsonl"))
+}
+
 /// The tree in a language, every option shown everywhere: for completion.
 pub(crate) fn command(lang: Lang) -> Command {
     dress(Cli::command(), lang, &mut Vec::new())

@@ -40,13 +40,13 @@ fn main() -> ExitCode {
     let parsed = help::pages(lang).try_get_matches_from(&arguments).and_then(|found| Cli::from_arg_matches(&found));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return not_run(&error, lang).into(),
+        Err(error) => return not_run(&error, lang, help::wants_json(&arguments)).into(),
     };
     run(cli).into()
 }
 
 /// Help and version go to the standard output; anything else was not understood.
-fn not_run(error: &clap::Error, lang: Lang) -> Exit {
+fn not_run(error: &clap::Error, lang: Lang, json: bool) -> Exit {
     let out =
         Out { format: output::Format::Table, lang, style: Style { framed: false, coloured: false }, quiet: false };
     match error.kind() {
@@ -54,6 +54,10 @@ fn not_run(error: &clap::Error, lang: Lang) -> Exit {
             Ok(()) => Exit::Done,
             Err(failure) => failure.exit(),
         },
+        _ if json => {
+            out.line(&output::json::usage(error));
+            help::USAGE_EXIT
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             out.line(error.render().to_string().trim_end());
             help::USAGE_EXIT

@@ -140,12 +140,14 @@ fn what_commands_without_a_network_print_is_as_the_page_says() {
         seen.insert(document["kind"].as_str().unwrap().to_owned());
     }
     assert_eq!(seen.len(), 11, "{seen:?}");
-    // A failure is a document of its own.
-    let mut tool = Command::new(TOOL);
-    let output =
-        tool.env_clear().env("XDG_CONFIG_HOME", place.path()).args(["-o", "json", "status", "--context", "c"]).output();
-    let said = String::from_utf8(output.unwrap().stderr).unwrap();
-    let failure: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    holds(&failure);
-    assert_eq!(failure["message_type"], "exit_error");
+    // A failure is a document of its own, also where the command line is not understood.
+    for line in ["-o json status --context c", "explain -o json", "--output=jsonl no-such-command"] {
+        let mut tool = Command::new(TOOL);
+        let output = tool.env_clear().env("XDG_CONFIG_HOME", place.path()).args(line.split(' ')).output();
+        let said = String::from_utf8(output.unwrap().stderr).unwrap();
+        let failure: Value =
+            serde_json::from_str(said.trim_end()).unwrap_or_else(|error| panic!("{line}: {error}: {said}"));
+        holds(&failure);
+        assert_eq!((&failure["message_type"], &failure["exit_code"]), (&"exit_error".into(), &2.into()), "{line}");
+    }
 }

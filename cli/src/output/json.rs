@@ -5,6 +5,7 @@
 use super::{Items, Report, SCHEMA_VERSION};
 use crate::escape;
 use crate::failure::Failure;
+use crate::help;
 use crate::text::Lang;
 use crate::when;
 use plantao_proto::public::v1::{AsOf, Consistency};
@@ -66,6 +67,23 @@ pub(crate) fn failure(failure: &Failure) -> String {
         document["request_id"] = request_id.as_str().into();
         document["not_after"] = when::rfc3339(*not_after_ms).into();
     }
+    escape::json(&document.to_string())
+}
+
+/// A command line that cannot be understood, in the same form.
+pub(crate) fn usage(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    // What is missing stands below the sentence, and usage below an empty line.
+    let what = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let document = json!({
+        "schema_version": SCHEMA_VERSION,
+        "message_type": "exit_error",
+        "exit_code": help::USAGE_EXIT.code(),
+        "code": "PLT-9033",
+        "message": what.strip_prefix("error: ").unwrap_or("the command is not complete"),
+        "why": Value::Null,
+        "help": "see the help of the command: --help",
+    });
     escape::json(&document.to_string())
 }
 
