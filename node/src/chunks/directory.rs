@@ -190,7 +190,7 @@ impl ChunkDirectory {
         Ok(Self {
             layout,
             reserve_bytes: options.reserve_bytes,
-            disk: Disk { witness, ..Disk::default() },
+            disk: Disk::new(witness),
             clock,
             entropy,
             opened: Instant::now(),

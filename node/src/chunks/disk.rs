@@ -60,14 +60,21 @@ pub trait Witness: Send + Sync + 'static {
     fn directory_synced(&self, path: &Path);
 }
 
-#[derive(Default)]
 pub(super) struct Disk {
-    pub(super) witness: Option<Arc<dyn Witness>>,
+    witness: Option<Arc<dyn Witness>>,
     #[cfg(test)]
     pub(super) faults: faults::Faults,
 }
 
 impl Disk {
+    pub(super) fn new(witness: Option<Arc<dyn Witness>>) -> Self {
+        Self {
+            witness,
+            #[cfg(test)]
+            faults: faults::Faults::default(),
+        }
+    }
+
     #[cfg(test)]
     fn ask(&self, call: Call) -> io::Result<()> {
         self.faults.ask(call)
