@@ -22,6 +22,7 @@ mod plot;
 mod power;
 mod process;
 mod report;
+#[allow(dead_code, reason = "the other world uses the rest")]
 mod rot;
 mod run;
 mod seed;

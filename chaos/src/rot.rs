@@ -55,6 +55,7 @@ pub(crate) fn flip(directory: &Path, others: &[PathBuf], chance: &mut Chance) ->
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -68,14 +69,14 @@ mod tests {
         let mut chance = Chance::of(1, 1);
         fs::create_dir_all(file(&here).parent().unwrap()).unwrap();
         fs::write(file(&here), &bytes).unwrap();
-        assert!(!flip(&here, &[there.clone()], &mut chance).unwrap());
+        assert!(!flip(&here, std::slice::from_ref(&there), &mut chance).unwrap());
         assert_eq!(rotten(&here).unwrap(), [] as [PathBuf; 0]);
         fs::create_dir_all(file(&there).parent().unwrap()).unwrap();
         fs::write(file(&there), &bytes).unwrap();
-        assert!(flip(&here, &[there.clone()], &mut chance).unwrap());
+        assert!(flip(&here, std::slice::from_ref(&there), &mut chance).unwrap());
         assert_eq!(rotten(&here).unwrap(), [file(&here)]);
         let flipped: u32 = fs::read(file(&here)).unwrap().iter().map(|byte| (byte ^ 7).count_ones()).sum();
         assert_eq!(flipped, 1);
-        assert!(!flip(&there, &[here], &mut chance).unwrap());
+        assert!(!flip(&there, std::slice::from_ref(&here), &mut chance).unwrap());
     }
 }

@@ -137,11 +137,7 @@ impl Injector {
                 }
             }
             Fault::Clock { offset_ms, .. } => self.cluster.machines[&node].set_clock(offset_ms),
-            Fault::Rot(_) => {
-                if !self.cluster.rot(node, &mut self.chance) {
-                    return false;
-                }
-            }
+            Fault::Rot(_) if !self.cluster.rot(node, &mut self.chance) => return false,
             Fault::Switchover => *self.desk.borrow_mut() += 1,
             _ => {}
         }
