@@ -348,7 +348,7 @@ fn shake(at: &Path, chance: &mut Chance) {
     let bytes = vec![1 + chance.below(255) as u8; chance.below(5_000) as usize];
     let other = at.join(chance.one_of(&names).unwrap());
     match chance.below(7) {
-        0 => drop(fs::create_dir(at.join(if place % 2 == 0 { "d" } else { "e" }))),
+        0 => drop(fs::create_dir(at.join(if place.is_multiple_of(2) { "d" } else { "e" }))),
         1 => drop(fs::remove_file(path)),
         2 => drop(fs::rename(path, other)),
         3 => drop(File::options().write(true).open(path).and_then(|file| file.set_len(place))),
