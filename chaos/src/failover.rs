@@ -2,14 +2,13 @@
 //! (SIGKILL) again and again. The interruption is what a program sees: the longest time between two acknowledged writes
 //! around the kill. At the end every acknowledged write is looked for, and the copies are compared.
 
+use crate::aftermath::Aftermath;
 use crate::ground::{Ground, Standing, exit, median_and_worst, millis, say, until_signal, yes};
 use anyhow::Context;
 use plantao_client::ConnectOptions;
-use plantao_node::local_network::checks::{AcknowledgedReport, OverlapReport, look_for, overlaps};
 use plantao_node::local_network::load::{Load, LoadOptions};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -56,12 +55,8 @@ struct Figures {
     median_ms: u64,
     worst_ms: u64,
     median_max_ms: u64,
-    acknowledged: BTreeMap<String, AcknowledgedReport>,
-    undecided: u64,
-    failed: u64,
-    first_failure: Option<String>,
-    digests_equal: bool,
-    overlaps: OverlapReport,
+    #[serde(flatten)]
+    aftermath: Aftermath,
     held: bool,
 }
 
@@ -89,40 +84,18 @@ async fn measure(arguments: &Failover, standing: &Standing) -> anyhow::Result<Ex
         rounds.push(round);
     }
     let (stage, ledger) = load.stop().await?;
-    network.settle().await?;
-    let mut acknowledged = BTreeMap::new();
-    for node in network.nodes().iter().filter(|node| node.spec().keyed) {
-        let only = cluster.only(&node.public()).context("a unit is not among the endpoints")?;
-        acknowledged.insert(node.name().to_owned(), look_for(&only, &stage, &ledger).await?);
-    }
-    let digests = network.digests().await?;
-    let digests_equal = digests.len() == network.nodes().len()
-        && digests.windows(2).all(|pair| {
-            (pair[0].applied_index, &pair[0].content, &pair[0].chain)
-                == (pair[1].applied_index, &pair[1].content, &pair[1].chain)
-        });
-    let overlaps = overlaps(&cluster).await?;
+    let aftermath = Aftermath::of(&network, &cluster, &stage, ledger).await?;
     let (median_ms, worst_ms) = median_and_worst(rounds.iter().map(|round| round.writes_failed_ms));
     let median_max_ms = millis(median_max(arguments.timers));
     let figures = Figures {
         schema_version: 1,
         timers: arguments.timers.as_str(),
-        held: median_ms <= median_max_ms
-            && acknowledged.values().all(AcknowledgedReport::holds)
-            && ledger.undecided.is_empty()
-            && ledger.failed == 0
-            && digests_equal
-            && overlaps.holds(),
+        held: median_ms <= median_max_ms && aftermath.holds(),
         rounds,
         median_ms,
         worst_ms,
         median_max_ms,
-        undecided: ledger.undecided.len() as u64,
-        failed: ledger.failed,
-        first_failure: ledger.first_failure.clone(),
-        acknowledged,
-        digests_equal,
-        overlaps,
+        aftermath,
     };
     conclude(&figures);
     arguments.ground.write(&figures)?;
@@ -157,23 +130,5 @@ fn conclude(figures: &Figures) {
         yes(figures.median_ms <= figures.median_max_ms),
         figures.worst_ms
     ));
-    for (node, report) in &figures.acknowledged {
-        let all = report.bookings + report.records;
-        say(&format!(
-            "{node}: {} of {all} acknowledged writes there, {} lost, {} different, {} unexpected: {}",
-            report.found,
-            report.missing,
-            report.different,
-            report.unexpected,
-            yes(report.holds())
-        ));
-    }
-    let first = figures.first_failure.as_deref().map(|first| format!(", first: {first}")).unwrap_or_default();
-    say(&format!("undecided {}, failed {}{first}", figures.undecided, figures.failed));
-    say(&format!("copies equal: {}", yes(figures.digests_equal)));
-    say(&format!(
-        "nobody booked twice in {} bookings: {}",
-        figures.overlaps.appointments,
-        yes(figures.overlaps.holds())
-    ));
+    figures.aftermath.say();
 }

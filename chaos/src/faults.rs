@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     Reset { per_mille: u32 },
     /// New connections between all nodes are never answered.
     NoConnections,
+    /// What passes between nodes comes so many milliseconds late, each connection by itself.
+    Delay { least_ms: u64, most_ms: u64 },
     /// What a node sends passes a line of so many kilobits a second.
     Thin { whom: Whom, kbit: u32 },
     /// The disk of a node is full.
@@ -141,11 +143,12 @@ pub(crate) enum Kind {
     LyingSync,
     BitFlip,
     ReadOnly,
+    Delay,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Kill,
         Self::KillAll,
         Self::Pause,
@@ -170,6 +173,7 @@ impl Kind {
         Self::LyingSync,
         Self::BitFlip,
         Self::ReadOnly,
+        Self::Delay,
     ];
 
     /// Whether it needs a disk that can lose what was not synced.
@@ -199,6 +203,7 @@ impl Kind {
             Self::Flap => &[17],
             Self::Loss => &[18],
             Self::Reset | Self::NoConnections => &[20],
+            Self::Delay => &[19],
             Self::Thin => &[21],
             Self::DiskFull => &[10],
             Self::Clock => &[24],
@@ -228,6 +233,7 @@ impl Kind {
             Self::Loss => "loss",
             Self::Reset => "reset",
             Self::NoConnections => "no-connections",
+            Self::Delay => "delay",
             Self::Thin => "thin",
             Self::DiskFull => "disk-full",
             Self::Clock => "clock",
@@ -274,6 +280,11 @@ impl Kind {
             Self::Loss => Fault::Loss { percent: number(chance, 1, 30) },
             Self::Reset => Fault::Reset { per_mille: number(chance, 1, 50) },
             Self::NoConnections => Fault::NoConnections,
+            Self::Delay => {
+                // From a far city's line to one that is full.
+                let most_ms = chance.one_of(&[50, 300, 1_000, 2_000]).copied().unwrap_or(300);
+                Fault::Delay { least_ms: most_ms / 4, most_ms }
+            }
             Self::Thin => Fault::Thin { whom: whom(chance), kbit: number(chance, 256, 2_048) },
             Self::DiskFull => Fault::DiskFull(whom(chance)),
             Self::Clock => {
@@ -337,6 +348,7 @@ impl Fault {
             Self::Loss { .. } => Kind::Loss,
             Self::Reset { .. } => Kind::Reset,
             Self::NoConnections => Kind::NoConnections,
+            Self::Delay { .. } => Kind::Delay,
             Self::Thin { .. } => Kind::Thin,
             Self::DiskFull(_) => Kind::DiskFull,
             Self::Clock { .. } => Kind::Clock,

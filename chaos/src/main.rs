@@ -3,6 +3,7 @@
 //! Networks are made and driven by `plantao_node::local_network`, as in the demonstration; what is measured is what a
 //! program sees through the client.
 
+mod aftermath;
 mod checks;
 mod compare;
 mod disks;
@@ -13,6 +14,7 @@ mod flips;
 mod ground;
 mod history;
 mod large_image;
+mod links;
 mod many_chunks;
 mod model;
 mod mutants;
@@ -21,6 +23,8 @@ mod operator;
 mod plot;
 mod power;
 mod process;
+mod races;
+mod relay;
 mod report;
 #[allow(dead_code, reason = "the other world uses the rest")]
 mod rot;
@@ -49,6 +53,8 @@ const EXAMPLES: &str = "Examples:
   chaos failover                                kill -9 of the leader, 20 times, wan timers
   chaos failover --timers lan --json lan.json   the same on lan timers, figures into a file
   chaos power --times 200                       no power on any node, unsynced writes lost, 200 times (needs root)
+  chaos races --races 10000 --clients 64        who gets the slot, while links are cut and heal (needs root)
+  chaos links --seconds 20                      writes while links lose packets, pass one way, come and go (needs root)
   chaos nine --json nine.json                   from three nodes to nine and back under load, a kill in each step
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
@@ -67,6 +73,10 @@ enum Command {
     Failover(failover::Failover),
     /// Cut the power of all nodes at once under load, again and again: is an acknowledged write ever lost?
     Power(power::Power),
+    /// Many programs want one slot at the same moment, again and again, while nodes are cut off and found again
+    Races(races::Races),
+    /// Links that lose packets, pass one way only, or come and go: do writes go on, and is any lost?
+    Links(links::Links),
     /// From three nodes to nine and back under load, with a kill -9 in the middle of each step
     Nine(nine::Nine),
     /// Operations a second and processor time, in turn with etcd on the same machine
@@ -77,6 +87,9 @@ enum Command {
     ManyChunks(many_chunks::ManyChunks),
     /// Flip single bits of a node's files: it refuses or heals, and is never silently another
     Flips(flips::Flips),
+    /// Stand before a port and pass everything late; started by `run`
+    #[command(hide = true)]
+    Relay(relay::Serve),
     /// One large image in and out: how much memory do nodes take?
     LargeImage(large_image::LargeImage),
 }
@@ -88,11 +101,14 @@ async fn main() -> ExitCode {
         Command::Mutants(arguments) => mutants::run(&arguments).await,
         Command::Failover(arguments) => failover::run(&arguments).await,
         Command::Power(arguments) => power::run(&arguments).await,
+        Command::Races(arguments) => races::run(&arguments).await,
+        Command::Links(arguments) => links::run(&arguments).await,
         Command::Nine(arguments) => nine::run(&arguments).await,
         Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,
         Command::ManyChunks(arguments) => many_chunks::run(&arguments).await,
         Command::Flips(arguments) => flips::run(&arguments).await,
+        Command::Relay(arguments) => relay::serve(&arguments).await,
         Command::LargeImage(arguments) => large_image::run(&arguments).await,
     };
     done.unwrap_or_else(|error| report(&error))

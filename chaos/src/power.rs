@@ -4,14 +4,14 @@
 //!
 //! `--lie`: every disk says that it synced and does not. That must be found, or this command finds nothing.
 
+use crate::aftermath::{self, Aftermath};
 use crate::disks::{LossyDisk, lacks};
-use crate::ground::{Ground, Standing, exit, median_and_worst, millis, say, until_signal, yes};
+use crate::ground::{Ground, Standing, exit, median_and_worst, millis, say, until_signal};
 use crate::seed::Chance;
 use crate::wires::Cannot;
 use anyhow::Context;
-use plantao_client::{Cluster, ConnectOptions};
-use plantao_node::local_network::checks::{AcknowledgedReport, OverlapReport, look_for, overlaps};
-use plantao_node::local_network::load::{Ledger, Load, LoadOptions, Stage, Work};
+use plantao_client::ConnectOptions;
+use plantao_node::local_network::load::{Load, LoadOptions, Work};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -70,14 +70,10 @@ struct Figures {
     restart_ms: (u64, u64),
     /// From there to the first acknowledged write.
     first_write_ms: (u64, u64),
-    acknowledged: BTreeMap<String, AcknowledgedReport>,
-    undecided: u64,
-    failed: u64,
-    first_failure: Option<String>,
     /// By node: how often a start did not trust its own rows. The log brings them again; it costs time.
     set_aside: BTreeMap<String, u64>,
-    digests_equal: bool,
-    overlaps: OverlapReport,
+    #[serde(flatten)]
+    aftermath: Aftermath,
     /// Why a node did not start after a cut.
     not_started: Option<String>,
     took_ms: u64,
@@ -145,22 +141,6 @@ impl Clinic {
         Ok(())
     }
 
-    /// Looks for every acknowledged write on each node that opens content.
-    async fn look(
-        &self,
-        cluster: &Cluster,
-        stage: &Stage,
-        ledger: &Ledger,
-    ) -> anyhow::Result<BTreeMap<String, AcknowledgedReport>> {
-        self.network.settle().await?;
-        let mut found = BTreeMap::new();
-        for node in self.network.nodes().iter().filter(|node| node.spec().keyed) {
-            let only = cluster.only(&node.public()).context("a unit is not among the endpoints")?;
-            found.insert(node.name().to_owned(), look_for(&only, stage, ledger).await?);
-        }
-        Ok(found)
-    }
-
     fn set_aside(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let nodes = self.network.nodes().iter();
         let counted = nodes.map(|node| {
@@ -218,7 +198,7 @@ async fn measure(arguments: &Power, standing: &Standing) -> anyhow::Result<ExitC
         if (lie || nth % LOOK_EVERY == 0) && nth != arguments.times {
             let ledger = load.ledger();
             load.rest(true);
-            let found = clinic.look(&cluster, load.stage(), &ledger).await?;
+            let found = aftermath::acknowledged(&clinic.network, &cluster, load.stage(), &ledger).await?;
             load.rest(false);
             if found.values().any(|report| report.missing + report.different > 0) {
                 say(&format!("{nth:>4}  writes are lost: no further cut"));
@@ -230,25 +210,12 @@ async fn measure(arguments: &Power, standing: &Standing) -> anyhow::Result<ExitC
         (median_and_worst(restarts.into_iter()), median_and_worst(firsts.into_iter()));
     if figures.not_started.is_none() {
         let (stage, ledger) = load.stop().await?;
-        figures.acknowledged = clinic.look(&cluster, &stage, &ledger).await?;
-        let digests = clinic.network.digests().await?;
-        figures.digests_equal = digests.len() == clinic.network.nodes().len()
-            && digests.windows(2).all(|pair| {
-                (pair[0].applied_index, &pair[0].content, &pair[0].chain)
-                    == (pair[1].applied_index, &pair[1].content, &pair[1].chain)
-            });
-        figures.overlaps = overlaps(&cluster).await?;
-        (figures.undecided, figures.failed) = (ledger.undecided.len() as u64, ledger.failed);
-        figures.first_failure = ledger.first_failure;
+        figures.aftermath = Aftermath::of(&clinic.network, &cluster, &stage, ledger).await?;
         clinic.network.stop_all().await?;
     }
     figures.set_aside = clinic.set_aside()?;
     figures.took_ms = millis(begun.elapsed());
-    figures.held = figures.not_started.is_none()
-        && figures.acknowledged.values().all(AcknowledgedReport::holds)
-        && (figures.undecided, figures.failed) == (0, 0)
-        && figures.digests_equal
-        && figures.overlaps.holds();
+    figures.held = figures.not_started.is_none() && figures.aftermath.holds();
     conclude(&figures);
     arguments.ground.write(&figures)?;
     Ok(exit(figures.held))
@@ -268,22 +235,7 @@ fn conclude(figures: &Figures) {
         say(&format!("a node did not start after a cut: FAILED: {why}"));
         return;
     }
-    for (node, report) in &figures.acknowledged {
-        let all = report.bookings + report.records;
-        say(&format!(
-            "{node}: {} of {all} acknowledged writes there, {} lost, {} different, {} unexpected: {}",
-            report.found,
-            report.missing,
-            report.different,
-            report.unexpected,
-            yes(report.holds())
-        ));
-    }
-    let first = figures.first_failure.as_deref().map(|first| format!(", first: {first}")).unwrap_or_default();
-    say(&format!("undecided {}, failed {}{first}", figures.undecided, figures.failed));
-    say(&format!("copies equal: {}", yes(figures.digests_equal)));
-    let (pairs, all) = (yes(figures.overlaps.holds()), figures.overlaps.appointments);
-    say(&format!("nobody booked twice in {all} bookings: {pairs}"));
+    figures.aftermath.say();
     if !figures.held {
         say("VIOLATION");
     }

@@ -13,7 +13,7 @@ mod requests;
 
 pub(crate) use clinic::{Clinic, NEEDLE, day_of};
 pub(crate) use images::{Album, Look, Photographer, Sight, Stored, look as look_at};
-pub(crate) use requests::{agenda_of, record_of};
+pub(crate) use requests::{agenda_of, record_of, write};
 
 use crate::history::{Begun, Booking, Call, Life, Operation, Outcome, Recorder, Stage};
 use crate::model::refusal;

@@ -1,4 +1,4 @@
-//! What does not pass between nodes, as rules of nftables for each node: what comes in is looked at, so a cut has a direction.
+//! What does not pass between nodes, or passes late; the first as rules of nftables for each node: what comes in is looked at, so a cut has a direction.
 //! Programs and operators reach every node all the while.
 
 use std::collections::BTreeSet;
@@ -7,26 +7,28 @@ use std::net::Ipv4Addr;
 
 /// Everything that is cut now.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Cuts {
+pub(crate) struct Cuts {
     /// From the first to the second.
-    pub(super) pairs: BTreeSet<(usize, usize)>,
+    pub(crate) pairs: BTreeSet<(usize, usize)>,
     /// Of a hundred packets.
-    pub(super) loss_percent: u32,
+    pub(crate) loss_percent: u32,
     /// Of a thousand packets.
-    pub(super) reset_per_mille: u32,
-    pub(super) no_connections: bool,
+    pub(crate) reset_per_mille: u32,
+    pub(crate) no_connections: bool,
+    /// So many milliseconds late is what passes, at least and at most: for relays, not for filters.
+    pub(crate) late_ms: [u64; 2],
 }
 
 impl Cuts {
     /// Cuts a node off from all others.
-    pub(super) fn isolate(&mut self, node: usize, count: usize) {
+    pub(crate) fn isolate(&mut self, node: usize, count: usize) {
         for other in (0..count).filter(|other| *other != node) {
             self.pairs.extend([(node, other), (other, node)]);
         }
     }
 
     /// The rules of the node at position `at`, in place of whatever was there; `addresses` are those of all nodes.
-    pub(super) fn rules(&self, at: usize, addresses: &[Ipv4Addr]) -> String {
+    pub(crate) fn rules(&self, at: usize, addresses: &[Ipv4Addr]) -> String {
         let mut rules = String::from("table inet chaos\ndelete table inet chaos\ntable inet chaos {\n");
         rules.push_str("  chain input {\n    type filter hook input priority 0;\n");
         // Writing into a string does not fail.

@@ -197,7 +197,8 @@ impl<'a> Driver<'a> {
             | Fault::PowerCutAll { .. }
             | Fault::Loss { .. }
             | Fault::Reset { .. }
-            | Fault::NoConnections => (0..count).collect(),
+            | Fault::NoConnections
+            | Fault::Delay { .. } => (0..count).collect(),
             Fault::Switchover => Vec::new(),
         };
         let left_out = self.make(nth, fault, &nodes).await?;
@@ -346,7 +347,8 @@ impl<'a> Driver<'a> {
             | Fault::Flap { .. }
             | Fault::Loss { .. }
             | Fault::Reset { .. }
-            | Fault::NoConnections => {}
+            | Fault::NoConnections
+            | Fault::Delay { .. } => {}
         }
         Ok(None)
     }
@@ -433,14 +435,12 @@ impl<'a> Driver<'a> {
                 Fault::Loss { percent } => cuts.loss_percent = cuts.loss_percent.max(percent),
                 Fault::Reset { per_mille } => cuts.reset_per_mille = cuts.reset_per_mille.max(per_mille),
                 Fault::NoConnections => cuts.no_connections = true,
+                Fault::Delay { least_ms, most_ms } => cuts.late_ms = cuts.late_ms.max([least_ms, most_ms]),
                 _ => {}
             }
         }
         if cuts != self.cuts {
-            let addresses = self.site.addresses();
-            for at in 0..count {
-                self.site.wires()?.filter(at, &cuts.rules(at, &addresses))?;
-            }
+            self.site.cut(&cuts)?;
             self.cuts = cuts;
         }
         Ok(())

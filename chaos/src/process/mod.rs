@@ -2,10 +2,10 @@
 //! system makes. With the rights of root each node has a network namespace, a disk in memory of its own, where `/dev/fuse` is there one that
 //! loses what was not synced, and a clock that can be moved; without them what is left is signals and switchovers.
 
-mod cuts;
+pub(crate) mod cuts;
 mod driver;
 mod gather;
-mod site;
+pub(crate) mod site;
 
 use crate::checks::watch::Screen;
 use crate::checks::{self, Findings};

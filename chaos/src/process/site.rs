@@ -1,12 +1,14 @@
 //! A network of processes, and what faults can be made of: namespaces, disks in memory, clocks that can be moved. All of it is
 //! removed with the value, whatever happened.
 
+use super::cuts::Cuts;
 use crate::disks::{self, LossyDisk};
 use crate::faults::Kind;
 use crate::ground::Standing;
+use crate::relay::Relay;
 use crate::rot;
 use crate::seed::Chance;
-use crate::wires::Wires;
+use crate::wires::{Cannot, Wires};
 use anyhow::{Context, bail};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Node, Timers};
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ use std::process::{Command, Stdio};
 
 /// Most memory of a node: promise of `docs/testing.md`, with room for a build without optimisation.
 pub(super) const MEMORY_BYTES_MAX: u64 = 512 << 20;
+/// Where a node listens for others, behind its relay.
+const BEHIND_RELAY: u16 = 7_412;
 /// Of the disk of each node.
 const DISK_BYTES: u64 = 512 << 20;
 /// Images leave room on that disk, and what takes days in a clinic takes seconds.
@@ -37,7 +41,7 @@ const FAKETIME: &[&str] = &[
 const ANYWHERE: &[Kind] = &[Kind::Kill, Kind::KillAll, Kind::Pause, Kind::Rot, Kind::Switchover];
 /// Kinds that need a namespace and nftables.
 const FILTERED: &[Kind] =
-    &[Kind::Isolate, Kind::OneWay, Kind::Cut, Kind::Flap, Kind::Loss, Kind::Reset, Kind::NoConnections];
+    &[Kind::Isolate, Kind::OneWay, Kind::Cut, Kind::Flap, Kind::Loss, Kind::Reset, Kind::NoConnections, Kind::Delay];
 
 /// What this computer and this user can make.
 #[derive(Clone, Debug)]
@@ -102,8 +106,10 @@ impl Means {
 }
 
 /// A network of two units and an off-site node. Fields are dropped in their order: processes live in namespaces and on disks.
-pub(super) struct Site {
-    pub(super) network: LocalNetwork,
+pub(crate) struct Site {
+    pub(crate) network: LocalNetwork,
+    /// Before the peer port of each node.
+    relays: Vec<Relay>,
     wires: Option<Wires>,
     /// On the disks below; none where no kind of fault needs them.
     lossy: Vec<LossyDisk>,
@@ -113,6 +119,19 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// One whose links can be cut, for the command `what`.
+    ///
+    /// # Errors
+    /// [`Cannot`] where namespaces and filters are not to be had.
+    pub(crate) async fn wired(standing: &Standing, what: &str) -> anyhow::Result<Self> {
+        let means = Means::find(&[])?;
+        if let Some(lack) = means.lacks(Kind::Isolate) {
+            return Err(Cannot::Refused { command: what.to_owned(), said: format!("it needs {lack}") }.into());
+        }
+        let means = Means { wanted: FILTERED.to_vec(), clock: None, ..means };
+        Self::make(standing, &means, 0).await
+    }
+
     /// Makes and starts it.
     pub(super) async fn make(standing: &Standing, means: &Means, seed: u64) -> anyhow::Result<Self> {
         let cluster = "chaos".parse().map_err(|_| anyhow::anyhow!("the cluster has no valid name"))?;
@@ -121,17 +140,23 @@ impl Site {
         if !means.is_root {
             let network = LocalNetwork::create(directory, &options).await?;
             let clocks = vec![None; network.nodes().len()];
-            return Ok(Self { network, wires: None, lossy: Vec::new(), disks: Vec::new(), clocks });
+            let (relays, lossy, disks) = (Vec::new(), Vec::new(), Vec::new());
+            return Ok(Self { network, relays, wires: None, lossy, disks, clocks });
         }
         let count = u8::try_from(options.nodes.len())?;
         let wires = Wires::lay(0, count, None)?;
         let network = LocalNetwork::begin(directory, &options)?;
-        let mut site = Self { network, wires: Some(wires), lossy: Vec::new(), disks: Vec::new(), clocks: Vec::new() };
+        let (relays, lossy, disks, clocks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut site = Self { network, relays, wires: Some(wires), lossy, disks, clocks };
         let is_lossy = means.kinds().into_iter().any(Kind::needs_lossy_disk);
         for (at, spec) in options.nodes.into_iter().enumerate() {
             site.disks.push(Disk::mount(&site.network.directory().join("nodes").join(&spec.name))?);
             let wires = site.wires.as_ref().context("no wires")?;
-            site.network.prepare(spec, wires.endpoints(at))?;
+            let mut endpoints = wires.endpoints(at);
+            endpoints.peer.set_port(BEHIND_RELAY);
+            let (called_at, peer) = (endpoints.called_at, endpoints.peer);
+            site.relays.push(Relay::start(&wires.words(at), called_at, peer, seed.wrapping_add(at as u64))?);
+            site.network.prepare(spec, endpoints)?;
             if is_lossy {
                 let data = site.network.nodes()[at].data_dir();
                 let mut disk = LossyDisk::mount(data, seed.wrapping_mul(31).wrapping_add(at as u64))?;
@@ -159,9 +184,19 @@ impl Site {
     }
 
     /// Addresses on the bridge, by node.
-    pub(super) fn addresses(&self) -> Vec<Ipv4Addr> {
+    fn addresses(&self) -> Vec<Ipv4Addr> {
         let count = self.network.nodes().len();
         self.wires.iter().flat_map(|wires| (0..count).map(|at| wires.address(at))).collect()
+    }
+
+    /// Cuts what is to be cut, and nothing else.
+    pub(crate) fn cut(&mut self, cuts: &Cuts) -> anyhow::Result<()> {
+        self.relays.iter_mut().try_for_each(|relay| relay.delay(cuts.late_ms))?;
+        let addresses = self.addresses();
+        for at in 0..addresses.len() {
+            self.wires()?.filter(at, &cuts.rules(at, &addresses))?;
+        }
+        Ok(())
     }
 
     /// The wires, for faults that need some.

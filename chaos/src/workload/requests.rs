@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const MARK: &str = "caos-";
 
 /// Sends a write and waits for its end, until the life in its header is over.
-pub(super) async fn write(cluster: &Cluster, operation: &Operation, header: &v1::RequestHeader) -> Outcome {
+pub(crate) async fn write(cluster: &Cluster, operation: &Operation, header: &v1::RequestHeader) -> Outcome {
     match Box::pin(send(cluster, operation, Some(header.clone()))).await {
         Some(Ok(Written { version, changed, index, conflict: None, .. })) => {
             Outcome::Confirmed { version, changed, index }
