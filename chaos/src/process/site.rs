@@ -150,7 +150,9 @@ impl Site {
         let mut site = Self { network, relays, wires: Some(wires), lossy, disks, clocks };
         let is_lossy = means.kinds().into_iter().any(Kind::needs_lossy_disk);
         for (at, spec) in options.nodes.into_iter().enumerate() {
-            site.disks.push(Disk::mount(&site.network.directory().join("nodes").join(&spec.name))?);
+            if is_lossy || means.kinds().contains(&Kind::DiskFull) {
+                site.disks.push(Disk::mount(&site.network.directory().join("nodes").join(&spec.name))?);
+            }
             let wires = site.wires.as_ref().context("no wires")?;
             let mut endpoints = wires.endpoints(at);
             endpoints.peer.set_port(BEHIND_RELAY);
