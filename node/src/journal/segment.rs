@@ -73,6 +73,18 @@ fn segment_path(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:016x}.seg"))
 }
 
+/// What the file `id` holds: the id and its CRC-32 in hexadecimal digits. Every entry is sealed for this journal, so under another id none
+/// would open, and all would look like a torn end.
+fn id_text(id: JournalId) -> String {
+    let id = id.to_string();
+    format!("{id} {:08x}\n", crc32fast::hash(id.as_bytes()))
+}
+
+fn parse_id(text: &[u8]) -> Option<JournalId> {
+    let (id, _) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+    id.parse().ok().filter(|id| id_text(*id).as_bytes() == text)
+}
+
 impl Segments {
     pub(super) fn open(
         directory: PathBuf,
@@ -90,12 +102,9 @@ impl Segments {
         firsts.sort_unstable();
         let id_path = directory.join("id");
         let id = match read_bounded(&id_path, 64) {
-            Ok(text) => std::str::from_utf8(&text)
-                .ok()
-                .and_then(|text| text.trim().parse().ok())
-                .ok_or(JournalError::Damaged { sequence: 0 })?,
+            Ok(text) => parse_id(&text).ok_or(JournalError::Damaged { sequence: 0 })?,
             Err(error) if error.is_not_found() && firsts.is_empty() => {
-                write_durably(&id_path, fresh_id.to_string().as_bytes()).map_err(JournalError::File)?;
+                write_durably(&id_path, id_text(fresh_id).as_bytes()).map_err(JournalError::File)?;
                 fresh_id
             }
             Err(error) if error.is_not_found() => return Err(JournalError::Damaged { sequence: 0 }),

@@ -57,6 +57,24 @@ async fn what_was_noted_is_there_after_a_restart_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_bit_that_flips_in_the_id_is_damage_and_no_note_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path(), 3).await);
+    let (id, segment) = (dir.path().join("id"), dir.path().join("0000000000000001.seg"));
+    let (whole, notes) = (std::fs::read(&id).unwrap(), std::fs::read(&segment).unwrap());
+    for bit in 0..whole.len() * 8 {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&id, flipped).unwrap();
+        let opened = Journal::open(options(dir.path(), 1 << 30));
+        assert!(matches!(opened, Err(JournalError::Damaged { sequence: 0 })), "bit {bit}");
+        assert_eq!(std::fs::read(&segment).unwrap(), notes);
+    }
+    std::fs::write(&id, whole).unwrap();
+    assert_eq!(Journal::open(options(dir.path(), 1 << 30)).unwrap().after(0, 10).unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_dropped_and_damage_before_it_is_not_served() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path(), 10).await);
