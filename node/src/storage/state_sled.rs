@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 const CACHE_BYTES: u64 = 20 * 1024 * 1024;
 /// Old values that one frozen view may keep, keys included.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Rows whose replaced pages one collection frees with room to spare (decision 0036).
+const ROWS_PER_COLLECTION: usize = 32;
 /// Rows that a frozen view reads before it lets a waiting write pass.
 const STEP_ROWS: usize = 256;
 
@@ -111,6 +113,7 @@ impl Engine for SledEngine {
                 }
             }
         }
+        let rows = batch.len();
         let mut write = sled::Batch::default();
         for (key, value) in batch {
             match value {
@@ -118,7 +121,12 @@ impl Engine for SledEngine {
                 None => write.remove(key),
             }
         }
-        self.database.apply_batch(write).map_err(EngineError::fault)
+        self.database.apply_batch(write).map_err(EngineError::fault)?;
+        // Its replaced pages wait for crossbeam's collector, which works a little every 128 pins; a batch pins once.
+        for _ in 0..=rows / ROWS_PER_COLLECTION {
+            crossbeam_epoch::pin().flush();
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), EngineError> {
