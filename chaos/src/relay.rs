@@ -194,15 +194,18 @@ mod tests {
         let (_tell, told) = watch::channel([*late.start(), *late.end()]);
         tokio::spawn(pump(from, to, told, Chance::of(7, 0)));
         let began = Instant::now();
-        for nth in 0..100_u8 {
+        // Fewer than may wait: what is read late is late for longer.
+        for nth in 0..50_u8 {
             one.write_all(&[nth; 100]).await.unwrap();
             tokio::task::yield_now().await;
         }
+        let sent = Instant::now();
         drop(one);
         let mut all = Vec::new();
         other.read_to_end(&mut all).await.unwrap();
-        assert!(late.contains(&began.elapsed()), "{:?}", began.elapsed());
-        let expected: Vec<u8> = (0..100).flat_map(|nth| [nth; 100]).collect();
+        assert!(began.elapsed() >= *late.start(), "{:?}", began.elapsed());
+        assert!(sent.elapsed() <= *late.end(), "{:?}", sent.elapsed());
+        let expected: Vec<u8> = (0..50).flat_map(|nth| [nth; 100]).collect();
         assert_eq!(all, expected);
     }
 }
