@@ -6,6 +6,7 @@
 //! ```
 
 use crate::aftermath::Aftermath;
+use crate::faults::{Fault, Whom};
 use crate::ground::{Ground, Standing, exit, millis, say, until_signal, yes};
 use crate::process::cuts::Cuts;
 use crate::process::site::Site;
@@ -21,7 +22,7 @@ const LOSSES: [u32; 6] = [0, 2, 5, 10, 20, 30];
 /// Up to here writes must go on.
 const LOSS_PROMISED: u32 = 10;
 /// A link that flaps is there for so long and gone for so long.
-const FLAPS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1_000)];
+const FLAPS_MS: [u64; 2] = [300, 1_000];
 /// No longer may writes stand still, for a one-way cut, a link that flaps or a loss that is promised.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Acknowledged writes between two phases.
@@ -37,63 +38,50 @@ pub(crate) struct Links {
     ground: Ground,
 }
 
-/// What is wrong with links.
-#[derive(Clone, Copy, Debug)]
-enum Wrong {
-    Loss { percent: u32 },
-    OneWay { from: usize, to: usize },
-    Flap { node: usize, every: Duration },
+/// What is wrong with links, phase by phase.
+fn phases_of(nodes: usize) -> Vec<Fault> {
+    let losses = LOSSES.into_iter().map(|percent| Fault::Loss { percent });
+    let pairs = (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)));
+    let one_way = pairs.filter(|(from, to)| from != to).map(|(from, to)| Fault::OneWay { from, to });
+    let flaps = (0..nodes).flat_map(|node| FLAPS_MS.map(|every_ms| Fault::Flap { whom: Whom::Node(node), every_ms }));
+    losses.chain(one_way).chain(flaps).collect()
 }
 
-impl Wrong {
-    fn all(nodes: usize) -> Vec<Self> {
-        let losses = LOSSES.into_iter().map(|percent| Self::Loss { percent });
-        let pairs = (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)));
-        let one_way = pairs.filter(|(from, to)| from != to).map(|(from, to)| Self::OneWay { from, to });
-        let flaps = (0..nodes).flat_map(|node| FLAPS.map(|every| Self::Flap { node, every }));
-        losses.chain(one_way).chain(flaps).collect()
-    }
+/// Whether writes must go on meanwhile.
+const fn is_promised(wrong: &Fault) -> bool {
+    !matches!(wrong, Fault::Loss { percent } if *percent > LOSS_PROMISED)
+}
 
-    /// Whether writes must go on meanwhile.
-    const fn is_promised(self) -> bool {
-        !matches!(self, Self::Loss { percent } if percent > LOSS_PROMISED)
-    }
-
-    fn words(self, names: &[String]) -> String {
-        match self {
-            Self::Loss { percent } => format!("{percent} % lost each way"),
-            Self::OneWay { from, to } => format!("nothing from {} to {}", names[from], names[to]),
-            Self::Flap { node, every } => format!("{} there and gone every {} ms", names[node], every.as_millis()),
+fn words(wrong: &Fault, names: &[String]) -> String {
+    match wrong {
+        Fault::Loss { percent } => format!("{percent} % lost each way"),
+        Fault::OneWay { from, to } => format!("nothing from {} to {}", names[*from], names[*to]),
+        Fault::Flap { whom: Whom::Node(node), every_ms } => {
+            format!("{} there and gone every {every_ms} ms", names[*node])
         }
+        other => format!("{other:?}"),
     }
+}
 
-    fn cuts(self, nodes: usize) -> Cuts {
-        let mut cuts = Cuts::default();
-        match self {
-            Self::Loss { percent } => cuts.loss_percent = percent,
-            Self::OneWay { from, to } => drop(cuts.pairs.insert((from, to))),
-            Self::Flap { node, .. } => cuts.isolate(node, nodes),
-        }
-        cuts
-    }
-
-    /// Makes it so for a while, and heals.
-    async fn last(self, site: &mut Site, length: Duration) -> anyhow::Result<()> {
-        let (whole, cuts) = (Cuts::default(), self.cuts(site.network.nodes().len()));
-        let ends = tokio::time::Instant::now() + length;
-        if let Self::Flap { every, .. } = self {
-            while tokio::time::Instant::now() < ends {
-                site.cut(&cuts)?;
-                tokio::time::sleep(every).await;
-                site.cut(&whole)?;
-                tokio::time::sleep(every).await;
-            }
-        } else {
+/// Makes it so for a while, and heals.
+async fn last(wrong: &Fault, site: &mut Site, length: Duration) -> anyhow::Result<()> {
+    let met = if let Fault::Flap { whom: Whom::Node(node), .. } = wrong { vec![*node] } else { Vec::new() };
+    let (whole, mut cuts) = (Cuts::default(), Cuts::default());
+    cuts.add(wrong, &met, site.network.nodes().len());
+    let ends = tokio::time::Instant::now() + length;
+    if let Fault::Flap { every_ms, .. } = wrong {
+        let every = Duration::from_millis(*every_ms);
+        while tokio::time::Instant::now() < ends {
             site.cut(&cuts)?;
-            tokio::time::sleep_until(ends).await;
+            tokio::time::sleep(every).await;
+            site.cut(&whole)?;
+            tokio::time::sleep(every).await;
         }
-        site.cut(&whole)
+    } else {
+        site.cut(&cuts)?;
+        tokio::time::sleep_until(ends).await;
     }
+    site.cut(&whole)
 }
 
 /// One phase.
@@ -134,8 +122,8 @@ async fn measure(arguments: &Links, standing: &Standing) -> anyhow::Result<ExitC
     say(&format!("phases of {} s, wan timers", arguments.seconds));
     say("what is wrong                          led        acknowledged   longest silence");
     let mut phases = Vec::new();
-    for wrong in Wrong::all(names.len()) {
-        let phase = phase(&mut site, &load, wrong, Duration::from_secs(arguments.seconds), &names).await?;
+    for wrong in phases_of(names.len()) {
+        let phase = phase(&mut site, &load, &wrong, Duration::from_secs(arguments.seconds), &names).await?;
         say(&format!(
             "{:<38} {:<9} {:>13} {:>14} ms{}",
             phase.wrong,
@@ -165,27 +153,27 @@ async fn measure(arguments: &Links, standing: &Standing) -> anyhow::Result<ExitC
 async fn phase(
     site: &mut Site,
     load: &Load,
-    wrong: Wrong,
+    wrong: &Fault,
     length: Duration,
     names: &[String],
 ) -> anyhow::Result<Phase> {
     load.acknowledged_after(Instant::now(), FLOWING).await?;
     let led = names[site.network.leader().await?].clone();
     let began = Instant::now();
-    wrong.last(site, length).await?;
+    last(wrong, site, length).await?;
     let ended = Instant::now();
     load.acknowledged_after(ended, FLOWING).await?;
     let ledger = load.ledger();
     let silence = ledger.interruption(began).context("no writes around the phase")?.length();
     let acknowledged = ledger.acknowledged.iter().filter(|done| done.at > began && done.at <= ended).count() as u64;
-    let is_promised = wrong.is_promised();
+    let promised = is_promised(wrong);
     Ok(Phase {
-        wrong: wrong.words(names),
+        wrong: words(wrong, names),
         led,
         acknowledged,
         silence_ms: millis(silence),
-        promised: is_promised,
-        held: !is_promised || (acknowledged > 0 && silence <= SILENCE_MAX),
+        promised,
+        held: !promised || (acknowledged > 0 && silence <= SILENCE_MAX),
     })
 }
 
@@ -207,12 +195,12 @@ mod tests {
 
     #[test]
     fn every_direction_and_every_node_has_its_phase_and_heavy_loss_promises_nothing() {
-        let all = Wrong::all(3);
-        let count = |kind: fn(&Wrong) -> bool| all.iter().filter(|wrong| kind(wrong)).count();
-        assert_eq!(count(|wrong| matches!(wrong, Wrong::Loss { .. })), 6);
-        assert_eq!(count(|wrong| matches!(wrong, Wrong::OneWay { .. })), 6);
-        assert_eq!(count(|wrong| matches!(wrong, Wrong::Flap { .. })), 6);
-        let free: Vec<_> = all.iter().filter(|wrong| !wrong.is_promised()).collect();
-        assert!(matches!(free[..], [Wrong::Loss { percent: 20 }, Wrong::Loss { percent: 30 }]), "{free:?}");
+        let all = phases_of(3);
+        let count = |kind: fn(&Fault) -> bool| all.iter().filter(|wrong| kind(wrong)).count();
+        assert_eq!(count(|wrong| matches!(wrong, Fault::Loss { .. })), 6);
+        assert_eq!(count(|wrong| matches!(wrong, Fault::OneWay { .. })), 6);
+        assert_eq!(count(|wrong| matches!(wrong, Fault::Flap { .. })), 6);
+        let free: Vec<_> = all.iter().filter(|wrong| !is_promised(wrong)).collect();
+        assert!(matches!(free[..], [Fault::Loss { percent: 20 }, Fault::Loss { percent: 30 }]), "{free:?}");
     }
 }

@@ -13,7 +13,7 @@ use crate::model::refusal;
 use crate::process::cuts::Cuts;
 use crate::process::site::Site;
 use crate::seed::Chance;
-use crate::workload::{agenda_of, write};
+use crate::workload::{AGENDA_START_MS, agenda_of, write};
 use anyhow::{Context, bail};
 use futures_util::stream::{self, StreamExt};
 use plantao_client::{Cluster, ConnectOptions, Id};
@@ -34,8 +34,6 @@ const CONTENDERS_MAX: u64 = 64;
 const LIFE: Duration = Duration::from_secs(12);
 /// Of whatever has to be there first.
 const REGISTRATION_LIFE: Duration = Duration::from_secs(60);
-/// 2100-01-01T00:00:00Z: no booking of a clinic's data is there.
-const FIRST_HOUR_MS: i64 = 4_102_444_800_000;
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 const MINUTE_MS: i64 = 60 * 1_000;
 /// How long nodes are cut off, and how long nothing is cut: least and most.
@@ -249,7 +247,7 @@ impl Race {
             let ((room, of), (practitioner, _)) = (own(&people.rooms, 1), own(&people.practitioners, 0));
             let (patient, _) = own(&people.patients, 2);
             // All hold the half hour of their hour, so that any two of them meet.
-            let hour = FIRST_HOUR_MS + i64::try_from(nth).unwrap_or(0) * HOUR_MS;
+            let hour = AGENDA_START_MS + i64::try_from(nth).unwrap_or(0) * HOUR_MS;
             let minutes = |chance: &mut Chance| i64::try_from(chance.below(30)).unwrap_or(0) * MINUTE_MS;
             let start_ms = hour + minutes(&mut chance);
             let end_ms = hour + 31 * MINUTE_MS + minutes(&mut chance);
@@ -281,11 +279,11 @@ impl Race {
 /// Holds what was told against the agenda.
 async fn judge(cluster: &Cluster, people: &People, all: Vec<Told>, figures: &mut Figures) -> anyhow::Result<()> {
     let hours = i64::try_from(all.len()).context("too many races")?;
-    let whole = (FIRST_HOUR_MS, FIRST_HOUR_MS + hours * HOUR_MS);
+    let whole = (AGENDA_START_MS, AGENDA_START_MS + hours * HOUR_MS);
     let mut held: BTreeMap<i64, Vec<Booking>> = BTreeMap::new();
     for unit in &people.units {
         for booking in agenda_of(cluster, *unit, whole).await?.into_values() {
-            held.entry((booking.slot.start_ms - FIRST_HOUR_MS).div_euclid(HOUR_MS)).or_default().push(booking);
+            held.entry((booking.slot.start_ms - AGENDA_START_MS).div_euclid(HOUR_MS)).or_default().push(booking);
         }
     }
     for Told { nth, answers } in all {
@@ -387,7 +385,7 @@ mod tests {
                     _ => None,
                 })
                 .collect();
-            let hour = FIRST_HOUR_MS + nth as i64 * HOUR_MS;
+            let hour = AGENDA_START_MS + nth as i64 * HOUR_MS;
             for (at, (patient, slot)) in slots.iter().enumerate() {
                 assert!(hour <= slot.start_ms && slot.start_ms < slot.end_ms && slot.end_ms <= hour + HOUR_MS);
                 for (other_patient, other) in &slots[..at] {

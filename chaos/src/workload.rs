@@ -11,7 +11,7 @@ mod clinic;
 mod images;
 mod requests;
 
-pub(crate) use clinic::{Clinic, NEEDLE, day_of};
+pub(crate) use clinic::{AGENDA_START_MS, Clinic, NEEDLE, day_of};
 pub(crate) use images::{Album, Look, Photographer, Sight, Stored, look as look_at};
 pub(crate) use requests::{agenda_of, record_of, write};
 

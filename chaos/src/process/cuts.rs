@@ -1,6 +1,7 @@
 //! What does not pass between nodes, or passes late; the first as rules of nftables for each node: what comes in is looked at, so a cut has a direction.
 //! Programs and operators reach every node all the while.
 
+use crate::faults::Fault;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -24,6 +25,20 @@ impl Cuts {
     pub(crate) fn isolate(&mut self, node: usize, count: usize) {
         for other in (0..count).filter(|other| *other != node) {
             self.pairs.extend([(node, other), (other, node)]);
+        }
+    }
+
+    /// Adds what a fault cuts among `count` nodes, of which it meets `met`; most faults cut nothing.
+    pub(crate) fn add(&mut self, fault: &Fault, met: &[usize], count: usize) {
+        match *fault {
+            Fault::Isolate(_) | Fault::Flap { .. } => met.iter().for_each(|node| self.isolate(*node, count)),
+            Fault::OneWay { from, to } => drop(self.pairs.insert((from, to))),
+            Fault::Cut { one, other } => self.pairs.extend([(one, other), (other, one)]),
+            Fault::Loss { percent } => self.loss_percent = self.loss_percent.max(percent),
+            Fault::Reset { per_mille } => self.reset_per_mille = self.reset_per_mille.max(per_mille),
+            Fault::NoConnections => self.no_connections = true,
+            Fault::Delay { least_ms, most_ms } => self.late_ms = self.late_ms.max([least_ms, most_ms]),
+            _ => {}
         }
     }
 
@@ -76,6 +91,23 @@ mod tests {
         cuts.isolate(2, 3);
         let drops = |at| cuts.rules(at, &ADDRESSES).matches("drop").count();
         assert_eq!([0, 1, 2].map(drops), [1, 1, 2]);
+    }
+
+    #[test]
+    fn a_fault_adds_what_it_cuts_and_a_kill_nothing() {
+        use crate::faults::Whom;
+        let of = |faults: &[Fault]| {
+            let mut cuts = Cuts::default();
+            faults.iter().for_each(|fault| cuts.add(fault, &[1], 3));
+            cuts
+        };
+        assert_eq!(of(&[Fault::Kill(Whom::Node(1))]), Cuts::default());
+        assert_eq!(of(&[Fault::OneWay { from: 2, to: 0 }]).pairs, [(2, 0)].into());
+        assert_eq!(of(&[Fault::Isolate(Whom::Node(1))]).pairs, [(0, 1), (1, 0), (1, 2), (2, 1)].into());
+        let (light, heavy) = (Fault::Loss { percent: 2 }, Fault::Loss { percent: 30 });
+        assert_eq!(of(&[heavy, light]).loss_percent, 30);
+        let (near, far) = (Fault::Delay { least_ms: 5, most_ms: 20 }, Fault::Delay { least_ms: 50, most_ms: 200 });
+        assert_eq!(of(&[far, near]).late_ms, [50, 200]);
     }
 
     #[test]

@@ -426,18 +426,7 @@ impl<'a> Driver<'a> {
         let mut cuts = Cuts::default();
         for (nth, is_cut) in self.active.iter().filter(|(_, is_cut)| **is_cut) {
             let Some(span) = self.spans.get(nth).filter(|_| *is_cut) else { continue };
-            match span.fault {
-                Fault::Isolate(_) | Fault::Flap { .. } => {
-                    span.nodes.iter().for_each(|node| cuts.isolate(*node, count));
-                }
-                Fault::OneWay { from, to } => drop(cuts.pairs.insert((from, to))),
-                Fault::Cut { one, other } => cuts.pairs.extend([(one, other), (other, one)]),
-                Fault::Loss { percent } => cuts.loss_percent = cuts.loss_percent.max(percent),
-                Fault::Reset { per_mille } => cuts.reset_per_mille = cuts.reset_per_mille.max(per_mille),
-                Fault::NoConnections => cuts.no_connections = true,
-                Fault::Delay { least_ms, most_ms } => cuts.late_ms = cuts.late_ms.max([least_ms, most_ms]),
-                _ => {}
-            }
+            cuts.add(&span.fault, &span.nodes, count);
         }
         if cuts != self.cuts {
             self.site.cut(&cuts)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) const NEEDLE: &str = "AGULHA-do-caos-5e1f";
 
 /// 2100-01-01T00:00:00Z: no booking of a clinic's data is there.
-const AGENDA_START_MS: i64 = 4_102_444_800_000;
+pub(crate) const AGENDA_START_MS: i64 = 4_102_444_800_000;
 /// Of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Bookings begin and end on these.
