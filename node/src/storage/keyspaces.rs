@@ -22,6 +22,9 @@ pub const SNAPSHOT_PART: u8 = 0x02;
 pub const DOMAIN_FROM: &[u8] = &[0x10];
 /// First key behind all domain keys.
 pub const DOMAIN_TO: &[u8] = &[0xF0];
+/// First bytes at which an engine may begin another tree: those of kinds of rows that become many and come in the order of
+/// their keys, and of the kind behind each. What the kinds mean does not matter here; the split is decision 0037.
+pub const RANGES: &[u8] = &[0x00, 0x40, 0x50, 0x51, 0x52, 0x58, 0x60, 0x61, 0x70, 0x71, 0x72];
 /// Longest domain key, in bytes. The longest that rules make is far below; both engines take 64 KiB.
 pub const KEY_BYTES_MAX: usize = 1024;
 

@@ -95,6 +95,9 @@ pub enum Distrust {
         /// How many.
         attempts: u64,
     },
+    /// The rows are laid out as an earlier version did; nothing is wrong with them.
+    #[error("it has the layout of an earlier version")]
+    EarlierLayout,
     /// The engine does not open, or fails while it is read.
     #[error("the engine does not open or read")]
     Engine,
@@ -407,6 +410,7 @@ fn distrust(error: &Error) -> Distrust {
     match error {
         Error::Damaged { prefix } => Distrust::Damaged { prefix: *prefix },
         Error::Panicked { .. } => Distrust::Panicked,
+        Error::EarlierLayout => Distrust::EarlierLayout,
         _ => Distrust::Engine,
     }
 }

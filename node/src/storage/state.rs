@@ -125,6 +125,9 @@ pub enum Error {
     /// Another process has the engine's directory open. Nothing was touched.
     #[error("the state directory is in use by another process")]
     Busy,
+    /// Another version laid the rows out in another way: they are made again from snapshot and log.
+    #[error("the state directory has the layout of an earlier version")]
+    EarlierLayout,
     /// The engine panicked; the directory is marked, and the next start sets it aside.
     #[error("the state engine panicked during {operation}")]
     Panicked {

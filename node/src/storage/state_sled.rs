@@ -1,13 +1,18 @@
-//! The only file that names sled: the engine of the off-site node. Two things that it lacks are added here: a sync that
-//! reaches the disk (its flush never calls fsync), and frozen views (it has no versions).
-//! Sealing, counting and trust never live here.
+//! The only file that names sled: the engine of the off-site node. Three things that it lacks are added here: a sync that
+//! reaches the disk (its flush never calls fsync), frozen views (it has no versions), and room for small rows, which lie
+//! in bundles (decision 0038). Sealing, counting and trust never live here.
 //!
 //! ```text
-//! write:  gate exclusively │ for each frozen view, keep the old value of each changed key │ apply the batch
-//! frozen: gate shared      │ at most STEP_ROWS rows, kept old values laid over the engine's │ release
+//! SledEngine     rows, as the rails above know them
+//!   └ Bundles       a row is in the last bundle whose key is not above its own
+//!       └ sled::Tree   each bundle under the key that its first row had when it was made; SledFrozen: the same, as it was
+//!
+//! write:  gate exclusively │ for each frozen view, keep the old value of each changed bundle │ apply the batch
+//! frozen: gate shared      │ at most STEP_BUNDLES bundles, kept old values laid over the engine's │ release
 //! ```
 
 use super::state::engine::{Engine, EngineError, RawBatch, RawView, Visit};
+use bundles::Bundles;
 use plantao_domain::view::Order;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,23 +20,29 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+mod bundle;
+mod bundles;
+
+/// Name of the tree. Before there were bundles, rows lay in sled's own tree, which has no name.
+const TREE: &str = "bundles";
 /// Page cache.
 const CACHE_BYTES: u64 = 20 * 1024 * 1024;
 /// Old values that one frozen view may keep, keys included.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Rows whose replaced pages one collection frees with room to spare (decision 0036).
-const ROWS_PER_COLLECTION: usize = 32;
-/// Rows that a frozen view reads before it lets a waiting write pass.
-const STEP_ROWS: usize = 256;
+/// Bundles whose replaced pages one collection frees with room to spare (decision 0036).
+const BUNDLES_PER_COLLECTION: usize = 32;
+/// Bundles that a frozen view reads before it lets a waiting write pass.
+const STEP_BUNDLES: usize = 32;
 
 pub(crate) struct SledEngine {
     database: sled::Db,
+    tree: sled::Tree,
     dir: PathBuf,
     gate: Arc<RwLock<Vec<Weak<Kept>>>>,
     kept_bytes_max: usize,
 }
 
-/// Old values of the keys that changed since a view was frozen; `None` means the key did not exist.
+/// Old values of the bundles that changed since a view was frozen; `None` means there was no such bundle.
 #[derive(Default)]
 struct Kept(Mutex<KeptRows>);
 
@@ -60,7 +71,11 @@ impl SledEngine {
                 sled::Error::Io(ref io) if io.to_string().starts_with("could not acquire lock") => EngineError::Busy,
                 other => EngineError::fault(other),
             })?;
-        Ok(Self { database, dir: dir.to_owned(), gate: Arc::default(), kept_bytes_max })
+        if !database.is_empty() {
+            return Err(EngineError::EarlierLayout);
+        }
+        let tree = database.open_tree(TREE).map_err(EngineError::fault)?;
+        Ok(Self { database, tree, dir: dir.to_owned(), gate: Arc::default(), kept_bytes_max })
     }
 }
 
@@ -68,33 +83,37 @@ fn io_fault(source: std::io::Error) -> EngineError {
     EngineError::fault(source)
 }
 
-fn visit_all(tree: &sled::Tree, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
-    let mut rows = tree.range(from..to);
-    loop {
-        let row = match order {
-            Order::Ascending => rows.next(),
-            Order::Descending => rows.next_back(),
-        };
-        let Some(row) = row else { return Ok(()) };
-        let (key, value) = row.map_err(EngineError::fault)?;
-        if !visit(&key, &value) {
-            return Ok(());
+impl Bundles for sled::Tree {
+    fn visit(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
+        let mut bundles = self.range(from..to);
+        loop {
+            let bundle = match order {
+                Order::Ascending => bundles.next(),
+                Order::Descending => bundles.next_back(),
+            };
+            let Some(bundle) = bundle else { return Ok(()) };
+            let (key, value) = bundle.map_err(EngineError::fault)?;
+            if !visit(&key, &value) {
+                return Ok(());
+            }
         }
     }
 }
 
 impl RawView for SledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(self.database.get(key).map_err(EngineError::fault)?.map(|value| value.to_vec()))
+        self.tree.row(key)
     }
 
     fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
-        visit_all(&self.database, from, to, order, visit)
+        self.tree.rows(from, to, order, visit)
     }
 }
 
 impl Engine for SledEngine {
-    fn write(&self, batch: RawBatch) -> Result<(), EngineError> {
+    fn write(&self, mut batch: RawBatch) -> Result<(), EngineError> {
+        batch.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        let batch = self.tree.changed(&batch)?;
         let mut gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         gate.retain(|kept| kept.strong_count() > 0);
         for kept in gate.iter().filter_map(Weak::upgrade) {
@@ -103,7 +122,7 @@ impl Engine for SledEngine {
                 if kept.overflow || kept.old.contains_key(key) {
                     continue;
                 }
-                let old = self.database.get(key).map_err(EngineError::fault)?;
+                let old = self.tree.get(key).map_err(EngineError::fault)?;
                 kept.bytes += key.len() + old.as_ref().map_or(0, |value| value.len());
                 kept.old.insert(key.clone(), old);
                 if kept.bytes > self.kept_bytes_max {
@@ -113,7 +132,7 @@ impl Engine for SledEngine {
                 }
             }
         }
-        let rows = batch.len();
+        let bundles = batch.len();
         let mut write = sled::Batch::default();
         for (key, value) in batch {
             match value {
@@ -121,9 +140,9 @@ impl Engine for SledEngine {
                 None => write.remove(key),
             }
         }
-        self.database.apply_batch(write).map_err(EngineError::fault)?;
+        self.tree.apply_batch(write).map_err(EngineError::fault)?;
         // Its replaced pages wait for crossbeam's collector, which works a little every 128 pins; a batch pins once.
-        for _ in 0..=rows / ROWS_PER_COLLECTION {
+        for _ in 0..=bundles / BUNDLES_PER_COLLECTION {
             crossbeam_epoch::pin().flush();
         }
         Ok(())
@@ -141,12 +160,12 @@ impl Engine for SledEngine {
     fn freeze(&self) -> Result<Box<dyn RawView>, EngineError> {
         let kept = Arc::new(Kept::default());
         self.gate.write().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kept));
-        Ok(Box::new(SledFrozen { tree: (*self.database).clone(), gate: Arc::clone(&self.gate), kept }))
+        Ok(Box::new(SledFrozen { tree: self.tree.clone(), gate: Arc::clone(&self.gate), kept }))
     }
 
     fn health(&self) -> Result<(), EngineError> {
         // A fault in one of its threads comes back from the next write or flush; this shows that it still reads.
-        self.database.get([]).map(drop).map_err(EngineError::fault)
+        self.tree.get([]).map(drop).map_err(EngineError::fault)
     }
 }
 
@@ -157,7 +176,7 @@ struct SledFrozen {
 }
 
 impl SledFrozen {
-    /// The next rows of a range and whether it may go on.
+    /// The next bundles of a range and, if it may go on, behind which key.
     #[allow(clippy::type_complexity)]
     fn step(
         &self,
@@ -173,7 +192,7 @@ impl SledFrozen {
         let mut rows = BTreeMap::new();
         let mut last = None;
         let mut range = self.tree.range::<&[u8], _>((from, to));
-        for _ in 0..STEP_ROWS {
+        for _ in 0..STEP_BUNDLES {
             let row = match order {
                 Order::Ascending => range.next(),
                 Order::Descending => range.next_back(),
@@ -208,19 +227,16 @@ impl SledFrozen {
 
 impl RawView for SledFrozen {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.overflow {
-            return Err(EngineError::FreezeOverflow);
-        }
-        Ok(match kept.old.get(key) {
-            Some(old) => old.clone(),
-            None => self.tree.get(key).map_err(EngineError::fault)?,
-        }
-        .map(|value| value.to_vec()))
+        self.row(key)
     }
 
     fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
+        self.rows(from, to, order, visit)
+    }
+}
+
+impl Bundles for SledFrozen {
+    fn visit(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
         let mut cursor: Option<Vec<u8>> = None;
         loop {
             let (low, high) = match (&cursor, order) {
@@ -251,6 +267,8 @@ impl RawView for SledFrozen {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::collection::vec as vec_of;
+    use proptest::prelude::*;
 
     /// A reader that is too slow for the writes must lose its view; it must never block or fail a write.
     #[test]
@@ -280,11 +298,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let engine = SledEngine::open(dir.path()).unwrap();
         let key = |n: u32| n.to_be_bytes().to_vec();
-        let before: Vec<_> = (0..3 * STEP_ROWS as u32).map(|n| (key(2 * n), vec![1])).collect();
+        // Some four rows make a bundle.
+        let before: Vec<_> = (0..12 * STEP_BUNDLES as u32).map(|n| (key(2 * n), vec![1; 450])).collect();
         engine.write(before.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()).unwrap();
         let frozen = engine.freeze().unwrap();
-        let changes = (0..6 * STEP_ROWS as u32).filter(|n| n % 3 != 1);
-        engine.write(changes.map(|n| (key(n), (n % 4 > 0).then(|| vec![2]))).collect()).unwrap();
+        let changes = (0..24 * STEP_BUNDLES as u32).filter(|n| n % 3 != 1);
+        engine.write(changes.map(|n| (key(n), (n % 4 > 0).then(|| vec![2; 450]))).collect()).unwrap();
         for order in [Order::Ascending, Order::Descending] {
             let mut seen = Vec::new();
             frozen
@@ -298,5 +317,103 @@ mod tests {
             }
             assert_eq!(seen, before);
         }
+    }
+
+    /// A bundle may begin with a later row than its key says. What comes between must not take its place.
+    #[test]
+    fn a_row_before_the_first_of_its_bundle_pushes_nothing_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = SledEngine::open(dir.path()).unwrap();
+        let row = |key: &[u8], length: usize| (key.to_vec(), Some(vec![7; length]));
+        engine.write(vec![row(&[1], 10), row(&[2], 600), row(&[3], 600)]).unwrap();
+        engine.write(vec![(vec![1], None)]).unwrap();
+        engine.write(vec![row(&[1, 5], 1900)]).unwrap();
+        let lengths: Vec<_> =
+            [&[1][..], &[1, 5], &[2], &[3]].map(|key| engine.get(key).unwrap().map(|value| value.len())).into();
+        assert_eq!(lengths, [None, Some(1900), Some(600), Some(600)]);
+    }
+
+    type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    fn visited(view: &dyn RawView, from: &[u8], to: &[u8], order: Order, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut seen = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            seen.push((key.to_vec(), value.to_vec()));
+            seen.len() < limit
+        };
+        view.range(from, to, order, &mut visit).unwrap();
+        seen
+    }
+
+    fn expected(rows: &Rows, from: &[u8], to: &[u8], order: Order, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let inside = rows.range(from.to_vec()..to.to_vec()).map(|(key, value)| (key.clone(), value.clone()));
+        match order {
+            Order::Ascending => inside.take(limit).collect(),
+            Order::Descending => inside.rev().take(limit).collect(),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever comes, goes and changes, in whatever batches: rows are found one by one and in ranges of both orders, live
+        /// as in a view that was frozen on the way, and after a close.
+        #[test]
+        fn bundled_rows_are_the_rows(
+            batches in vec_of(vec_of((vec_of(0_u8..4, 1..5), proptest::option::of((any::<u8>(), 0_usize..900))), 1..80), 1..12),
+            ranges in vec_of((vec_of(0_u8..5, 0..5), vec_of(0_u8..5, 1..5), 1_usize..40), 1..12),
+            frozen_after in 0_usize..12,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut engine = SledEngine::open(dir.path()).unwrap();
+            let mut rows = Rows::new();
+            let mut frozen = None;
+            let check = |view: &dyn RawView, rows: &Rows| {
+                for (from, to, limit) in &ranges {
+                    for order in [Order::Ascending, Order::Descending] {
+                        if from < to {
+                            assert_eq!(visited(view, from, to, order, *limit), expected(rows, from, to, order, *limit));
+                        }
+                        assert_eq!(view.get(to).unwrap().as_ref(), rows.get(to));
+                    }
+                }
+            };
+            for (number, batch) in batches.iter().enumerate() {
+                let batch: BTreeMap<_, _> =
+                    batch.iter().map(|(key, value)| (key.clone(), value.map(|(fill, length)| vec![fill; length]))).collect();
+                for (key, value) in &batch {
+                    match value {
+                        Some(value) => drop(rows.insert(key.clone(), value.clone())),
+                        None => drop(rows.remove(key)),
+                    }
+                }
+                // Batches come in no order.
+                engine.write(batch.into_iter().rev().collect()).unwrap();
+                check(&engine, &rows);
+                if number == frozen_after {
+                    frozen = Some((engine.freeze().unwrap(), rows.clone()));
+                }
+                if let Some((view, rows)) = &frozen {
+                    check(&**view, rows);
+                }
+            }
+            for (key, value) in &rows {
+                assert_eq!(engine.get(key).unwrap().as_ref(), Some(value));
+            }
+            drop(frozen);
+            drop(engine);
+            engine = SledEngine::open(dir.path()).unwrap();
+            check(&engine, &rows);
+        }
+    }
+
+    /// Rows as they lay before there were bundles: the caller rebuilds them from its snapshot and log.
+    #[test]
+    fn a_directory_of_the_earlier_layout_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = sled::Config::new().path(dir.path()).open().unwrap();
+        database.insert([1], &[2]).unwrap();
+        drop(database);
+        assert!(matches!(SledEngine::open(dir.path()), Err(EngineError::EarlierLayout)));
     }
 }

@@ -14,6 +14,9 @@ pub enum EngineError {
     /// Another process, or an engine that is just being closed, holds the directory.
     #[error("the engine's directory is in use")]
     Busy,
+    /// Another version laid its rows out in another way. Nothing was changed.
+    #[error("the engine's directory has the layout of an earlier version")]
+    EarlierLayout,
     /// A frozen view outgrew its bound.
     #[error("the frozen view outgrew its bound")]
     FreezeOverflow,
@@ -63,6 +66,7 @@ pub(crate) fn guarded<T>(operation: &'static str, call: impl FnOnce() -> Result<
         Ok(Ok(value)) => Ok(value),
         Ok(Err(EngineError::Fault(source))) => Err(Error::Engine { operation, source }),
         Ok(Err(EngineError::Busy)) => Err(Error::Busy),
+        Ok(Err(EngineError::EarlierLayout)) => Err(Error::EarlierLayout),
         Ok(Err(EngineError::FreezeOverflow)) => Err(Error::FreezeOverflow),
         Err(_) => Err(Error::Panicked { operation }),
     }

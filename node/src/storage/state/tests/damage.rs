@@ -8,6 +8,35 @@ use crate::storage::state_sled::SledEngine;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+const CHILD: &str = "PLANTAO_TEST_DAMAGED_CHILD";
+
+/// Not a test by itself: a start that may end the process.
+#[test]
+fn child() {
+    let Some(root) = std::env::var_os(CHILD) else { return };
+    let place = Place::new(Path::new(&root), EngineKind::Fjall);
+    rebuild::open_with(&place.options, &place.snapshots(), small_engines()).unwrap();
+}
+
+/// fjall panics over some bytes of a tree's version, and once more while it is taken down, which ends the process. That many
+/// starts end so until one gets through.
+fn starts_that_die(root: &Path) -> usize {
+    let dies = |_: &usize| {
+        let process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "storage::state::tests::damage::child"])
+            .env(CHILD, root)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(process.success() || process.signal().is_some(), "{process}");
+        !process.success()
+    };
+    (0..10).take_while(dies).count()
+}
 
 /// Engines as they are, but with table files from few rows.
 fn small_engines() -> OpenEngine {
@@ -84,6 +113,22 @@ fn damage_to_any_file_gives_the_exact_rows_or_a_rebuild_and_never_fewer() {
                 }
                 drop(damaged);
                 let place = Place::new(copy.path(), kind);
+                if kind == EngineKind::Fjall {
+                    let tried = tempfile::tempdir().unwrap();
+                    copy_tree(copy.path(), tried.path());
+                    let deaths = starts_that_die(tried.path());
+                    if deaths > 0 {
+                        assert_eq!(deaths, 3, "{class} round {round}: the directory is given up at the fourth start");
+                        let (store, start) = Place::new(tried.path(), kind).open();
+                        assert_eq!(start, Start::Verified);
+                        assert!(
+                            (index(&store.meta()), rows(&*store)) == (40, model_rows(&at_snapshot)),
+                            "{class} round {round}"
+                        );
+                        told.entry(class.clone()).or_default()[1] += 1;
+                        continue;
+                    }
+                }
                 let opened = rebuild::open_with(&place.options, &place.snapshots(), small_engines()).unwrap();
                 let found = (index(&opened.store.meta()), rows(&*opened.store));
                 let counts = told.entry(class.clone()).or_default();
