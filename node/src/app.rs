@@ -20,7 +20,7 @@ use crate::chunks::scrub::ScrubOptions;
 use crate::chunks::{ChunkDirectory, ChunkStore, DirectoryOptions, Witness};
 use crate::config::Config;
 use crate::consensus::leader_tasks::LeaderTasks;
-use crate::consensus::{Consensus, Stopped, Tenures, checkpoints, watch_links};
+use crate::consensus::{Consensus, Stopped, Tenures, checkpoints, snapshots, watch_links};
 use crate::crypto::slots::SlotPlace;
 use crate::crypto::{JournalSeal, SlotFile};
 use crate::entropy::random;
@@ -447,6 +447,9 @@ impl App {
         supervised(&mut self.tasks, "links", links);
         let durable = checkpoints(Arc::clone(&self.core.state), self.core.consensus.watch_progress());
         supervised(&mut self.tasks, "checkpoints", durable);
+        let (state, kept) = (Arc::clone(&self.core.state), Arc::clone(&self.core.snapshots));
+        let due = snapshots(self.core.consensus.clone(), state, kept, config.snapshot_entries);
+        supervised(&mut self.tasks, "snapshots", due);
         supervised(&mut self.tasks, "members", self.members.clone().run());
         let certificate = self.core.tls.status();
         supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));

@@ -263,7 +263,7 @@ impl Cluster {
             at("root.key"),
             if self.options.lan { "lan" } else { "wan" },
             // Every other pair of seeds makes many snapshots, and sends them to nodes that were away for a moment.
-            if (self.options.seed / 2).is_multiple_of(2) { 1000 } else { 200 },
+            if (self.options.seed / 2).is_multiple_of(2) { 400 } else { 100 },
         );
         write_private(&directory.join("config.toml"), text.as_bytes())
     }

@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
     default(
         "raft.snapshot_entries",
         "100000",
-        "A local snapshot is made after so many entries; the log keeps them until then.",
+        "A local snapshot is made after so many entries, up to five times as many with many rows; the log keeps them until then.",
     ),
     default("raft.clock_skew_max", "\"5s\"", "Largest difference between clocks that is tolerated."),
     default(

@@ -1,7 +1,11 @@
 //! Makes the applied state durable every so often, whatever the snapshots do: after a power cut a start then replays few
-//! entries. What a checkpoint is stands in `storage::checkpoint`; the log is never touched here.
+//! entries. And asks for a snapshot when one is due, so that the log can go. What a checkpoint is stands in
+//! `storage::checkpoint`, what a snapshot is in `storage::snapshot`; neither is made here.
 
+use super::handle::Consensus;
+use super::profile::snapshot_distance;
 use super::state_machine::Progress;
+use crate::storage::snapshot::Snapshots;
 use crate::storage::state::StateStore;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +35,29 @@ pub async fn checkpoints(store: Arc<dyn StateStore>, mut progress: watch::Receiv
             // The runtime is going away.
             Err(_) => return,
         }
+    }
+}
+
+/// Asks for a snapshot whenever enough entries came since the last one; `entries` is `raft.snapshot_entries`. Goes on until
+/// consensus ends. A snapshot that cannot be made ends the node; that is not noticed here.
+pub async fn snapshots(consensus: Consensus, store: Arc<dyn StateStore>, kept: Arc<Snapshots>, entries: u64) {
+    let mut progress = consensus.watch_progress();
+    let mut asked = 0;
+    loop {
+        // One that a leader sent counts too.
+        let last = kept.current().and_then(|snapshot| snapshot.meta().applied).map_or(0, |entry| entry.index);
+        let due = last.max(asked).saturating_add(snapshot_distance(entries, store.count()));
+        let Ok(index) = progress.wait_for(|progress| progress.index >= due).await.map(|progress| progress.index) else {
+            return;
+        };
+        // There are more rows now, and then it may not be due yet.
+        if index - last.max(asked) < snapshot_distance(entries, store.count()) {
+            continue;
+        }
+        if consensus.make_snapshot().await.is_err() {
+            return;
+        }
+        asked = index;
     }
 }
 

@@ -26,7 +26,7 @@ pub mod status;
 mod tenure;
 pub mod types;
 
-pub use checkpoints::checkpoints;
+pub use checkpoints::{checkpoints, snapshots};
 pub use convert::{Affiliation, HeaderError};
 pub use forward::{ForwardError, Forwarder, LinearizeError};
 pub use handle::{Consensus, NotApplied, Parts, ProposeError, StartError, Stopped};
@@ -38,7 +38,7 @@ pub use network::Network;
 use plantao_domain::planted::{Bug, planted};
 pub use programs::{Program, ask_programs};
 pub use read_index::ReadError;
-pub use state_machine::Progress;
+pub use state_machine::{Pace, Progress};
 pub use status::{MemberStatus, Role, Status};
 pub use tenure::{Tenure, Tenures};
 

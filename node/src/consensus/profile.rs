@@ -60,6 +60,11 @@ pub(crate) const PAYLOAD_ENTRIES: u64 = 300;
 /// How long a whole snapshot may take. openraft's 200 ms would repeat the same snapshot for ever.
 pub(crate) const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// Rows that one entry writes: a version of a record is eight, a booking ten.
+const ROWS_PER_ENTRY: u64 = 8;
+/// How many times `raft.snapshot_entries` snapshots may lie apart.
+const SNAPSHOT_DISTANCE_MAX: u64 = 5;
+
 /// The settings of one node.
 ///
 /// # Panics
@@ -72,7 +77,15 @@ pub(crate) fn config(cluster_name: &str, timers: Timers, preference: Preference,
     )
 }
 
-/// `snapshot_entries`: a snapshot costs two passes over all rows, so it must be seldom; the log keeps that many entries.
+/// How many entries come between a snapshot and the next one, for `rows` in the state. A snapshot reads and writes every row,
+/// so with a fixed distance a network that holds ten times as much would pay ten times as much for each write: it is made when
+/// the log behind the last one has written about as many rows as there are. The log, which is kept until then, and the memory
+/// that it takes (some 80 bytes an entry) bound it.
+pub(crate) fn snapshot_distance(snapshot_entries: u64, rows: u64) -> u64 {
+    (rows / ROWS_PER_ENTRY).clamp(snapshot_entries, snapshot_entries.saturating_mul(SNAPSHOT_DISTANCE_MAX))
+}
+
+/// `snapshot_entries`: the least distance of snapshots ([`snapshot_distance`]); a quarter of it stays in the log behind one.
 fn unchecked(cluster_name: &str, timers: Timers, preference: Preference, snapshot_entries: u64) -> Config {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (min, max) = (millis(timers.election_min()), millis(timers.election_max()));
@@ -89,9 +102,10 @@ fn unchecked(cluster_name: &str, timers: Timers, preference: Preference, snapsho
         install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
         max_payload_entries: PAYLOAD_ENTRIES,
         max_append_entries: Some(4096),
-        // Above the snapshot's distance, or a snapshot could not heal the lag.
-        replication_lag_threshold: snapshot_entries.saturating_mul(2),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries),
+        // Above the snapshots' distance, or a snapshot could not heal the lag.
+        replication_lag_threshold: snapshot_entries.saturating_mul(2 * SNAPSHOT_DISTANCE_MAX),
+        // [`super::checkpoints::snapshots`] asks for them: when one is due depends on the rows.
+        snapshot_policy: SnapshotPolicy::Never,
         // So that a node which was away briefly needs no snapshot.
         max_in_snapshot_log_to_keep: snapshot_entries / 4,
         // One purge for many entries, not one for each.
@@ -137,13 +151,23 @@ mod tests {
                 assert_eq!(config.max_payload_entries, 300);
                 assert_eq!(config.max_append_entries, Some(4096));
                 assert_eq!(config.install_snapshot_timeout, 30 * 60 * 1000);
-                assert_eq!(config.snapshot_policy, SnapshotPolicy::LogsSinceLast(20_000));
+                assert_eq!(config.snapshot_policy, SnapshotPolicy::Never, "asked for by distance");
                 assert_eq!(config.max_in_snapshot_log_to_keep, 5_000);
-                assert_eq!(config.replication_lag_threshold, 40_000);
+                assert_eq!(config.replication_lag_threshold, 200_000);
                 assert_eq!(config.api_batch_linger_ms, 0);
                 assert_eq!(config.broadcast_submitted_on_append, None, "streaming waits for its simulation");
                 assert!(config.enable_tick && config.enable_heartbeat && config.enable_elect);
             }
         }
+    }
+
+    #[test]
+    fn snapshots_lie_as_far_apart_as_the_rows_are_many_within_bounds() {
+        let distance = |rows| snapshot_distance(1_000, rows);
+        assert_eq!(
+            [0, 8_000, 8_008, 24_000, 40_000, u64::MAX].map(distance),
+            [1_000, 1_000, 1_001, 3_000, 5_000, 5_000]
+        );
+        assert_eq!(snapshot_distance(u64::MAX, u64::MAX), u64::MAX);
     }
 }

@@ -330,8 +330,8 @@ fn journal(facts: &Facts) -> Finding {
 
 fn snapshot(facts: &Facts) -> Finding {
     let since = facts.applied_index.saturating_sub(facts.snapshot_index);
-    if since > facts.snapshot_entries.saturating_mul(2) {
-        return found(&cases::SNAPSHOT_LATE, [since.to_string(), facts.snapshot_entries.to_string()]);
+    if since > facts.snapshot_distance.saturating_mul(2) {
+        return found(&cases::SNAPSHOT_LATE, [since.to_string(), facts.snapshot_distance.to_string()]);
     }
     let kept = facts.applied_index.saturating_sub(facts.purged_index);
     found(&cases::SNAPSHOT_OK, [since.to_string(), kept.to_string()])

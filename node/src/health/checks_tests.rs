@@ -77,7 +77,7 @@ fn good() -> Facts {
         applied_index: 5_000,
         snapshot_index: 0,
         purged_index: 0,
-        snapshot_entries: 100_000,
+        snapshot_distance: 100_000,
         memory_available: Some(40),
         files_max: Some(65_536),
         swap: Vec::new(),

@@ -174,7 +174,8 @@ pub(super) struct Facts {
     pub(super) applied_index: u64,
     pub(super) snapshot_index: u64,
     pub(super) purged_index: u64,
-    pub(super) snapshot_entries: u64,
+    /// Entries after which the next snapshot is due.
+    pub(super) snapshot_distance: u64,
     /// Percent of the memory that is available.
     pub(super) memory_available: Option<u64>,
     /// `None`: no limit.

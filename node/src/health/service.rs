@@ -7,6 +7,7 @@ use super::facts::{ClockSeen, Facts, LinkSeen, Setup};
 use super::{machine, media};
 use crate::admin::About;
 use crate::admin::convert::role;
+use crate::consensus::profile::snapshot_distance;
 use crate::consensus::{Link, Role, Status as RaftStatus};
 use crate::gateway::Gateway;
 use crate::images::keeping::Keeper;
@@ -150,7 +151,7 @@ impl HealthServices {
             applied_index: status.applied_index,
             snapshot_index: status.snapshot_index,
             purged_index: status.purged_index,
-            snapshot_entries: setup.snapshot_entries,
+            snapshot_distance: snapshot_distance(setup.snapshot_entries, gateway.state().count()),
             memory_available: machine::memory_available(),
             files_max: machine::files_max(),
             swap: machine::swap(),

@@ -110,22 +110,13 @@ impl Intake {
         if self.ended || part.len() > PART_BYTES_MAX || self.next > PARTS_MAX + 1 {
             return None;
         }
-        let mut reader = Reader(part);
-        match (reader.take::<1>()?, &self.meta) {
-            ([HEADER], None) => {
-                if reader.take::<1>()? != [VERSION] || reader.take::<16>()? != *id {
-                    return None;
-                }
-                let meta = meta::decode(reader.slice(META_BYTES)?, reader.0)?;
-                if snapshot_id(&meta) != *id {
-                    return None;
-                }
-                self.meta = Some(meta);
-            }
-            ([ROWS], Some(_)) if !reader.0.is_empty() => {
+        let (kind, rest) = part.split_first()?;
+        match (*kind, &self.meta) {
+            (HEADER, None) => self.meta = Some(decode_header(id, part)?),
+            (ROWS, Some(_)) if !rest.is_empty() => {
                 let mut last = self.last_key.clone();
                 let (mut rows, mut content) = (self.rows, self.content);
-                for (key, value) in decode_rows(reader.0)? {
+                for (key, value) in decode_rows(rest)? {
                     if last.as_ref().is_some_and(|last| *last >= key) || fill::check_row(&key, Some(&value)).is_err() {
                         return None;
                     }
@@ -135,34 +126,47 @@ impl Intake {
                 }
                 (self.last_key, self.rows, self.content) = (last, rows, content);
             }
-            ([END], Some(meta)) => {
-                let parts = u32::from_be_bytes(reader.take()?);
-                let whole = parts == self.next - 1
-                    && reader.u64()? == self.rows
-                    && reader.take::<32>()? == *self.digest.finalize().as_bytes()
-                    && reader.0.is_empty()
-                    && meta.rows == self.rows
-                    && meta.content == self.content;
-                if !whole {
+            (END, Some(meta)) => {
+                let is_whole = meta.rows == self.rows && meta.content == self.content;
+                if !is_whole || part != self.end_part() {
                     return None;
                 }
                 self.ended = true;
             }
             _ => return None,
         }
-        self.digest.update(&u32::try_from(part.len()).ok()?.to_be_bytes());
-        self.digest.update(part);
+        digest_part(&mut self.digest, part);
         self.next += 1;
         Some(())
     }
 
     fn end_part(&self) -> Vec<u8> {
-        let mut part = vec![END];
-        part.extend_from_slice(&(self.next - 1).to_be_bytes());
-        part.extend_from_slice(&self.rows.to_be_bytes());
-        part.extend_from_slice(self.digest.finalize().as_bytes());
-        part
+        end_part(self.next - 1, self.rows, &self.digest)
     }
+}
+
+fn digest_part(digest: &mut blake3::Hasher, part: &[u8]) {
+    let length = u32::try_from(part.len()).expect("parts are at most PART_BYTES_MAX long");
+    digest.update(&length.to_be_bytes());
+    digest.update(part);
+}
+
+/// The end behind `parts` parts of rows and the header, which are in the digest.
+fn end_part(parts: u32, rows: u64, digest: &blake3::Hasher) -> Vec<u8> {
+    let mut part = vec![END];
+    part.extend_from_slice(&parts.to_be_bytes());
+    part.extend_from_slice(&rows.to_be_bytes());
+    part.extend_from_slice(digest.finalize().as_bytes());
+    part
+}
+
+fn decode_header(id: &SnapshotId, part: &[u8]) -> Option<StateMeta> {
+    let mut reader = Reader(part);
+    if reader.take()? != [HEADER, VERSION] || reader.take()? != *id {
+        return None;
+    }
+    let meta = meta::decode(reader.slice(META_BYTES)?, reader.0)?;
+    (snapshot_id(&meta) == *id).then_some(meta)
 }
 
 fn header_part(id: &SnapshotId, meta: &StateMeta) -> Vec<u8> {
@@ -251,25 +255,31 @@ impl std::fmt::Debug for VerifiedSnapshot {
 }
 
 impl VerifiedSnapshot {
-    /// Reads a whole file and checks it.
+    /// Reads a whole file and checks that it is what was written: every part opens as the one of its number, and the end has
+    /// the digest of all before it. The rows in them were checked when they were taken, and are again when they are installed.
     fn verify(path: &Path, seal: &Arc<dyn RowSeal>) -> Result<Self, Error> {
         let file = File::open(path).map_err(failed("open", path))?;
         let length = file.metadata().map_err(failed("read", path))?.len();
         let id = read_id(&file).map_err(failed("read", path))?.ok_or(Error::Damaged { part: 0 })?;
         let mut frames = Frames { file: &file, at: FRAMES_AT, next: 0 };
-        let mut intake = Intake::default();
-        while !intake.ended {
+        let mut digest = blake3::Hasher::new();
+        let mut header = None;
+        let meta = loop {
             let number = frames.next;
-            let part = frames
-                .read(&id, &**seal)
-                .map_err(failed("read", path))?
-                .filter(|part| intake.take(&id, part).is_some());
-            if part.is_none() {
-                return Err(Error::Damaged { part: number });
+            let damaged = Error::Damaged { part: number };
+            let Some(part) = frames.read(&id, &**seal).map_err(failed("read", path))? else { return Err(damaged) };
+            match (part.first(), &header) {
+                (Some(&HEADER), None) => header = Some(decode_header(&id, &part).ok_or(damaged)?),
+                (Some(&ROWS), Some(_)) => {}
+                (Some(&END), Some(meta)) if part == end_part(number - 1, meta.rows, &digest) => break meta.clone(),
+                _ => return Err(damaged),
             }
+            digest_part(&mut digest, &part);
+        };
+        let parts = frames.next;
+        if frames.at != length {
+            return Err(Error::Damaged { part: parts });
         }
-        let meta = intake.meta.filter(|_| frames.at == length).ok_or(Error::Damaged { part: intake.next })?;
-        let parts = intake.next;
         Ok(Self { id, meta: Arc::new(meta), path: path.to_owned(), parts, seal: Arc::clone(seal), file })
     }
 
