@@ -8,7 +8,7 @@ use crate::consensus::clocks::PeerClocks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
 use crate::consensus::{
-    Affiliation, Consensus, Forwarder, Network, Pace, Parts as RaftParts, TransferError, incarnations, offline,
+    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, TransferError, incarnations, offline,
 };
 use crate::crypto::{Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal};
 use crate::entropy::SharedEntropy;
@@ -178,7 +178,6 @@ impl Core {
                 TimerProfile::Lan => Timers::Lan,
             },
             preference: if preferred { Preference::Preferred } else { Preference::LastResort },
-            pace: if identity.keyed { Pace::AtOnce } else { Pace::Gathered },
             snapshot_entries: config.snapshot_entries,
             clock: clock.clone(),
             clocks: clocks.clone(),

@@ -29,7 +29,7 @@ use super::links::PeerLinks;
 use super::membership::{TransferError, Wishes};
 use super::profile::{self, Preference, Timers};
 use super::read_index::{ReadError, ReadRounds};
-use super::state_machine::{Applier, Pace, Progress, StateMachine};
+use super::state_machine::{Applier, Progress, StateMachine};
 use super::status::Status;
 use super::tenure::{Asked, LOOK_EVERY};
 use super::types::{Applied, Member, PROPOSAL_BYTES_MAX, Proposal, Raft, TypeConfig};
@@ -58,8 +58,6 @@ pub struct Parts<L, N> {
     pub timers: Timers,
     /// How gladly it leads.
     pub preference: Preference,
-    /// How soon it applies.
-    pub pace: Pace,
     /// Entries that lie between two local snapshots at least.
     pub snapshot_entries: u64,
     /// Where leaders take their stamps from.
@@ -176,8 +174,7 @@ impl Consensus {
         N::Network: NetSnapshot<TypeConfig, SnapshotData = Arc<VerifiedSnapshot>>,
     {
         let (machine, applier) =
-            StateMachine::start(parts.store, parts.snapshots, Arc::clone(&parts.levels), parts.pace)
-                .map_err(StartError::Thread)?;
+            StateMachine::start(parts.store, parts.snapshots, Arc::clone(&parts.levels)).map_err(StartError::Thread)?;
         let config = profile::config(&parts.cluster_name, parts.timers, parts.preference, parts.snapshot_entries);
         let raft = Raft::new(parts.node, config, parts.network, parts.log, machine)
             .await

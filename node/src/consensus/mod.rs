@@ -38,7 +38,7 @@ pub use network::Network;
 use plantao_domain::planted::{Bug, planted};
 pub use programs::{Program, ask_programs};
 pub use read_index::ReadError;
-pub use state_machine::{Pace, Progress};
+pub use state_machine::Progress;
 pub use status::{MemberStatus, Role, Status};
 pub use tenure::{Tenure, Tenures};
 

@@ -10,7 +10,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -19,7 +18,6 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, Raf
 use plantao_domain::planted::{Bug, planted};
 use plantao_domain::{ClusterTime, Command, MemView, Outcome, Overlay, View, ViewFault, codec, digest, rows, upgrade};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
 
 use super::types::{
     Applied, Entry, EntryPayload, LeaderId, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig,
@@ -35,8 +33,6 @@ const GROUP_ENTRIES_MAX: usize = 512;
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Jobs that wait for the applier: openraft asks for one thing at a time, a snapshot builder for another.
 const JOBS_MAX: usize = 4;
-/// See [`Pace::Gathered`].
-const GATHERING: Duration = Duration::from_millis(10);
 /// Frozen views that may end early (too much changed meanwhile) before applies wait for the snapshot instead.
 const FREEZES_MAX: usize = 3;
 
@@ -56,16 +52,6 @@ impl Progress {
             time: ClusterTime::saturating_from_millis(meta.last_time),
         }
     }
-}
-
-/// How soon a node applies what is committed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pace {
-    /// At once: programs read here.
-    AtOnce,
-    /// Where it follows, and is not behind, it lets entries come for some milliseconds between two groups: its engine pays by
-    /// the group (decision 0038), and nobody reads what it applies. What is committed does not wait for it.
-    Gathered,
 }
 
 /// Why entries could not be applied. Each of them stops the node.
@@ -140,7 +126,6 @@ pub struct StateMachine {
     jobs: mpsc::Sender<Job>,
     store: Arc<dyn StateStore>,
     snapshots: Arc<Snapshots>,
-    pace: Pace,
 }
 
 /// What stays with the node when openraft has taken the [`StateMachine`].
@@ -171,14 +156,13 @@ impl StateMachine {
         store: Arc<dyn StateStore>,
         snapshots: Arc<Snapshots>,
         levels: Arc<Levels>,
-        pace: Pace,
     ) -> io::Result<(Self, Applier)> {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let (published, progress) = watch::channel(Progress::of(&store.meta()));
         let worker = Worker { store: Arc::clone(&store), snapshots: Arc::clone(&snapshots), published, levels };
         let worker = Work::start("applier", queue, 1, move |jobs| jobs.drain(..).for_each(|job| worker.run(job)))?;
         let applier = Applier { progress, worker };
-        Ok((Self { jobs, store, snapshots, pace }, applier))
+        Ok((Self { jobs, store, snapshots }, applier))
     }
 }
 
@@ -384,11 +368,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut groups = entries.ready_chunks(GROUP_ENTRIES_MAX);
         let mut before: Option<oneshot::Receiver<Result<(), ApplyError>>> = None;
-        let (mut only_follows, mut applied) = (true, 0);
         while let Some(group) = groups.next().await {
             let group = group.into_iter().collect::<io::Result<Group>>()?;
-            only_follows &= group.iter().all(|(_, responder)| responder.is_none());
-            applied += group.len();
             let (reply, answer) = oneshot::channel();
             self.jobs.send(Job::Apply(group, reply)).await.map_err(|_| ApplyError::Stopped)?;
             if let Some(before) = before.replace(answer) {
@@ -397,9 +378,6 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
         if let Some(before) = before {
             before.await.map_err(|_| ApplyError::Stopped)??;
-        }
-        if self.pace == Pace::Gathered && only_follows && applied < GROUP_ENTRIES_MAX {
-            sleep(GATHERING).await;
         }
         Ok(())
     }

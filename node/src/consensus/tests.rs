@@ -20,7 +20,7 @@ use tonic::Code;
 use super::handle::IN_FLIGHT_MAX;
 use super::log_store::LogStore;
 use super::profile::Timers;
-use super::state_machine::{Applier, Pace, StateMachine};
+use super::state_machine::{Applier, StateMachine};
 use super::types::TypeConfig;
 use super::*;
 use crate::storage::identity::NodeIdentity;
@@ -43,8 +43,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, Applier)> for St
         let directory = tempfile::tempdir().unwrap();
         let place = Place::new(directory.path(), self.0);
         let (store, _) = place.open();
-        let (machine, applier) =
-            StateMachine::start(store, Arc::new(place.snapshots()), levels(), Pace::AtOnce).unwrap();
+        let (machine, applier) = StateMachine::start(store, Arc::new(place.snapshots()), levels()).unwrap();
         let log = LogStore::new(testing::create(&directory.path().join("raft")));
         Ok(((directory, applier), log, machine))
     }
@@ -417,8 +416,7 @@ async fn an_empty_state_machine_says_so_and_its_thread_ends_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::new(directory.path(), EngineKind::Fjall);
     let (store, _) = place.open();
-    let (mut machine, applier) =
-        StateMachine::start(store, Arc::new(place.snapshots()), levels(), Pace::AtOnce).unwrap();
+    let (mut machine, applier) = StateMachine::start(store, Arc::new(place.snapshots()), levels()).unwrap();
     assert_eq!(machine.applied_state().await.unwrap().0, None);
     assert!(machine.get_current_snapshot().await.unwrap().is_none());
     assert_eq!(*applier.progress().borrow(), Progress { index: 0, ..Progress::default() });
@@ -462,15 +460,13 @@ async fn a_snapshot_of_a_level_that_is_not_read_here_leaves_nothing_behind() {
     let snapshots = Arc::new(receiver.snapshots());
     let before = std::fs::read(&identity).unwrap();
     let (mut older, _) =
-        StateMachine::start(Arc::clone(&store), Arc::clone(&snapshots), levels(LEVEL_NEWEST - 1), Pace::AtOnce)
-            .unwrap();
+        StateMachine::start(Arc::clone(&store), Arc::clone(&snapshots), levels(LEVEL_NEWEST - 1)).unwrap();
     older.install_snapshot(&meta, Arc::clone(&snapshot)).await.unwrap_err();
     assert_eq!((store.meta().applied, store.count()), (None, 0));
     assert!(snapshots.current().is_none(), "the file is there");
     assert_eq!(std::fs::read(&identity).unwrap(), before);
 
-    let (mut newer, _) =
-        StateMachine::start(Arc::clone(&store), snapshots, levels(LEVEL_NEWEST), Pace::AtOnce).unwrap();
+    let (mut newer, _) = StateMachine::start(Arc::clone(&store), snapshots, levels(LEVEL_NEWEST)).unwrap();
     newer.install_snapshot(&meta, snapshot).await.unwrap();
     assert_eq!(store.count(), 257);
     assert_eq!(NodeIdentity::load(&identity).unwrap().level(), LEVEL_NEWEST);

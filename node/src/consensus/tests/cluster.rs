@@ -162,7 +162,6 @@ impl Cluster {
             timers: Timers::Wan,
             snapshot_entries: 20_000,
             preference: if site.keyed { Preference::Preferred } else { Preference::LastResort },
-            pace: if site.keyed { Pace::AtOnce } else { Pace::Gathered },
             clock: clock.clone(),
             clocks: clocks.clone(),
             skew_max: agreement::SKEW_MAX,
