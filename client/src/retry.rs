@@ -142,8 +142,11 @@ where
         let at = cluster.current();
         let endpoint = cluster.endpoint(at);
         let left = until.saturating_duration_since(Instant::now());
-        // The first try is made in any case: a deadline in the past is for the node to judge.
-        let timeout = policy.attempt_timeout.min(left).max(Duration::from_millis(1));
+        // The first try is made in any case, and with time for an answer: whether it is too late is for the network to judge, by
+        // its clock.
+        let is_late = attempts == 1 && left.is_zero();
+        let timeout = if is_late { policy.attempt_timeout } else { policy.attempt_timeout.min(left) };
+        let timeout = timeout.max(Duration::from_millis(1));
         // The channel's own timer starts after connecting; this one bounds both.
         let attempt =
             tokio::time::timeout(timeout + Duration::from_millis(100), call(endpoint.channel(cluster.lane()), timeout));

@@ -5,7 +5,6 @@ use plantao_client::pki::SignedLeaf;
 use plantao_client::transport::{
     ChannelOptions, ClientTls, Credentials, CredentialsPaths, ExpectedServer, Target, TlsVersions, channel,
 };
-use plantao_proto::public::v1::agenda_service_client::AgendaServiceClient;
 use plantao_tests::network::Network;
 use plantao_tests::wait::PATIENCE;
 use std::path::Path;
@@ -35,12 +34,6 @@ pub(crate) fn write_leaf(directory: &Path, name: &str, leaf: &SignedLeaf) -> (st
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key);
     std::io::Write::write_all(&mut file.unwrap(), leaf.key_pem.as_bytes()).unwrap();
     (certificate, key)
-}
-
-/// The agenda of one node, asked once.
-pub(crate) fn agenda(network: &Network, node: &str) -> AgendaServiceClient<Channel> {
-    let (certificate, key) = network.credentials(crate::world::SOFTWARE);
-    AgendaServiceClient::new(with_files(network, &certificate, &key, &network.node(node).public()))
 }
 
 /// Sends `body` as the one message of a unary call, whatever it is; gives the bytes of the answer.
