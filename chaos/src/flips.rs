@@ -60,6 +60,8 @@ struct Verdicts {
     told: u64,
     /// As if nothing had been: another copy counts, or nobody reads that bit.
     same: u64,
+    /// Rows of some entries ago, and it says of how many: its log, which is whole, brings them again.
+    older: u64,
     /// Something is other than it was, and nobody says so.
     silent: u64,
     panics: u64,
@@ -160,6 +162,7 @@ async fn measure(arguments: &Flips, standing: &Standing) -> anyhow::Result<ExitC
             Said::Whole(report) if report == untouched[&at] => verdicts.same += 1,
             // Cut like an end that a crash tore, and said.
             Said::Whole(report) if report.contains("as a crash leaves them") => verdicts.told += 1,
+            Said::Whole(report) if is_older(&report, &untouched[&at]) => verdicts.older += 1,
             Said::Whole(report) => {
                 verdicts.silent += 1;
                 figures.bad.push(format!("flip {nth}, {flip:?}: {report} and not {}", untouched[&at]));
@@ -414,6 +417,26 @@ async fn verify(clinic: &Clinic, standing: &Standing, at: usize) -> anyhow::Resu
     })
 }
 
+/// How many entries of the log the rows of a report lack, and the report without what it says of rows.
+fn lacking(report: &str) -> Option<(u64, serde_json::Value)> {
+    let mut report: serde_json::Value = serde_json::from_str(report).ok()?;
+    let rows = report["checks"].as_array_mut()?.iter_mut().find(|check| check["part"] == "state")?;
+    let found = rows["found"].take();
+    let lacking = match found.as_str()?.split_once("; the log has ") {
+        Some((_, rest)) => rest.split_once(' ')?.0.parse().ok()?,
+        None => 0,
+    };
+    Some((lacking, report))
+}
+
+/// Whether nothing differs but that rows are further behind their log.
+fn is_older(report: &str, untouched: &str) -> bool {
+    match (lacking(report), lacking(untouched)) {
+        (Some((more, rest)), Some((less, rest_of_untouched))) => more > less && rest == rest_of_untouched,
+        _ => false,
+    }
+}
+
 /// Without what differs from flip to flip.
 fn shortened(text: &str) -> String {
     let word = |word: &str| match word {
@@ -428,9 +451,10 @@ fn shortened(text: &str) -> String {
 fn conclude(figures: &Figures) {
     for (where_, verdicts) in [("stopped", &figures.stopped), ("running", &figures.running)] {
         for (kind, of) in verdicts {
-            let Verdicts { flips, told, same, silent, panics } = of;
+            let Verdicts { flips, told, same, older, silent, panics } = of;
             say(&format!(
-                "{where_:<8} {kind:<18} {flips:>5} flips {told:>5} told {same:>5} as before {silent:>3} silent {panics:>3} panics"
+                "{where_:<8} {kind:<18} {flips:>5} flips {told:>5} told {same:>5} as before {older:>3} older {silent:>3} silent \
+                 {panics:>3} panics"
             ));
         }
     }
@@ -444,6 +468,20 @@ fn conclude(figures: &Figures) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_older_only_where_the_log_has_what_they_lack_and_nothing_else_differs() {
+        let report = |log: &str, rows: &str| {
+            serde_json::json!({ "checks": [{ "part": "log", "found": log }, { "part": "state", "found": rows }] })
+                .to_string()
+        };
+        let behind = |more: u64| report("entries 1 to 9", &format!("5 rows; the log has {more} more entries, which"));
+        assert!(is_older(&behind(4), &behind(1)) && is_older(&behind(4), &report("entries 1 to 9", "6 rows")));
+        assert!(!is_older(&behind(1), &behind(1)) && !is_older(&behind(1), &behind(4)));
+        assert!(!is_older(&behind(4), &report("entries 1 to 7", "6 rows")));
+        assert!(!is_older(&report("entries 1 to 9", "5 rows"), &behind(1)), "rows that are other and say nothing");
+        assert!(!is_older("", &behind(1)));
+    }
 
     #[test]
     fn each_file_is_of_one_kind_and_only_what_differs_is_left_out_of_a_refusal() {
