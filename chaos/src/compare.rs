@@ -1,12 +1,13 @@
 //! `chaos compare`: a network of ours and three members of etcd, on the same machine, disk and certificates, in turn, with the
-//! same programs. Ours does more for each operation: it seals and audits, checks the clinic's rules, and keeps digests.
+//! same programs. Ours does more for each operation: it seals and audits, checks the clinic's rules, and keeps digests. What a
+//! node of ours did not keep up with counts as well: speed that leaves the off-site copy behind is none.
 //!
 //! ```text
 //! for each kind and number of programs:   etcd, ours, etcd, ours, …   medians of the rates, CPU of the three servers
 //! ```
 
 use crate::etcd::{Deed, Etcd};
-use crate::ground::{Ground, Standing, say, until_signal};
+use crate::ground::{Ground, Standing, exit, say, until_signal, yes};
 use anyhow::Context;
 use plantao_client::bench::{self, BenchKind, BenchOptions};
 use plantao_client::transport::CredentialsPaths;
@@ -20,6 +21,8 @@ use std::time::Duration;
 /// As the figures that were published for orientation were made.
 const CONNECTIONS: usize = 16;
 const WARMUP: Duration = Duration::from_secs(1);
+/// What was done in so long a node may still have before it when programs end.
+const BEHIND_MAX: Duration = Duration::from_millis(500);
 /// Of `/proc/<pid>/stat`: what Linux counts processor time in, on every machine that runs it.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -65,6 +68,8 @@ struct Row {
     plantao: Side,
     /// Ours by theirs.
     rate_ratio: f64,
+    /// Entries that the slowest node of ours had not applied when the programs ended; the worst of the runs.
+    behind: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,6 +79,8 @@ struct Figures {
     runs: u8,
     value_bytes: usize,
     rows: Vec<Row>,
+    /// Whether no node was further behind than [`BEHIND_MAX`].
+    held: bool,
 }
 
 /// Runs it.
@@ -109,11 +116,11 @@ async fn measure(arguments: &Compare, standing: &Standing) -> anyhow::Result<Exi
     ));
     say("                        etcd                                plantao");
     say("kind   clients     ops/s  p50 ms  p99 ms  CPU s/1000     ops/s  p50 ms  p99 ms  CPU s/1000   ratio");
-    let mut rows = Vec::new();
+    let (mut rows, mut held) = (Vec::new(), true);
     for (kind, deed) in [(BenchKind::Write, Deed::Put), (BenchKind::Book, Deed::Book), (BenchKind::Read, Deed::Get)] {
         for clients in &arguments.clients {
             let programs = usize::from(*clients);
-            let (mut of_etcd, mut of_ours) = (Vec::new(), Vec::new());
+            let (mut of_etcd, mut of_ours, mut behind) = (Vec::new(), Vec::new(), 0);
             for _ in 0..arguments.runs {
                 let before = processor_seconds(&theirs)?;
                 let answers = etcd.run(deed, programs, CONNECTIONS, WARMUP, duration).await?;
@@ -127,11 +134,15 @@ async fn measure(arguments: &Compare, standing: &Standing) -> anyhow::Result<Exi
                 of_etcd.push((run, processor_seconds(&theirs)? - before));
                 let before = processor_seconds(&ours)?;
                 let run = run_ours(&network, kind, programs, duration).await?;
+                // The processor's time of what is left to do belongs to what was done.
+                behind = behind.max(network.behind().await?.into_values().max().unwrap_or(0));
+                network.settle().await?;
                 of_ours.push((run, processor_seconds(&ours)? - before));
             }
             let (etcd, plantao) = (side(&of_etcd, duration), side(&of_ours, duration));
-            let row = Row { kind, clients: *clients, etcd, plantao, rate_ratio: ratio(&etcd, &plantao) };
+            let row = Row { kind, clients: *clients, etcd, plantao, rate_ratio: ratio(&etcd, &plantao), behind };
             say(&line(&row));
+            held &= row.keeps_up();
             rows.push(row);
         }
     }
@@ -141,10 +152,18 @@ async fn measure(arguments: &Compare, standing: &Standing) -> anyhow::Result<Exi
         runs: arguments.runs,
         value_bytes: BenchOptions::new(BenchKind::Write).value_bytes,
         rows,
+        held,
     })?;
+    say(&format!("every node kept up: {}", yes(held)));
     drop(etcd);
     network.stop_all().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(exit(held))
+}
+
+impl Row {
+    fn keeps_up(&self) -> bool {
+        self.behind as f64 <= self.plantao.ops_per_second * BEHIND_MAX.as_secs_f64()
+    }
 }
 
 async fn run_ours(network: &LocalNetwork, kind: BenchKind, clients: usize, duration: Duration) -> anyhow::Result<Run> {
@@ -200,7 +219,14 @@ fn line(row: &Row) -> String {
     };
     let failed = row.etcd.errors + row.plantao.errors;
     let failed = if failed == 0 { String::new() } else { format!("   {failed} errors") };
-    format!("{kind:<6} {:>7}  {}  {} {:>7.2}{failed}", row.clients, side(&row.etcd), side(&row.plantao), row.rate_ratio)
+    let behind = if row.keeps_up() { String::new() } else { format!("   {} entries behind", row.behind) };
+    format!(
+        "{kind:<6} {:>7}  {}  {} {:>7.2}{failed}{behind}",
+        row.clients,
+        side(&row.etcd),
+        side(&row.plantao),
+        row.rate_ratio
+    )
 }
 
 /// Seconds that these processes have used in all, in and for the system.

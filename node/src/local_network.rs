@@ -31,6 +31,7 @@ use plantao_client::identity::Slug;
 use plantao_client::{Cluster, ConnectOptions};
 use plantao_proto::admin::v1 as admin;
 use process::{Program, Running};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -340,6 +341,20 @@ impl LocalNetwork {
             // Under load the leader's index runs ahead for ever.
             let goal = *goal.get_or_insert(leader.committed_index);
             statuses.iter().all(|status| status.applied_index >= goal).then_some(())
+        })
+        .await
+    }
+
+    /// How many entries each node that answers, by its name, is behind what is committed: asked of all at once, so under load it
+    /// is right within what is committed during one answer.
+    pub async fn behind(&self) -> Result<BTreeMap<String, u64>, Error> {
+        self.until("the index of each node", |statuses| {
+            let committed = statuses.iter().map(|status| status.committed_index).max()?;
+            let named = statuses.iter().filter_map(|status| {
+                let node = self.nodes.iter().find(|node| node.id == status.node_id)?;
+                Some((node.spec.name.clone(), committed.saturating_sub(status.applied_index)))
+            });
+            Some(named.collect())
         })
         .await
     }
