@@ -20,6 +20,7 @@ mod model;
 mod mutants;
 mod nine;
 mod operator;
+mod overload;
 mod plot;
 mod power;
 mod process;
@@ -29,8 +30,10 @@ mod report;
 #[allow(dead_code, reason = "the other world uses the rest")]
 mod rot;
 mod run;
+mod scarce;
 mod seed;
 mod simulated;
+mod straggler;
 mod thin_line;
 mod wires;
 mod workload;
@@ -55,6 +58,9 @@ const EXAMPLES: &str = "Examples:
   chaos power --times 200                       no power on any node, unsynced writes lost, 200 times (needs root)
   chaos races --races 10000 --clients 64        who gets the slot, while links are cut and heal (needs root)
   chaos links --seconds 20                      writes while links lose packets, pass one way, come and go (needs root)
+  chaos overload --seconds 20                   more than a node can serve: does it lead on, and in how much memory?
+  chaos scarce --seconds 15                     no descriptors, threads or memory for one node (needs root)
+  chaos straggler --entries 1000000             the off-site node comes back a million entries later
   chaos nine --json nine.json                   from three nodes to nine and back under load, a kill in each step
   chaos compare --clients 64 --json etcd.json   writes, bookings and reads beside etcd (needs etcd-server)
   chaos thin-line --rate 1mbit --backlog 200MB  bookings beside a backlog of images (needs root)
@@ -77,6 +83,12 @@ enum Command {
     Races(races::Races),
     /// Links that lose packets, pass one way only, or come and go: do writes go on, and is any lost?
     Links(links::Links),
+    /// More than a node can serve, from good and bad callers: does it lead on, and in how much memory?
+    Overload(overload::Overload),
+    /// No descriptors, threads or memory left for one node: do the others go on, and does it come back?
+    Scarce(scarce::Scarce),
+    /// The off-site node comes back up to a million entries later: how long until it has them, and on how much disk?
+    Straggler(straggler::Straggler),
     /// From three nodes to nine and back under load, with a kill -9 in the middle of each step
     Nine(nine::Nine),
     /// Operations a second and processor time, in turn with etcd on the same machine
@@ -103,6 +115,9 @@ async fn main() -> ExitCode {
         Command::Power(arguments) => power::run(&arguments).await,
         Command::Races(arguments) => races::run(&arguments).await,
         Command::Links(arguments) => links::run(&arguments).await,
+        Command::Overload(arguments) => overload::run(&arguments).await,
+        Command::Scarce(arguments) => scarce::run(&arguments).await,
+        Command::Straggler(arguments) => straggler::run(&arguments).await,
         Command::Nine(arguments) => nine::run(&arguments).await,
         Command::Compare(arguments) => compare::run(&arguments).await,
         Command::ThinLine(arguments) => thin_line::run(&arguments).await,
@@ -117,7 +132,7 @@ async fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "the last word of a command")]
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("chaos: {error:#}");
-    if error.is::<wires::Cannot>() || error.is::<etcd::NoEtcd>() {
+    if error.is::<wires::Cannot>() || error.is::<etcd::NoEtcd>() || error.is::<scarce::NoGroups>() {
         ExitCode::from(ground::EXIT_CANNOT)
     } else {
         ExitCode::FAILURE

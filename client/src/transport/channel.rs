@@ -205,6 +205,24 @@ pub fn channel(tls: &ClientTls, target: &Target, options: &ChannelOptions) -> Re
     }))
 }
 
+/// A connection after its handshake.
+pub type ClientConnection = Guarded<TlsStream<Stream>>;
+
+/// One connection to `target` with nothing of HTTP/2 on it yet, for a tool that speaks that itself.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(tls: &ClientTls, target: &Target, timeout: Duration) -> Result<ClientConnection, ConnectError> {
+    let connector = Connector {
+        tls: tls.clone(),
+        address: target.address.as_str().into(),
+        expected: target.expected,
+        timeout,
+        send_buffer_bytes: None,
+    };
+    connector.connect().await
+}
+
 #[derive(Clone)]
 struct Connector {
     tls: ClientTls,
@@ -215,7 +233,7 @@ struct Connector {
 }
 
 impl Connector {
-    async fn connect(self) -> Result<TokioIo<Guarded<TlsStream<Stream>>>, ConnectError> {
+    async fn connect(self) -> Result<ClientConnection, ConnectError> {
         let configuration = self.tls.configuration(self.expected).map_err(ConnectError::Configuration)?;
         let connecting = async {
             let connecting = self.tls.network.connect(&self.address, self.send_buffer_bytes);
@@ -231,12 +249,12 @@ impl Connector {
             return Err(ConnectError::NotHttp2);
         }
         let leaf = session.peer_certificates().and_then(<[_]>::first).cloned();
-        Ok(TokioIo::new(Guarded::new(stream, leaf.as_ref(), &self.tls.revocations)))
+        Ok(Guarded::new(stream, leaf.as_ref(), &self.tls.revocations))
     }
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<Guarded<TlsStream<Stream>>>;
+    type Response = TokioIo<ClientConnection>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
@@ -245,6 +263,7 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        Box::pin(self.clone().connect())
+        let connecting = self.clone().connect();
+        Box::pin(async move { connecting.await.map(TokioIo::new) })
     }
 }

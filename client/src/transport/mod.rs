@@ -21,7 +21,7 @@ mod wire;
 mod tests;
 
 pub use certificate::{Fingerprint, Leaf, LeafError, ParseFingerprintError};
-pub use channel::{ChannelError, ChannelOptions, ClientTls, ConnectError, Target, channel};
+pub use channel::{ChannelError, ChannelOptions, ClientConnection, ClientTls, ConnectError, Target, channel, connect};
 pub use credentials::{Credentials, CredentialsError, CredentialsFile, CredentialsPaths};
 pub use guard::Guarded;
 pub use revocation::{CertificateId, REVOCATION_BYTES_MAX, RevocationError, RevocationList, Revocations};
