@@ -4,7 +4,7 @@
 
 use crate::faults::Profile;
 use crate::ground::{Ground, beside, exit, say, until_signal};
-use crate::simulated::{SEED_TIME_MAX, Told, one};
+use crate::simulated::{SEED_TIME_MAX, Told, nodes_of, one};
 use anyhow::ensure;
 use plantao_domain::planted::Bug;
 use serde::Serialize;
@@ -28,14 +28,14 @@ pub(crate) struct Mutants {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
     /// Seconds with faults, for each seed.
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     duration: u64,
     /// How faults come.
-    #[arg(long, value_enum, default_value_t = Profile::Standard)]
+    #[arg(long, value_enum, default_value_t = Profile::Storm)]
     profile: Profile,
-    /// Voters.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=5))]
-    nodes: u64,
+    /// Voters; of several numbers each seed takes one. With five, two can be behind or cut off, and some mistakes show only then.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "3,5", value_parser = clap::value_parser!(u64).range(3..=5))]
+    nodes: Vec<u64>,
     /// Seeds without a bug, which must pass.
     #[arg(long, value_name = "N", default_value_t = 4)]
     controls: u64,
@@ -146,7 +146,8 @@ async fn all(arguments: &Mutants) -> anyhow::Result<ExitCode> {
 }
 
 fn words(arguments: &Mutants, seed: u64, bug: Option<Bug>) -> Vec<String> {
-    let (seed, nodes, seconds) = (seed.to_string(), arguments.nodes.to_string(), arguments.duration.to_string());
+    let nodes = nodes_of(&arguments.nodes, seed).to_string();
+    let (seed, seconds) = (seed.to_string(), arguments.duration.to_string());
     let mut words = ["--seed", &seed, "--nodes", &nodes, "--seconds", &seconds, "--profile", arguments.profile.name()]
         .map(str::to_owned)
         .to_vec();

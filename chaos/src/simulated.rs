@@ -92,22 +92,21 @@ pub(crate) async fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     Ok(if violations == 0 && failures > 0 { ExitCode::from(EXIT_CANNOT) } else { exit(violations == 0) })
 }
 
-/// Timers go by whether a seed is odd, so the number of nodes goes by the rest of it.
-fn nodes_of(arguments: &Run, seed: u64) -> u64 {
-    let all = &arguments.simulated.nodes;
+/// Which of `all` numbers of nodes a seed takes. Timers go by whether it is odd, so this goes by the rest of it.
+pub(crate) fn nodes_of(all: &[u64], seed: u64) -> u64 {
     let nth = (seed / 2).checked_rem(all.len() as u64).unwrap_or(0);
     usize::try_from(nth).ok().and_then(|nth| all.get(nth)).copied().unwrap_or(3)
 }
 
 fn words(arguments: &Run, seed: u64) -> Vec<String> {
-    let (nodes, profile) = (nodes_of(arguments, seed).to_string(), arguments.profile.name());
+    let (nodes, profile) = (nodes_of(&arguments.simulated.nodes, seed).to_string(), arguments.profile.name());
     let (seed, seconds) = (seed.to_string(), arguments.duration.to_string());
     ["--seed", &seed, "--nodes", &nodes, "--profile", profile, "--seconds", &seconds].map(str::to_owned).to_vec()
 }
 
 /// The real time that a seed may take: what was measured of a minute, for each minute that was begun.
 fn time_max(arguments: &Run, seed: u64) -> Duration {
-    let beyond = u32::try_from(nodes_of(arguments, seed).saturating_sub(10)).unwrap_or(0);
+    let beyond = u32::try_from(nodes_of(&arguments.simulated.nodes, seed).saturating_sub(10)).unwrap_or(0);
     let minutes = u32::try_from(arguments.duration.div_ceil(60)).unwrap_or(u32::MAX);
     (SEED_TIME_MAX + NODE_TIME_MAX * beyond).saturating_mul(minutes.max(1))
 }
@@ -178,7 +177,8 @@ impl Told {
 }
 
 fn again(arguments: &Run, seed: u64) -> String {
-    let (profile, duration, nodes) = (arguments.profile.name(), arguments.duration, nodes_of(arguments, seed));
+    let (profile, duration, nodes) =
+        (arguments.profile.name(), arguments.duration, nodes_of(&arguments.simulated.nodes, seed));
     format!("chaos run --world sim --seed {seed} --nodes {nodes} --profile {profile} --duration {duration}")
 }
 

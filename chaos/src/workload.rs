@@ -1,6 +1,7 @@
 //! What programs do while faults come: they write, amend and read a few records that all of them want, book, move and cancel
-//! in a few slots across units, look at agendas, lose patience and ask again, and repeat requests that were answered. Both
-//! worlds run it; a world gives time and a way to the network, and starts each program as it starts its own tasks.
+//! in a few slots across units, look at agendas, lose patience and ask again, and repeat requests that were answered, at once or
+//! when their time is over. Both worlds run it; a world gives time and a way to the network, and starts each program as it starts
+//! its own tasks.
 //!
 //! Others store images and look at them ([`images`]).
 //!
@@ -18,12 +19,21 @@ pub(crate) use requests::{agenda_of, record_of, write};
 use crate::history::{Begun, Booking, Call, Life, Operation, Outcome, Recorder, Stage};
 use crate::model::refusal;
 use crate::seed::Chance;
+use plantao_client::retry::RetryPolicy;
 use plantao_client::{Cluster, Id};
 use plantao_proto::public::v1;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// So long after its time a copy is late by every clock that is right.
+const LATE_MS: i64 = 1_000;
+
+/// One program of so many knows one node and no other, and asks once: what that node says first is all that it learns.
+const ALONE_EVERY: u32 = 3;
+/// Longer than any call.
+const NEVER: Duration = Duration::from_secs(3_600);
 
 /// Where programs live. Sleeping and time limits are tokio's in both worlds.
 pub(crate) trait World: Clone {
@@ -72,6 +82,23 @@ impl Shape {
     }
 }
 
+/// A copy of a request that was answered, to be sent when its time is over: it must not be applied then.
+#[derive(Debug)]
+struct Copy {
+    operation: Operation,
+    header: v1::RequestHeader,
+    life: Life,
+}
+
+/// The way to one of the nodes only, without a second try.
+fn one_node(cluster: &Cluster, nth: u64) -> Cluster {
+    let addresses = cluster.addresses();
+    let nth = usize::try_from(nth % addresses.len().max(1) as u64).unwrap_or(0);
+    let one = addresses.get(nth).and_then(|address| cluster.only(address)).unwrap_or_else(|| cluster.clone());
+    let policy = RetryPolicy { pause_min: NEVER, pause_max: NEVER, ..one.policy().clone() };
+    one.with_policy(policy)
+}
+
 /// One program.
 pub(crate) struct Program<W> {
     world: W,
@@ -88,6 +115,8 @@ pub(crate) struct Program<W> {
     /// Bookings as last seen, of this day.
     bookings: BTreeMap<Id, Booking>,
     day: u64,
+    /// In the order in which they were made.
+    copies: VecDeque<Copy>,
 }
 
 impl<W: World> Program<W> {
@@ -100,8 +129,10 @@ impl<W: World> Program<W> {
         clinic: &Arc<Clinic>,
         recorder: &Recorder,
     ) -> Self {
+        let cluster = world.cluster(number);
+        let is_alone = number.is_multiple_of(ALONE_EVERY);
         Self {
-            cluster: world.cluster(number),
+            cluster: if is_alone { one_node(&cluster, seed.wrapping_add(u64::from(number))) } else { cluster },
             world: world.clone(),
             number,
             shape: shape.clone(),
@@ -113,6 +144,7 @@ impl<W: World> Program<W> {
             epoch: 0,
             bookings: BTreeMap::new(),
             day: 0,
+            copies: VecDeque::new(),
         }
     }
 
@@ -121,8 +153,16 @@ impl<W: World> Program<W> {
     pub(crate) async fn run(mut self, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Relaxed) {
             self.turn();
-            let operation = self.choose();
-            if !self.call(operation).await {
+            let now_ms = self.world.unix_ms();
+            let is_over = |copy: &mut Copy| now_ms > copy.life.not_after_ms + LATE_MS;
+            let goes_on = match self.copies.pop_front_if(is_over) {
+                Some(copy) => self.repeat(&copy).await,
+                None => {
+                    let operation = self.choose();
+                    self.call(operation).await
+                }
+            };
+            if !goes_on {
                 return;
             }
             let [least, most] = self.shape.pause;
@@ -237,11 +277,20 @@ impl<W: World> Program<W> {
             _ => false,
         };
         self.end(begun, &operation, outcome);
-        if is_kept && self.chance.percent(4) {
-            let Some(begun) = self.begin(&operation, sent, true) else { return false };
-            let outcome = self.write(&operation, &header, life).await;
-            self.end(begun, &operation, outcome);
+        let copy = Copy { operation, header, life };
+        match self.chance.below(100) {
+            0..4 if is_kept => return self.repeat(&copy).await,
+            4..8 if is_kept => self.copies.push_back(copy),
+            _ => {}
         }
+        true
+    }
+
+    /// Sends what was answered once more, as it was. Nothing is learnt from it: it may be of another day.
+    async fn repeat(&mut self, Copy { operation, header, life }: &Copy) -> bool {
+        let Some(begun) = self.begin(operation, Some((header, *life)), true) else { return false };
+        let outcome = self.write(operation, header, *life).await;
+        self.recorder.end(begun, outcome, self.world.now_ns());
         true
     }
 

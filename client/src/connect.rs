@@ -235,7 +235,8 @@ impl Cluster {
         Self { current: Arc::new(AtomicUsize::new(self.current())), ..self.clone() }
     }
 
-    pub(crate) fn policy(&self) -> &RetryPolicy {
+    /// Its deadlines.
+    pub fn policy(&self) -> &RetryPolicy {
         &self.shared.policy
     }
 

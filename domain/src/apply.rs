@@ -147,11 +147,11 @@ fn store(changes: &mut Changes, envelope: &Envelope, outcome: &Outcome) {
 /// from the start would pass over everything deleted so far.
 fn purge(view: &dyn View, at: ClusterTime, trail: &mut Trail, changes: &mut Changes) -> Result<(), ViewFault> {
     let head = trail.head();
-    let at = match planted(Bug::OutcomePurgedEarly) {
-        true => ClusterTime::saturating_from_millis(at.millis().saturating_add(Envelope::LIFETIME_MS)),
-        false => at,
+    let (at, beyond) = match planted(Bug::OutcomePurgedEarly) {
+        // Ahead of their time, and again from the start: what others that live longer were passed over for is met, too.
+        true => (ClusterTime::saturating_from_millis(at.millis().saturating_add(Envelope::LIFETIME_MS)), None),
+        false => (at, head.purged_time.zip(head.purged_request)),
     };
-    let beyond = head.purged_time.zip(head.purged_request);
     for (not_after, request) in rows::outdated_outcomes(view, beyond, at, PURGED_MAX)? {
         rows::delete(changes, rows::outcome_expiry_key(not_after, request));
         rows::delete(changes, rows::outcome_key(request));

@@ -11,7 +11,7 @@ use plantao_client::identity::{Identity, Kind, Scope, Slug};
 use plantao_client::pki::{Authority, Request};
 use plantao_client::transport::{ClientTls, Credentials, CredentialsPaths, TlsVersions};
 use plantao_client::{Cluster as Way, ConnectOptions};
-use plantao_domain::View;
+use plantao_domain::{View, rows};
 use plantao_node::app::{App, Platform, Storage, Store};
 use plantao_node::chunks::Witness;
 use plantao_node::clock::{Clock, SystemClock};
@@ -379,6 +379,12 @@ impl Cluster {
         let running = self.running.borrow();
         let leaders = running.values().map(Running::status).filter(Status::leads);
         leaders.max_by_key(|status| status.term).map(|status| status.node)
+    }
+
+    /// Deletion epochs so far: one for each command that condemned chunks.
+    pub(crate) fn burials(&self) -> u64 {
+        let epoch = |node: &Running| rows::images_head(node.view()).map_or(0, |head| head.epoch);
+        self.running.borrow().values().map(epoch).max().unwrap_or(0)
     }
 
     /// Cuts a node's power.

@@ -40,8 +40,8 @@ const EQUAL_MAX: Duration = Duration::from_secs(20);
 const IMAGES_EVERY: Duration = Duration::from_millis(500);
 /// After the last fault: every node has read its chunks again by then, and repair has brought what was bad.
 const SCRUBBED_MAX: Duration = Duration::from_secs(90);
-/// Programs that store images.
-const PHOTOGRAPHERS: u32 = 2;
+/// Programs that store images; the third is the careless one.
+const PHOTOGRAPHERS: u32 = 3;
 /// Writes that were begun in each second of the second half of healing: programs make some ten.
 const CONFIRMED_MIN: u64 = 3;
 /// Calls under way may take a write's life, and reads their deadline.
@@ -63,6 +63,8 @@ pub(crate) struct Report {
     confirmed: usize,
     committed_index: u64,
     leaderships: usize,
+    /// How often chunks that no image names were condemned.
+    burials: u64,
     faults: BTreeMap<&'static str, u64>,
     findings: Findings,
     /// Equal for equal seeds.
@@ -176,6 +178,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
         confirmed,
         committed_index: run.invariants.committed_index(),
         leaderships: run.invariants.leaderships(),
+        burials: run.cluster.burials(),
         faults: faults.counts,
         findings: run.findings,
         trace: format!("{:016x}", run.trace.hash()),

@@ -1,6 +1,6 @@
 //! Programs that store images and look at them: of a few contents that come again and again, so that images share chunks, in
-//! one piece and in several; some lose patience and go on with the same ids, give the upload up, or never come back. Everything
-//! that they are shown is compared byte by byte.
+//! one piece and in several; some lose patience and go on with the same ids, give the upload up, or never come back. What one
+//! left behind is stored by it again just when nodes may be deleting it. Everything that they are shown is compared byte by byte.
 
 use super::clinic::NEEDLE;
 use super::{Clinic, World};
@@ -26,6 +26,16 @@ const HEAD: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0";
 const PAUSE: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(1_200)];
 /// A program that waits longer does something else.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(12)];
+/// One photographer of so many is careless: most of what it begins, long contents that nobody else stores, it leaves after a
+/// chunk or two, which then belong to nobody and are collected.
+const CARELESS_EVERY: u32 = 3;
+const CARELESS_PERCENT: u64 = 75;
+const CARELESS_CONTENTS: u64 = 1 << 32;
+const CARELESS_LENGTH: usize = 3_300_000;
+const HURRY: [Duration; 2] = [Duration::from_millis(80), Duration::from_millis(500)];
+/// Chunks that nobody names are condemned ten to thirteen seconds after they came, and unlinked four to six later, where seconds
+/// stand for days; in this span the same content comes again for the same patient, which needs the very chunks.
+const RETURN: [Duration; 2] = [Duration::from_millis(11_500), Duration::from_millis(17_500)];
 /// How long consents may take: a network that was just made.
 const CONSENT_TRIES: u32 = 60;
 /// Yesterday, for every clock that a run may have.
@@ -116,7 +126,8 @@ impl Album {
 /// The bytes of a content.
 fn content(seed: u64, number: u64) -> Bytes {
     let mut chance = Chance::of(seed, STREAM + 1 + number);
-    let length = LENGTHS[usize::try_from(number).unwrap_or(0) % LENGTHS.len()];
+    let nth = usize::try_from(number).unwrap_or(0) % LENGTHS.len();
+    let length = if number < CARELESS_CONTENTS { LENGTHS[nth] } else { CARELESS_LENGTH };
     let mut bytes = HEAD.to_vec();
     while bytes.len() < length {
         bytes.extend(chance.word().to_be_bytes());
@@ -146,6 +157,18 @@ pub(crate) async fn look(cluster: &Cluster, seed: u64, image: Id, stored: &Store
     }
 }
 
+/// An upload that was left in its middle.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    /// When it is stored after all.
+    due_ns: u64,
+    /// Open as far as anybody knows: while it is, nothing of its patient is deleted.
+    upload: Id,
+    content: u64,
+    patient: Id,
+    consent: Id,
+}
+
 /// One program.
 pub(crate) struct Photographer<W> {
     world: W,
@@ -154,6 +177,8 @@ pub(crate) struct Photographer<W> {
     clinic: Arc<Clinic>,
     album: Album,
     chance: Chance,
+    is_careless: bool,
+    left: Vec<Left>,
 }
 
 impl<W: World> Photographer<W> {
@@ -166,6 +191,8 @@ impl<W: World> Photographer<W> {
             clinic: Arc::clone(clinic),
             album: album.clone(),
             chance: Chance::of(seed, STREAM << 1 | u64::from(number)),
+            is_careless: number.is_multiple_of(CARELESS_EVERY),
+            left: Vec::new(),
         }
     }
 
@@ -203,10 +230,11 @@ impl<W: World> Photographer<W> {
     pub(crate) async fn run(mut self, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Relaxed) {
             match self.album.one_of(&mut self.chance) {
-                Some((image, stored)) if self.chance.percent(50) => self.look(image, stored).await,
+                Some((image, stored)) if !self.is_careless && self.chance.percent(50) => self.look(image, stored).await,
                 _ => self.store(&stop).await,
             }
-            tokio::time::sleep(self.chance.between(PAUSE[0], PAUSE[1])).await;
+            let [least, most] = if self.is_careless { HURRY } else { PAUSE };
+            tokio::time::sleep(self.chance.between(least, most)).await;
         }
     }
 
@@ -217,9 +245,31 @@ impl<W: World> Photographer<W> {
         self.album.with(|pages| pages.looks.push(Look { image, begun_ns, sight }));
     }
 
+    /// What was left so long ago that it is due.
+    fn returning(&mut self) -> Option<Left> {
+        let now_ns = self.world.now_ns();
+        let at = self.left.iter().position(|left| left.due_ns <= now_ns)?;
+        Some(self.left.remove(at))
+    }
+
+    /// Gives an upload up: its chunks belong to nobody then, unless another image has them.
+    async fn give_up(&self, upload: Id) {
+        let giving_up = self.cluster.abandon_upload(upload);
+        let _ = tokio::time::timeout(PATIENCE[1], Box::pin(giving_up)).await;
+    }
+
     async fn store(&mut self, stop: &AtomicBool) {
-        let number = self.chance.below(CONTENTS);
-        let (patient_id, consent_id) = self.clinic.consent(&mut self.chance);
+        if let Some(left) = self.left.last() {
+            // In vain before, or forgotten.
+            self.give_up(left.upload).await;
+        }
+        let returning = self.returning();
+        let is_hasty = returning.is_none() && self.is_careless && self.chance.percent(CARELESS_PERCENT);
+        let (number, (patient_id, consent_id)) = match returning {
+            Some(left) => (left.content, (left.patient, left.consent)),
+            None if is_hasty => (CARELESS_CONTENTS + self.chance.below(1 << 16), self.clinic.consent(&mut self.chance)),
+            None => (self.chance.below(CONTENTS), self.clinic.consent(&mut self.chance)),
+        };
         let new = NewImage {
             upload_id: self.chance.id(),
             image_id: self.chance.id(),
@@ -237,7 +287,8 @@ impl<W: World> Photographer<W> {
         self.album.with(|pages| pages.stored.insert(new.image_id, stored));
         let bytes = content(self.seed, number);
         loop {
-            let patience = self.chance.between(PATIENCE[0], PATIENCE[1]);
+            let [least, most] = if is_hasty { HURRY } else { PATIENCE };
+            let patience = self.chance.between(least, most);
             let options = PutOptions { patience, ..PutOptions::default() };
             let source = Arc::new(bytes.clone());
             let putting = self.cluster.put_image_with(&new, source, &options, |_| {});
@@ -248,17 +299,16 @@ impl<W: World> Photographer<W> {
             }
             match self.chance.below(100) {
                 // The same ids again, as a program does that was started anew; whoever is told to stop leaves it.
-                0..60 if !stop.load(Ordering::Relaxed) => {}
-                0..85 => {
-                    // Its chunks belong to nobody then, unless another image has them.
-                    let giving_up = self.cluster.abandon_upload(new.upload_id);
-                    let _ = tokio::time::timeout(PATIENCE[1], Box::pin(giving_up)).await;
-                    return;
-                }
-                _ => return,
+                0..60 if !is_hasty && !stop.load(Ordering::Relaxed) => {}
+                0..85 => break self.give_up(new.upload_id).await,
+                _ => break,
             }
             tokio::time::sleep(self.chance.between(PAUSE[0], PAUSE[1])).await;
         }
+        let after = self.chance.between(RETURN[0], RETURN[1]);
+        let due_ns = self.world.now_ns().saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX));
+        let (upload, patient, consent) = (new.upload_id, patient_id, consent_id);
+        self.left.push(Left { due_ns, upload, content: number, patient, consent });
     }
 
     /// What an upload may be told while faults come, and what not.
@@ -288,5 +338,7 @@ mod tests {
             assert_ne!(bytes, content(8, number));
             assert!((0..number).all(|other| content(7, other) != bytes));
         }
+        let careless = content(7, CARELESS_CONTENTS + 3);
+        assert!(careless.len() == CARELESS_LENGTH && careless != content(7, CARELESS_CONTENTS));
     }
 }
