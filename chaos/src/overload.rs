@@ -14,7 +14,7 @@ use anyhow::Context;
 use hostile::Door;
 use plantao_client::bench::{self, BenchKind, BenchOptions, Gallery};
 use plantao_client::services::LOCAL;
-use plantao_client::transport::{ClientTls, Credentials, CredentialsPaths, TlsVersions};
+use plantao_client::transport::{ClientConnection, ClientTls, Credentials, CredentialsPaths, TlsVersions};
 use plantao_client::{Cluster, ConnectOptions, Id};
 use plantao_node::local_network::load::{Load, LoadOptions};
 use plantao_node::local_network::{LocalNetwork, NetworkOptions, Timers};
@@ -356,9 +356,19 @@ async fn slow_reader(door: &Door, counts: &Counts, image: Id) {
     std::future::pending::<()>().await;
 }
 
+/// A connection, or after a moment none.
+async fn speaker(door: &Door, counts: &Counts) -> Option<hostile::Speaker<tokio::io::WriteHalf<ClientConnection>>> {
+    let speaker = door.speak().await.ok();
+    if speaker.is_none() {
+        counts.note(false, 1);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    speaker
+}
+
 async fn resets(door: &Door, counts: &Counts) {
     loop {
-        let Ok(mut speaker) = door.speak().await else { continue };
+        let Some(mut speaker) = speaker(door, counts).await else { continue };
         while speaker.reset(RESETS_AT_ONCE).await.is_ok() {
             counts.note(true, u64::from(RESETS_AT_ONCE));
         }
@@ -368,7 +378,7 @@ async fn resets(door: &Door, counts: &Counts) {
 
 async fn empty_frames(door: &Door, counts: &Counts) {
     loop {
-        let Ok(mut speaker) = door.speak().await else { continue };
+        let Some(mut speaker) = speaker(door, counts).await else { continue };
         if let Ok(stream) = speaker.begin_empty() {
             while speaker.empty(stream, EMPTY_AT_ONCE).await.is_ok() {
                 counts.note(true, u64::from(EMPTY_AT_ONCE));
