@@ -136,10 +136,6 @@ impl Engine for SimulatedEngine {
         Ok(())
     }
 
-    fn freeze(&self) -> Result<Box<dyn RawView>, EngineError> {
-        Ok(Box::new(self.view()))
-    }
-
     fn health(&self) -> Result<(), EngineError> {
         Ok(())
     }

@@ -281,8 +281,8 @@ impl Worker {
     }
 
     fn build(&self) -> Result<Arc<VerifiedSnapshot>, ApplyError> {
-        let frozen = self.store.freeze().map_err(ApplyError::State)?;
-        self.snapshots.build(&*frozen).map_err(ApplyError::Snapshot)
+        let mut frozen = self.store.freeze().map_err(ApplyError::State)?;
+        self.snapshots.build(&mut *frozen).map_err(ApplyError::Snapshot)
     }
 
     fn install(&self, snapshot: &Arc<VerifiedSnapshot>) -> Result<(), ApplyError> {
@@ -411,12 +411,12 @@ pub struct SnapshotBuilder {
 impl SnapshotBuilder {
     async fn build(&mut self) -> Result<Arc<VerifiedSnapshot>, ApplyError> {
         for _ in 0..FREEZES_MAX {
-            let frozen = match self.frozen.take() {
+            let mut frozen = match self.frozen.take() {
                 Some(frozen) => frozen?,
                 None => ask(&self.jobs, Job::Freeze).await?,
             };
             let snapshots = Arc::clone(&self.snapshots);
-            let built = crate::work::blocking(move || snapshots.build(&*frozen)).await;
+            let built = crate::work::blocking(move || snapshots.build(&mut *frozen)).await;
             match built.map_err(|_| ApplyError::Stopped)? {
                 Err(snapshot::Error::State(state::Error::FreezeOverflow)) => {}
                 built => return built.map_err(ApplyError::Snapshot),

@@ -440,7 +440,7 @@ async fn a_snapshot_of_a_level_that_is_not_read_here_leaves_nothing_behind() {
     changes.insert(plantao_domain::rows::level_key(), Some(codec::encode_row(&row)));
     let (store, _) = sender.open();
     store.apply(&batch(5, changes)).unwrap();
-    let snapshot = sender.snapshots().build(&*store.freeze().unwrap()).unwrap();
+    let snapshot = sender.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
     let meta = super::state_machine::snapshot_meta(snapshot.meta()).unwrap();
 
     let identity = to.path().join("identity");

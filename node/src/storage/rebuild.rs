@@ -330,9 +330,10 @@ impl Opening<'_> {
         if record.engine == self.options.engine {
             return Ok(Opened { store: Arc::new(store), start: Start::Verified });
         }
-        let frozen = store.freeze().map_err(OpenError::Rebuild)?;
-        let mut rows = FrozenRows::new(&*frozen, PART_BYTES_MAX / 2);
-        store.install(frozen.meta(), &mut rows).map_err(OpenError::Rebuild)?;
+        let mut frozen = store.freeze().map_err(OpenError::Rebuild)?;
+        let meta = Arc::clone(frozen.meta());
+        let mut rows = FrozenRows::new(&mut *frozen, PART_BYTES_MAX / 2);
+        store.install(&meta, &mut rows).map_err(OpenError::Rebuild)?;
         drop(frozen);
         Ok(Opened { store: Arc::new(store), start: Start::Converted { from: record.engine } })
     }

@@ -582,7 +582,7 @@ impl Snapshots {
 
     /// Writes all rows of a frozen view, makes them durable, reads them back, and keeps the file as the current one.
     /// Takes as long as reading all rows: call it on a thread of its own.
-    pub fn build(&self, frozen: &dyn Frozen) -> Result<Arc<VerifiedSnapshot>, Error> {
+    pub fn build(&self, frozen: &mut dyn Frozen) -> Result<Arc<VerifiedSnapshot>, Error> {
         let _one = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let id = snapshot_id(frozen.meta());
         if let Some(current) = self.current().filter(|current| current.id == id) {
@@ -597,18 +597,18 @@ impl Snapshots {
         built
     }
 
-    fn write(&self, frozen: &dyn Frozen, id: SnapshotId, path: PathBuf) -> Result<Arc<VerifiedSnapshot>, Error> {
+    fn write(&self, frozen: &mut dyn Frozen, id: SnapshotId, path: PathBuf) -> Result<Arc<VerifiedSnapshot>, Error> {
         let mut writer = SnapshotReceiver::resume(path, id, Arc::clone(&self.seal))?;
         // A file of an earlier attempt was cut off at its last whole part, which may lie behind the rows read here.
         if writer.next_part() > 0 {
             writer.start_over()?;
         }
         writer.take(0, &header_part(&id, frozen.meta()))?;
-        let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = frozen.part(after.as_deref(), PART_BYTES).map_err(Error::State)?;
-            let Some((last, _)) = rows.last() else { break };
-            after = Some(last.clone());
+            let rows = frozen.part(PART_BYTES).map_err(Error::State)?;
+            if rows.is_empty() {
+                break;
+            }
             writer.take(writer.next_part(), &rows_part(&rows))?;
         }
         let end = writer.intake.end_part();

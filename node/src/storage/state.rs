@@ -16,6 +16,7 @@ mod cache;
 pub mod engine;
 pub(crate) mod fill;
 pub(crate) mod meta;
+mod past;
 pub(crate) mod rows;
 pub(crate) mod sealed;
 #[cfg(test)]
@@ -200,14 +201,16 @@ pub trait StateStore: View + Send + Sync {
     fn health(&self) -> Result<(), Error>;
 }
 
-/// Rows at one index, readable from another thread and for long.
-pub trait Frozen: View + Send + Sync {
+/// All rows at one index, read once, from another thread and for as long as it takes.
+pub trait Frozen: Send + Sync {
     /// The index and digests of these rows.
     fn meta(&self) -> &Arc<StateMeta>;
 
-    /// The rows behind `after` (from the first when `None`), in key order, until `bytes_max` of keys and values are
-    /// gathered; at least one row, none at the end.
-    fn part(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Vec<Row>, Error>;
+    /// The next rows, in key order, until `bytes_max` of keys and values are gathered; at least one row, none at the end.
+    ///
+    /// # Errors
+    /// [`Error::FreezeOverflow`] ends the view alone; any other error stops the store.
+    fn part(&mut self, bytes_max: usize) -> Result<Vec<Row>, Error>;
 }
 
 /// Rows that come in key order in bounded parts.

@@ -1,5 +1,4 @@
-//! The only file that names fjall: the engine of units. Versions are its own, so a frozen view is a snapshot of it.
-//! Sealing, counting and trust never live here.
+//! The only file that names fjall: the engine of units. Sealing, counting and trust never live here.
 //!
 //! The keys are cut into ranges with a tree each (decision 0037). Most rows come in the order of their keys, kind by kind:
 //! a table of one kind lies behind those before it and is moved down as it is, where a table of all kinds overlaps every
@@ -9,7 +8,7 @@ use super::fs::sync_dir;
 use super::keyspaces::RANGES;
 use super::state::engine::{Engine, EngineError, RawBatch, RawView, Visit};
 use fjall::compaction::Leveled;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use plantao_domain::view::Order;
 use std::fs;
 use std::path::Path;
@@ -21,8 +20,11 @@ use std::time::Duration;
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Of one tree; two of these may exist at once, one that is written and one that is being flushed.
 const MEMTABLE_BYTES: u64 = 2 * 1024 * 1024;
-/// One table. The engine's own 64 MiB make merges that keep its one thread from writing memtables out.
-const TABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// One table. The engine's own 64 MiB make merges that keep its one thread from writing memtables out. Tables that come behind
+/// each other overlap a little where programs wrote at once, and a whole table is written again for that.
+const TABLE_BYTES: u64 = 4 * 1024 * 1024;
+/// New tables that are merged at once.
+const NEW_TABLES: u8 = 8;
 /// All memtables together; beyond it a write waits for the engine's thread, but never longer than `WAITS_MAX` steps.
 const MEMTABLES_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const WAIT: Duration = Duration::from_millis(10);
@@ -30,7 +32,7 @@ const WAITS_MAX: usize = 100;
 /// The smallest that the engine takes.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Open table files.
-const FILES_MAX: usize = 128;
+const FILES_MAX: usize = 256;
 
 /// Name of the one tree that there was before keys were cut into ranges.
 const EARLIER: &str = "rows";
@@ -96,7 +98,7 @@ impl FjallEngine {
         if database.keyspace_exists(EARLIER) {
             return Err(EngineError::EarlierLayout);
         }
-        let strategy = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
+        let strategy = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES).with_l0_threshold(NEW_TABLES));
         let options =
             || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes).compaction_strategy(strategy.clone());
         let tree = |from: &u8| Ok((*from, database.keyspace(&format!("rows-{from:02x}"), options)?));
@@ -170,28 +172,9 @@ impl Engine for FjallEngine {
         self.database.persist(PersistMode::SyncAll).map_err(EngineError::fault)
     }
 
-    fn freeze(&self) -> Result<Box<dyn RawView>, EngineError> {
-        Ok(Box::new(FjallFrozen { snapshot: self.database.snapshot(), trees: self.trees.clone() }))
-    }
-
     fn health(&self) -> Result<(), EngineError> {
         // The only question that a poisoned database answers with an error and that costs no disk write otherwise.
         self.database.persist(PersistMode::Buffer).map_err(EngineError::fault)
-    }
-}
-
-struct FjallFrozen {
-    snapshot: Snapshot,
-    trees: Trees,
-}
-
-impl RawView for FjallFrozen {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        Ok(self.snapshot.get(self.trees.of(key), key).map_err(EngineError::fault)?.map(|value| value.to_vec()))
-    }
-
-    fn range(&self, from: &[u8], to: &[u8], order: Order, visit: Visit<'_>) -> Result<(), EngineError> {
-        self.trees.visit((from, to), order, visit, |tree| self.snapshot.range(tree, from..to))
     }
 }
 
@@ -217,23 +200,20 @@ mod tests {
         let engine = FjallEngine::open(dir.path()).unwrap();
         let keys: Vec<Vec<u8>> = (0..=0xF0_u8).flat_map(|first| [vec![first], vec![first, 7]]).collect();
         engine.write(keys.iter().map(|key| (key.clone(), Some(vec![1]))).collect()).unwrap();
-        let frozen = engine.freeze().unwrap();
         engine.write(keys.iter().step_by(3).map(|key| (key.clone(), None)).collect()).unwrap();
         let left: Vec<_> = (0..keys.len()).filter(|at| at % 3 != 0).map(|at| keys[at].clone()).collect();
         let edges: Vec<Vec<u8>> =
             RANGES.iter().flat_map(|from| [vec![*from], vec![*from, 7], vec![from.saturating_sub(1), 8]]).collect();
-        for (view, rows) in [(&engine as &dyn RawView, &left), (&*frozen, &keys)] {
-            for (from, to) in edges.iter().flat_map(|from| edges.iter().map(move |to| (from, to))) {
-                if from >= to {
-                    continue;
-                }
-                for limit in [1, 5, usize::MAX] {
-                    let inside = rows.iter().filter(|key| *key >= from && *key < to).cloned();
-                    let ascending: Vec<_> = inside.clone().take(limit).collect();
-                    assert_eq!(visited(view, from, to, Order::Ascending, limit), ascending, "{from:?} {to:?}");
-                    let descending: Vec<_> = inside.rev().take(limit).collect();
-                    assert_eq!(visited(view, from, to, Order::Descending, limit), descending, "{from:?} {to:?}");
-                }
+        for (from, to) in edges.iter().flat_map(|from| edges.iter().map(move |to| (from, to))) {
+            if from >= to {
+                continue;
+            }
+            for limit in [1, 5, usize::MAX] {
+                let inside = left.iter().filter(|key| *key >= from && *key < to).cloned();
+                let ascending: Vec<_> = inside.clone().take(limit).collect();
+                assert_eq!(visited(&engine, from, to, Order::Ascending, limit), ascending, "{from:?} {to:?}");
+                let descending: Vec<_> = inside.rev().take(limit).collect();
+                assert_eq!(visited(&engine, from, to, Order::Descending, limit), descending, "{from:?} {to:?}");
             }
         }
     }

@@ -132,7 +132,8 @@ fn due(
         after = Some(*last);
         let is_last = page.len() < PAGE_ROWS_MAX;
         let is_due = |row: &TombstoneRow| {
-            row.waiting.contains(&us) && row.at.millis().saturating_add(delete_after_ms) <= now.millis()
+            let is_over = row.at.millis().saturating_add(delete_after_ms) <= now.millis();
+            row.waiting.contains(&us) && (is_over || planted(Bug::EpochIgnored))
         };
         found.extend(page.into_iter().filter(|(_, row)| is_due(row)));
         if is_last || found.len() >= UNLINKS_MAX {
@@ -194,9 +195,9 @@ fn allows<V: View + Send + Sync + ?Sized + 'static>(
     is_led: impl FnOnce() -> bool + Send + 'static,
 ) -> impl FnOnce(&Presence) -> bool + Send + 'static {
     move |presence| {
-        is_led()
-            && (presence.quiet_for >= quiet_min || planted(Bug::EpochIgnored))
-            && may_unlink(&state, what).unwrap_or(false)
+        // Either rule keeps what the other one gives up, so a chunk that is named again is planted in both.
+        let is_quiet = presence.quiet_for >= quiet_min || planted(Bug::EpochIgnored) || planted(Bug::NamedUnlinked);
+        is_led() && is_quiet && may_unlink(&state, what).unwrap_or(false)
     }
 }
 

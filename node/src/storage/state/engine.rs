@@ -1,4 +1,4 @@
-//! What is asked of an engine: ordered raw bytes, atomic batches, a sync and a frozen view. It is narrow so that the
+//! What is asked of an engine: ordered raw bytes, atomic batches and a sync. It is narrow so that the
 //! rails are written once, above it. Nothing here seals, counts or decides; an engine's word is never trusted alone.
 
 use super::Error;
@@ -17,9 +17,6 @@ pub enum EngineError {
     /// Another version laid its rows out in another way. Nothing was changed.
     #[error("the engine's directory has the layout of an earlier version")]
     EarlierLayout,
-    /// A frozen view outgrew its bound.
-    #[error("the frozen view outgrew its bound")]
-    FreezeOverflow,
 }
 
 impl EngineError {
@@ -46,15 +43,11 @@ pub trait RawView: Send + Sync {
 
 /// One open engine directory.
 pub trait Engine: RawView {
-    /// Writes all or nothing, also across a crash. Never called twice at once, nor beside `get`, `range` or `freeze`;
-    /// frozen views are read meanwhile.
+    /// Writes all or nothing, also across a crash. Never called twice at once, nor beside `get` or `range`.
     fn write(&self, batch: RawBatch) -> Result<(), EngineError>;
 
     /// Returns once everything written before the call survives a power cut. Writes go on meanwhile.
     fn sync(&self) -> Result<(), EngineError>;
-
-    /// The rows as they are now. The view is dropped before the engine.
-    fn freeze(&self) -> Result<Box<dyn RawView>, EngineError>;
 
     /// Whether the engine's own threads still work.
     fn health(&self) -> Result<(), EngineError>;
@@ -67,7 +60,6 @@ pub(crate) fn guarded<T>(operation: &'static str, call: impl FnOnce() -> Result<
         Ok(Err(EngineError::Fault(source))) => Err(Error::Engine { operation, source }),
         Ok(Err(EngineError::Busy)) => Err(Error::Busy),
         Ok(Err(EngineError::EarlierLayout)) => Err(Error::EarlierLayout),
-        Ok(Err(EngineError::FreezeOverflow)) => Err(Error::FreezeOverflow),
         Err(_) => Err(Error::Panicked { operation }),
     }
 }

@@ -10,6 +10,7 @@
 use super::cache::RowCache;
 use super::engine::{RawBatch, RawView, guarded};
 use super::fill::{self, Cell, OpenEngine};
+use super::past::{KEPT_BYTES_MAX, Past};
 use super::rows::{self, view_fault};
 use super::windows::WindowCache;
 use super::{
@@ -17,16 +18,16 @@ use super::{
 };
 use crate::storage::checkpoint::{Checkpoint, Record};
 use crate::storage::fs::write_durably;
-use crate::storage::keyspaces::{DOMAIN_FROM, DOMAIN_TO};
 use crate::storage::row_seal::RowSeal;
 use plantao_domain::planted::{Bug, planted};
 use plantao_domain::rows::is_put_once;
 use plantao_domain::view::{Order, Row};
 use plantao_domain::{View, ViewFault};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 /// Its presence tells the next start not to trust the directory, whatever a scan says.
 pub(crate) const DISTRUST: &str = "DISTRUST";
@@ -59,6 +60,28 @@ impl Poison {
 struct Live {
     cell: Arc<Cell>,
     meta: Arc<StateMeta>,
+    /// Frozen views of this cell.
+    views: Vec<Weak<Mutex<Past>>>,
+}
+
+impl Live {
+    fn new(cell: Cell, meta: StateMeta) -> Self {
+        Self { cell: Arc::new(cell), meta: Arc::new(meta), views: Vec::new() }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.views.iter().any(|view| view.strong_count() > 0)
+    }
+}
+
+/// A row that changes, and what it was.
+type Before = (Vec<u8>, Option<Vec<u8>>);
+
+/// What a batch makes of rows and meta.
+struct Prepared {
+    writes: RawBatch,
+    next: StateMeta,
+    before: Vec<Before>,
 }
 
 /// See the module.
@@ -70,7 +93,7 @@ pub(crate) struct SealedState {
     poison: Arc<Poison>,
     applies: Mutex<()>,
     checkpoint: Mutex<Checkpoint>,
-    live: RwLock<Live>,
+    live: Arc<RwLock<Live>>,
     /// What `live` holds, as far as it was read. Noted under its shared lock, changed under its exclusive one.
     cache: RowCache,
     /// The same for marks that are searched for neighbours.
@@ -95,7 +118,7 @@ impl SealedState {
             poison: Arc::new(Poison { set: AtomicBool::new(false), distrust: dir.join(DISTRUST) }),
             applies: Mutex::default(),
             checkpoint: Mutex::new(checkpoint),
-            live: RwLock::new(Live { cell: Arc::new(cell), meta: Arc::new(meta) }),
+            live: Arc::new(RwLock::new(Live::new(cell, meta))),
             cache: RowCache::new(),
             windows: WindowCache::new(),
         }
@@ -108,7 +131,7 @@ impl SealedState {
 
     /// Rows and meta after a batch, as they go to the engine. Nothing but an apply changes rows, and applies are one at
     /// a time, so what is read here is still there when it is written.
-    fn prepare(&self, raw: &dyn RawView, meta: &StateMeta, batch: &Batch) -> Result<(RawBatch, StateMeta), Error> {
+    fn prepare(&self, raw: &dyn RawView, meta: &StateMeta, batch: &Batch, is_watched: bool) -> Result<Prepared, Error> {
         let applied = meta.applied.map(|entry| entry.index);
         if let Some(applied) = applied.filter(|applied| *applied >= batch.applied.index) {
             return Err(Error::OutOfOrder { applied, offered: batch.applied.index });
@@ -127,6 +150,7 @@ impl SealedState {
             ..*meta
         };
         let mut writes = RawBatch::with_capacity(batch.changes.len() + 2);
+        let mut before = Vec::new();
         for (key, value) in &batch.changes {
             let old = if value.is_some() && is_put_once(key) { None } else { self.before(raw, key)? };
             if old == *value {
@@ -143,9 +167,12 @@ impl SealedState {
                 }
             }
             rows::put(&mut writes, &*self.seal, key, value.as_deref(), old.as_ref().map(Vec::len));
+            if is_watched {
+                before.push((key.clone(), old));
+            }
         }
         fill::put_meta(&mut writes, &*self.seal, &next, batch.membership.is_some());
-        Ok((writes, next))
+        Ok(Prepared { writes, next, before })
     }
 
     /// What a row was.
@@ -177,7 +204,7 @@ impl SealedState {
         // This one write is the swap: before it a start takes the old directory, after it the new one.
         let mut checkpoint = lock();
         self.poison.note(checkpoint.write(record).map_err(Error::File))?;
-        let next = Live { cell: Arc::new(cell), meta: Arc::new(meta.clone()) };
+        let next = Live::new(cell, meta.clone());
         let previous = {
             let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
             self.cache.clear();
@@ -208,11 +235,18 @@ impl StateStore for SealedState {
         self.poison.check()?;
         let _one = self.applies.lock().unwrap_or_else(PoisonError::into_inner);
         let (cell, meta) = self.live();
-        let (mut writes, next) = self.poison.note(self.prepare(cell.engine(), &meta, batch))?;
+        let is_watched = self.live.read().unwrap_or_else(PoisonError::into_inner).is_watched();
+        let prepared = self.prepare(cell.engine(), &meta, batch, is_watched);
+        let Prepared { mut writes, next, before } = self.poison.note(prepared)?;
         if planted(Bug::BatchTorn) && batch.applied.index.is_multiple_of(64) {
             writes.remove(0);
         }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.views.retain(|view| view.strong_count() > 0);
+        for view in live.views.iter().filter_map(Weak::upgrade) {
+            let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
+            before.iter().for_each(|(key, old)| view.keep(key, old.as_deref()));
+        }
         // Before the engine: whatever it says then, nothing is read any more that was not written.
         if !planted(Bug::RowCacheStale) {
             self.cache.write(&batch.changes);
@@ -252,15 +286,14 @@ impl StateStore for SealedState {
 
     fn freeze(&self) -> Result<Box<dyn Frozen>, Error> {
         self.poison.check()?;
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let raw = self.poison.note(guarded("freeze", || live.cell.engine().freeze()))?;
-        Ok(Box::new(FrozenState {
-            raw,
-            meta: Arc::clone(&live.meta),
-            seal: Arc::clone(&self.seal),
-            poison: Arc::clone(&self.poison),
-            _cell: Arc::clone(&live.cell),
-        }))
+        // No apply in between: the view has to be told of each change that its first look does not see.
+        let _one = self.applies.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cell, meta) = self.live();
+        let past = self.poison.note(Past::begin(cell.engine(), &*self.seal, KEPT_BYTES_MAX))?;
+        let past = Arc::new(Mutex::new(past));
+        self.live.write().unwrap_or_else(PoisonError::into_inner).views.push(Arc::downgrade(&past));
+        let (live, seal, poison) = (Arc::clone(&self.live), Arc::clone(&self.seal), Arc::clone(&self.poison));
+        Ok(Box::new(FrozenState { past, live, cell, meta, seal, poison, ahead: VecDeque::new() }))
     }
 
     fn install(&self, meta: &StateMeta, rows: &mut dyn RowSource) -> Result<(), Error> {
@@ -314,22 +347,25 @@ impl View for GuardedView<'_> {
 }
 
 struct FrozenState {
-    /// Dropped before the cell.
-    raw: Box<dyn RawView>,
+    past: Arc<Mutex<Past>>,
+    /// Held shared for a step: no apply writes meanwhile.
+    live: Arc<RwLock<Live>>,
+    cell: Arc<Cell>,
     meta: Arc<StateMeta>,
     seal: Arc<dyn RowSeal>,
     poison: Arc<Poison>,
-    _cell: Arc<Cell>,
+    /// Rows of the last step that are in no part yet.
+    ahead: VecDeque<Row>,
 }
 
-impl View for FrozenState {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
-        self.poison.note(rows::get(&*self.raw, &*self.seal, key)).map_err(view_fault)
-    }
-
-    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
-        let rows = rows::range(&*self.raw, &*self.seal, (from, to), order, limit, usize::MAX);
-        self.poison.note(rows).map_err(view_fault)
+impl FrozenState {
+    fn next(&mut self) -> Result<Option<Row>, Error> {
+        if self.ahead.is_empty() {
+            let _live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+            let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+            self.ahead = self.poison.note(past.step(self.cell.engine(), &*self.seal))?.into();
+        }
+        Ok(self.ahead.pop_front())
     }
 }
 
@@ -338,33 +374,31 @@ impl Frozen for FrozenState {
         &self.meta
     }
 
-    fn part(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Vec<Row>, Error> {
-        // The smallest key behind another one is that key with a zero byte.
-        let from = after.map_or_else(|| DOMAIN_FROM.to_vec(), |after| [after, &[0]].concat());
-        let bounds = (from.as_slice(), DOMAIN_TO);
-        self.poison.note(rows::range(&*self.raw, &*self.seal, bounds, Order::Ascending, usize::MAX, bytes_max))
+    fn part(&mut self, bytes_max: usize) -> Result<Vec<Row>, Error> {
+        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        while bytes < bytes_max || rows.is_empty() {
+            let Some((key, value)) = self.next()? else { break };
+            bytes = bytes.saturating_add(key.len() + value.len());
+            rows.push((key, value));
+        }
+        Ok(rows)
     }
 }
 
 /// The rows of a frozen view as a source.
 pub(crate) struct FrozenRows<'a> {
-    frozen: &'a dyn Frozen,
-    after: Option<Vec<u8>>,
+    frozen: &'a mut dyn Frozen,
     bytes_max: usize,
 }
 
 impl<'a> FrozenRows<'a> {
-    pub(crate) fn new(frozen: &'a dyn Frozen, bytes_max: usize) -> Self {
-        Self { frozen, after: None, bytes_max }
+    pub(crate) fn new(frozen: &'a mut dyn Frozen, bytes_max: usize) -> Self {
+        Self { frozen, bytes_max }
     }
 }
 
 impl RowSource for FrozenRows<'_> {
     fn next_rows(&mut self) -> Result<Vec<Row>, Error> {
-        let rows = self.frozen.part(self.after.as_deref(), self.bytes_max)?;
-        if let Some((key, _)) = rows.last() {
-            self.after = Some(key.clone());
-        }
-        Ok(rows)
+        self.frozen.part(self.bytes_max)
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::storage::snapshot::purge_bound;
 use crate::storage::state::{Error, Frozen};
-use plantao_domain::view::Order;
+use plantao_domain::view::{Order, Row};
 use plantao_domain::{Overlay, View};
 
 fn check(store: &dyn StateStore, model: &MemView, at: u64) {
@@ -27,15 +27,32 @@ fn check_range(store: &dyn View, model: &MemView, random: &mut Random) {
     assert_eq!(store.get(&absent).unwrap(), model.get(&absent).unwrap());
 }
 
-fn frozen_rows(frozen: &dyn Frozen, random: &mut Random) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut all = Vec::new();
-    loop {
-        let after = all.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| key.clone());
-        let part = frozen.part(after.as_deref(), 1 + random.below(20_000)).unwrap();
-        if part.is_empty() {
-            return all;
+/// A frozen view of each engine that is being read, and the rows that both must show.
+struct Held {
+    rows: Vec<Row>,
+    at: u64,
+    views: Vec<(Box<dyn Frozen>, Vec<Row>)>,
+}
+
+impl Held {
+    fn new(stores: &[Arc<dyn StateStore>], model: &MemView, at: u64) -> Self {
+        let views = stores.iter().map(|store| (store.freeze().unwrap(), Vec::new())).collect();
+        Self { rows: model_rows(model), at, views }
+    }
+
+    /// Reads a part of each; whether all were read to their end, which is the rows as they were.
+    fn read_on(&mut self, random: &mut Random) -> bool {
+        let mut has_ended = true;
+        for (view, seen) in &mut self.views {
+            assert_eq!(index(view.meta()), self.at);
+            let part = view.part(1 + random.below(60_000)).unwrap();
+            if part.is_empty() {
+                assert_eq!(*seen, self.rows);
+            }
+            has_ended &= part.is_empty();
+            seen.extend(part);
         }
-        all.extend(part);
+        has_ended
     }
 }
 
@@ -50,8 +67,7 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
         let places: Vec<_> = ENGINES.iter().zip(&dirs).map(|(kind, dir)| Place::new(dir.path(), *kind)).collect();
         let mut stores: Vec<_> = places.iter().map(|place| place.open().0).collect();
         let mut model = MemView::default();
-        type Held = (MemView, u64, Vec<Box<dyn Frozen>>);
-        let mut held: Option<Held> = None;
+        let (mut held, mut whole): (Option<Held>, usize) = (None, 0);
         let mut at = 0;
         for step in 0..160 {
             at += 1 + random.below(3) as u64;
@@ -82,16 +98,7 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
                         assert_eq!(store.checkpointed().unwrap().index, at);
                     }
                 }
-                2 => held = Some((model.clone(), at, stores.iter().map(|store| store.freeze().unwrap()).collect())),
-                3 | 4 => {
-                    if let Some((old, old_at, views)) = &held {
-                        for frozen in views {
-                            assert_eq!(index(frozen.meta()), *old_at);
-                            assert_eq!(frozen_rows(&**frozen, &mut random), model_rows(old));
-                            check_range(&**frozen, old, &mut random);
-                        }
-                    }
-                }
+                2..5 if held.is_none() => held = Some(Held::new(&stores, &model, at)),
                 5 => {
                     // Each builds its own; the parts are the same, so either could serve the other's transfer.
                     let ids: Vec<_> = places
@@ -99,7 +106,7 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
                         .zip(&stores)
                         .map(|(place, store)| {
                             let snapshots = place.snapshots();
-                            let built = snapshots.build(&*store.freeze().unwrap()).unwrap();
+                            let built = snapshots.build(&mut *store.freeze().unwrap()).unwrap();
                             assert_eq!(**built.meta(), *store.meta());
                             let bound = purge_bound(&**store, &snapshots).map_or(0, |entry| entry.index);
                             assert_eq!(bound, store.checkpointed().map_or(0, |entry| entry.index).min(at));
@@ -109,13 +116,15 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
                     assert_eq!(ids[0], ids[1]);
                 }
                 6 => {
-                    let frozen = stores[1].freeze().unwrap();
-                    let snapshots = places[1].snapshots();
-                    let built = snapshots.build(&*frozen).unwrap();
+                    let built = places[1].snapshots().build(&mut *stores[1].freeze().unwrap()).unwrap();
                     stores[0].install(built.meta(), &mut built.rows().unwrap()).unwrap();
                     assert_eq!(stores[0].checkpointed().unwrap().index, at);
                 }
                 _ => {}
+            }
+            if held.as_mut().is_some_and(|held| held.read_on(&mut random)) {
+                held = None;
+                whole += 1;
             }
             if step % 10 == 0 {
                 for store in &stores {
@@ -124,6 +133,7 @@ fn random_batches_with_reopening_snapshots_and_installation_equal_the_model() {
             }
         }
         held.take();
+        assert!(whole > 0);
         for (place, store) in places.iter().zip(stores) {
             check(&*store, &model, at);
             drop(store);

@@ -31,7 +31,7 @@ fn child() {
             writeln!(say, "durable {n}").unwrap();
         }
         if n.is_multiple_of(8) {
-            let built = snapshots.build(&*store.freeze().unwrap()).unwrap();
+            let built = snapshots.build(&mut *store.freeze().unwrap()).unwrap();
             store.install(built.meta(), &mut built.rows().unwrap()).unwrap();
             writeln!(say, "durable {n}").unwrap();
         }

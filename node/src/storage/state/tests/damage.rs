@@ -69,7 +69,7 @@ fn subject(root: &Path, kind: EngineKind) -> (Place, MemView, MemView) {
         }
         store.checkpoint().unwrap();
         if third == 1 {
-            place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+            place.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
             at_snapshot = model.clone();
         }
     }

@@ -50,10 +50,6 @@ impl Engine for Faulty {
         self.inner.sync()
     }
 
-    fn freeze(&self) -> Result<Box<dyn RawView>, EngineError> {
-        self.inner.freeze()
-    }
-
     fn health(&self) -> Result<(), EngineError> {
         self.inner.health()
     }
@@ -122,7 +118,7 @@ fn a_panic_in_the_engine_means_rebuild_from_the_snapshot_and_never_a_dead_node()
         let mut model = MemView::default();
         fill_to(&*store, &mut model, 1, 8);
         store.health().unwrap();
-        place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+        place.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
         let (snapshot, mut model) = (model.clone(), model);
         fill_to(&*store, &mut model, 9, 12);
         faults.write_panics.store(true, Ordering::SeqCst);
@@ -169,7 +165,7 @@ fn an_installation_that_fails_at_any_write_leaves_the_old_rows() {
             newer.write(&changes);
             from.apply(&batch(n, changes)).unwrap();
         }
-        let snapshot = source.snapshots().build(&*from.freeze().unwrap()).unwrap();
+        let snapshot = source.snapshots().build(&mut *from.freeze().unwrap()).unwrap();
         assert!(snapshot.parts() > 3, "{}", snapshot.parts());
 
         let dir = tempfile::tempdir().unwrap();
@@ -318,7 +314,7 @@ fn a_missing_or_endlessly_failing_directory_is_rebuilt_and_another_engine_conver
         let mut model = MemView::default();
         let store = place.open().0;
         fill_to(&*store, &mut model, 1, 9);
-        place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+        place.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
         drop(store);
         let rebuilt = |reason: Distrust| {
             let (store, start) = place.open();

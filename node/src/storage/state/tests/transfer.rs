@@ -3,8 +3,7 @@
 use super::*;
 use crate::storage::snapshot::{Error, PART_BYTES_MAX, SnapshotReceiver, VerifiedSnapshot};
 use crate::storage::state::{Error as StateError, Frozen};
-use plantao_domain::view::{Order, Row};
-use plantao_domain::{View, ViewFault};
+use plantao_domain::view::Row;
 
 /// A state with a snapshot of several parts.
 fn source(root: &Path) -> (Place, Arc<dyn StateStore>, Arc<VerifiedSnapshot>) {
@@ -15,7 +14,7 @@ fn source(root: &Path) -> (Place, Arc<dyn StateStore>, Arc<VerifiedSnapshot>) {
         changes.insert(vec![0xE0, n as u8], Some(vec![n as u8; 100_000]));
         store.apply(&batch(n, changes)).unwrap();
     }
-    let snapshot = place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+    let snapshot = place.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
     assert!(snapshot.parts() > 4, "{}", snapshot.parts());
     (place, store, snapshot)
 }
@@ -125,7 +124,7 @@ fn a_damaged_snapshot_file_is_set_aside_and_the_one_before_it_taken() {
     let dir = tempfile::tempdir().unwrap();
     let (place, store, first) = source(dir.path());
     store.apply(&batch(50, Random(50).changes(500, 60))).unwrap();
-    let second = place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+    let second = place.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
     let files = || {
         let mut files = files_under(&dir.path().join("snapshots"));
         files.retain(|path| path.extension().is_some_and(|end| end == "snapshot"));
@@ -159,7 +158,7 @@ fn a_damaged_snapshot_file_is_set_aside_and_the_one_before_it_taken() {
     assert_eq!(place.snapshots().current().unwrap().id(), second.id());
     for n in 51..55 {
         store.apply(&batch(n, Random(n).changes(500, 60))).unwrap();
-        place.snapshots().build(&*store.freeze().unwrap()).unwrap();
+        place.snapshots().build(&mut *store.freeze().unwrap()).unwrap();
         assert_eq!(files().len(), 2);
     }
     // The file of an old handle is gone, its content is not.
@@ -169,23 +168,13 @@ fn a_damaged_snapshot_file_is_set_aside_and_the_one_before_it_taken() {
 /// A frozen view whose rows are not those that its meta speaks of.
 struct Lying(Box<dyn Frozen>, Arc<StateMeta>);
 
-impl View for Lying {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ViewFault> {
-        self.0.get(key)
-    }
-
-    fn range(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Vec<Row>, ViewFault> {
-        self.0.range(from, to, order, limit)
-    }
-}
-
 impl Frozen for Lying {
     fn meta(&self) -> &Arc<StateMeta> {
         &self.1
     }
 
-    fn part(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Vec<Row>, StateError> {
-        self.0.part(after, bytes_max)
+    fn part(&mut self, bytes_max: usize) -> Result<Vec<Row>, StateError> {
+        self.0.part(bytes_max)
     }
 }
 
@@ -200,7 +189,7 @@ fn rows_that_do_not_match_their_meta_never_become_a_snapshot() {
     content[9] ^= 1;
     for lie in [StateMeta { rows: meta.rows + 1, ..meta.clone() }, StateMeta { content, ..meta }] {
         let snapshots = place.snapshots();
-        let built = snapshots.build(&Lying(store.freeze().unwrap(), Arc::new(lie)));
+        let built = snapshots.build(&mut Lying(store.freeze().unwrap(), Arc::new(lie)));
         assert!(matches!(built, Err(Error::Damaged { .. })));
         assert_eq!(snapshots.current().unwrap().id(), first.id());
         assert_eq!(files_under(&dir.path().join("snapshots")).len(), 1);
