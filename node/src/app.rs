@@ -35,6 +35,7 @@ use crate::members::Members;
 use crate::peer::{Gate, PeerChunkService, PeerForwardService, PeerRaftService};
 use crate::proof::evidence::convert::PeerEvidenceService;
 use crate::proof::{EvidencePeers, OwnEvidence, Prover, Witnesses};
+use crate::room::watch_room;
 use crate::storage::fs::DataDir;
 use crate::storage::state::StateStore;
 use crate::survivor::{Order, Survivors};
@@ -455,6 +456,8 @@ impl App {
         supervised(&mut self.tasks, "metrics", metrics::watch_node(self.gateway.clone(), certificate, started));
         let disks = [("data", config.data_dir.clone()), ("chunks", config.chunk_dir.clone())];
         supervised(&mut self.tasks, "disks", metrics::watch_disks(disks));
+        let room = watch_room(config.data_dir.clone(), config.reserve_bytes, self.core.consensus.rooms().clone());
+        supervised(&mut self.tasks, "room", room);
         supervised(&mut self.tasks, "tls", Arc::clone(&self.core.tls).run(config.tls_reload_interval));
         let slot = SlotFile::new(&DataDir::new(&config.data_dir).slots(), "root");
         if let Some(source) = config.root_slot.as_ref().filter(|_| self.core.identity.keyed && !slot.exists()) {

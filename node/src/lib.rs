@@ -25,6 +25,7 @@ pub mod local_network;
 pub mod members;
 pub mod peer;
 pub mod proof;
+pub mod room;
 pub mod storage;
 pub mod survivor;
 pub mod telemetry;

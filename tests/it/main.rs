@@ -28,6 +28,7 @@ mod proof;
 mod quorum;
 mod raw;
 mod requests;
+mod room;
 mod secrecy;
 mod see;
 mod survivor;
@@ -119,6 +120,14 @@ async fn a_network_in_trouble_keeps_images() {
     image_faults::a_fourth_node_takes_the_place_of_one_that_is_away(&mut world).await;
     world.network.digests_agree().await;
     trail::nobody_had_to_be_woken(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_runs_out_of_room() {
+    let mut world = World::start(&[]).await;
+    room::the_lead_goes_where_there_is_room(&mut world).await;
+    room::without_room_nothing_is_written_and_everything_is_read(&mut world).await;
+    room::a_full_copy_stands_still_and_catches_up(&mut world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

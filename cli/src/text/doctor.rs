@@ -69,7 +69,7 @@ static OF_NODES: &[(&str, &str, &str, &str)] = &[
     (
         "D02",
         "out",
-        "só {0} % do disco de dados livres ({1}): cheio, o nó para",
+        "só {0} % do disco de dados livres ({1}): cheio, não se grava mais",
         "libere espaço já, ou mude o diretório de dados para um disco maior",
     ),
     ("D02", "unknown", "não foi possível ver o disco de dados: {0}", "confira a montagem e as permissões"),

@@ -38,6 +38,12 @@ const SENTENCES: &[(u32, &str, &str)] = &[
         "{} has not reached {} for {} s, though both are up",
         "{} não alcança {} há {} s, embora ambos estejam no ar",
     ),
+    (2306, "the disk of {} is nearly full", "o disco de {} está quase cheio"),
+    (
+        2105,
+        "the disks of {} of {} voters are nearly full: nothing is written until there is room",
+        "os discos de {} de {} votantes estão quase cheios: nada é gravado até haver espaço",
+    ),
     (
         2661,
         "this node's certificate is revoked: the others refuse it",

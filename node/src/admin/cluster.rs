@@ -129,6 +129,20 @@ impl AdminServices {
             };
             warn(2305, message, "look at the internet lines, the VPN and the firewall between the two");
         }
+        let voters: Vec<u64> = status.members.iter().filter(|member| member.voter).map(|member| member.id).collect();
+        let consensus = self.gateway.consensus();
+        for id in consensus.rooms().low(status.node, status.members.iter().map(|member| member.id), Instant::now()) {
+            let message = format!("the disk of {} is nearly full", name(id));
+            warn(2306, message, "free space there, or give it a larger disk; its node goes on by itself");
+        }
+        if let Some(low) = consensus.no_room() {
+            let message = format!(
+                "the disks of {} of {} voters are nearly full: nothing is written until there is room",
+                low.len(),
+                voters.len()
+            );
+            warn(2105, message, "free space on these nodes, or give them larger disks; writes go on by themselves");
+        }
         for member in &status.members {
             let lag = member.matched.map(|matched| status.last_index.saturating_sub(matched));
             // A leader that never had an answer knows no time either.

@@ -49,8 +49,8 @@ pub(crate) fn status(error: &Error) -> Status {
         Error::Invalid { .. } => Code::InvalidArgument,
         Error::Denied | Error::UnknownUnit => Code::PermissionDenied,
         Error::NotFound(_) | Error::Rejected(..) => Code::NotFound,
-        // Another node can do it: clients ask each one once.
-        Error::Sealed => Code::FailedPrecondition,
+        // Another node can do it, or knows better: clients ask each one once.
+        Error::Sealed | Error::NoRoom { .. } => Code::FailedPrecondition,
         Error::Unavailable { .. } | Error::TooStale { .. } => Code::Unavailable,
         Error::Busy | Error::Journal(crate::journal::NoteError::Full) => Code::ResourceExhausted,
         Error::Unknown => Code::DeadlineExceeded,

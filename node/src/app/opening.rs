@@ -8,7 +8,7 @@ use crate::consensus::clocks::PeerClocks;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::profile::{Preference, Timers};
 use crate::consensus::{
-    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, TransferError, incarnations, offline,
+    Affiliation, Consensus, Forwarder, Network, Parts as RaftParts, Rooms, TransferError, incarnations, offline,
 };
 use crate::crypto::{Keyring, PassphraseCost, SlotFile, SlotSecret, SlotSource, SourceRules, StorageKey, StorageSeal};
 use crate::entropy::SharedEntropy;
@@ -182,6 +182,7 @@ impl Core {
             clock: clock.clone(),
             clocks: clocks.clone(),
             skew_max: config.clock_skew_max,
+            rooms: Rooms::default(),
             log: LogStore::new(log.clone()),
             network: Network::new(us, channels.clone(), clocks),
             store: Arc::clone(&state),

@@ -57,6 +57,11 @@ pub(super) const KEYS: &[Key] = &[
         "What opens patients' content; units only, an off-site node has none.",
     ),
     default("slots.passphrase_memory", "\"64 MiB\"", "Memory for deriving a key from a passphrase."),
+    default(
+        "storage.reserve",
+        "\"256 MiB\"",
+        "Free space of the disk of node.data_dir below which the network writes no more.",
+    ),
     default("storage.engine", "\"fjall\"", "Engine of the state: \"fjall\" (units) or \"sled\" (off-site)."),
     optional(
         "chunks.directory",

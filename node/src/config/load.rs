@@ -326,6 +326,7 @@ impl Reader {
         let root_slot = self.slot("slots.root");
         let passphrase_memory = self.bytes("slots.passphrase_memory", 8 << 10, 4 << 30);
         let engine = self.word("storage.engine", &[("fjall", EngineKind::Fjall), ("sled", EngineKind::Sled)]);
+        let reserve_bytes = self.bytes("storage.reserve", 0, 1 << 50);
         let chunk_dir = self.chunk_dir(data_dir.as_deref());
         let chunk_reserve_bytes = self.bytes("chunks.reserve", 0, 1 << 50);
         let chunk_workers = self.number("chunks.workers", 1, 64);
@@ -391,6 +392,7 @@ impl Reader {
                 root_slot,
                 passphrase_memory_kib: u32::try_from(passphrase_memory? >> 10).ok()?,
                 engine: engine?,
+                reserve_bytes: reserve_bytes?,
                 chunk_reserve_bytes: chunk_reserve_bytes?,
                 chunk_workers: usize::try_from(chunk_workers?).ok()?,
                 scrub_bytes_per_second: scrub_bytes_per_second?,

@@ -77,6 +77,8 @@ pub struct Config {
     pub passphrase_memory_kib: u32,
     /// Engine of the state.
     pub engine: EngineKind,
+    /// Bytes of the disk of the data below which this node is low on room.
+    pub reserve_bytes: u64,
     /// Sealed chunks of images.
     pub chunk_dir: PathBuf,
     /// Bytes of its disk that images leave free.

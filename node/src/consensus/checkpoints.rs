@@ -4,6 +4,7 @@
 
 use super::handle::Consensus;
 use super::profile::snapshot_distance;
+use super::room::Room;
 use super::state_machine::Progress;
 use crate::storage::snapshot::Snapshots;
 use crate::storage::state::StateStore;
@@ -17,6 +18,8 @@ use tracing::error;
 const ENTRIES: u64 = 5_000;
 /// Between two checkpoints at least: a sync of the state is felt by the log on the same disk.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks whether there is room for a snapshot that is due.
+const ROOM_EVERY: Duration = Duration::from_secs(1);
 
 /// Goes on until consensus ends or the store fails; a failed store stops the applies, and with them the node.
 pub async fn checkpoints(store: Arc<dyn StateStore>, mut progress: watch::Receiver<Progress>) {
@@ -52,6 +55,11 @@ pub async fn snapshots(consensus: Consensus, store: Arc<dyn StateStore>, kept: A
         };
         // There are more rows now, and then it may not be due yet.
         if index - last.max(asked) < snapshot_distance(entries, store.count()) {
+            continue;
+        }
+        // It takes about as much as the rows do, and without room for it the node would end.
+        if consensus.rooms().own() > Room::Enough {
+            sleep(ROOM_EVERY).await;
             continue;
         }
         if consensus.make_snapshot().await.is_err() {

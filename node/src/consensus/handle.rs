@@ -29,6 +29,7 @@ use super::links::PeerLinks;
 use super::membership::{TransferError, Wishes};
 use super::profile::{self, Preference, Timers};
 use super::read_index::{ReadError, ReadRounds};
+use super::room::Rooms;
 use super::state_machine::{Applier, Progress, StateMachine};
 use super::status::Status;
 use super::tenure::{Asked, LOOK_EVERY};
@@ -66,6 +67,8 @@ pub struct Parts<L, N> {
     pub clocks: PeerClocks,
     /// How far clocks may be apart ([`SKEW_MAX`](super::agreement::SKEW_MAX)).
     pub skew_max: Duration,
+    /// What is known of room on disks.
+    pub rooms: Rooms,
     /// Log and vote.
     pub log: L,
     /// Calls to peers.
@@ -135,6 +138,7 @@ pub(super) struct Inner {
     pub(super) timers: Timers,
     pub(super) clocks: PeerClocks,
     links: PeerLinks,
+    rooms: Rooms,
     incarnations: Incarnations,
     /// One membership change at a time.
     pub(super) changes: Mutex<()>,
@@ -185,6 +189,7 @@ impl Consensus {
             timers: parts.timers,
             clocks: parts.clocks,
             links: PeerLinks::new(parts.node),
+            rooms: parts.rooms,
             incarnations: Incarnations::new(),
             changes: Mutex::default(),
             applier,
@@ -329,6 +334,20 @@ impl Consensus {
     /// Which links between nodes work, as far as this one was told.
     pub fn links(&self) -> &PeerLinks {
         &self.0.links
+    }
+
+    /// Room on the disks below the nodes' logs, as far as this one was told.
+    pub fn rooms(&self) -> &Rooms {
+        &self.0.rooms
+    }
+
+    /// The voters that are low on room, when they are so many that the others are no majority: then no program may write.
+    pub fn no_room(&self) -> Option<Vec<u64>> {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        let low = self.0.rooms.low(metrics.id, voters.iter().copied(), std::time::Instant::now());
+        (!low.is_empty() && 2 * (voters.len() - low.len()) <= voters.len()).then_some(low)
     }
 
     /// What this node hears of newer incarnations of the network.

@@ -9,6 +9,7 @@ use plantao_proto::peer::v1 as wire;
 
 use super::convert::{self, ConvertError};
 use super::handle::Consensus;
+use super::room::Room;
 use super::state_machine::{ApplyError, snapshot_meta};
 use super::types::{LogId, Snapshot, TypeConfig, Vote};
 use super::{Bug, planted};
@@ -31,6 +32,9 @@ pub enum InboundError {
     /// The snapshot's own account of its membership does not parse.
     #[error("the snapshot cannot be used")]
     Snapshot(#[source] ApplyError),
+    /// There is no room for the entries. They can be sent again.
+    #[error("the disk of this node is nearly full: it takes no entries")]
+    NoRoom,
     /// Raft has stopped.
     #[error("replication has stopped")]
     Stopped,
@@ -61,6 +65,11 @@ impl Consensus {
             request.leader_commit = request.entries.last().map(|entry| entry.log_id).or(request.leader_commit);
         }
         own(from, &request.vote)?;
+        // Heartbeats carry none: the leader is still heard, and still hears that this node is there.
+        if !request.entries.is_empty() && self.rooms().own() == Room::Out {
+            self.note_leader();
+            return Err(InboundError::NoRoom);
+        }
         let response = stopped(self.0.raft.append_entries(request).await)?;
         if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
             self.note_leader();
@@ -121,7 +130,8 @@ impl Consensus {
     /// # Errors
     /// See [`InboundError`].
     pub fn check_snapshot(&self, from: u64, vote: Option<wire::VoteState>) -> Result<(), InboundError> {
-        own(from, &convert::vote(vote, "vote")?)
+        own(from, &convert::vote(vote, "vote")?)?;
+        if self.rooms().own() == Room::Out { Err(InboundError::NoRoom) } else { Ok(()) }
     }
 
     /// A snapshot of node `from` came whole and is verified.

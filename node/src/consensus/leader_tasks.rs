@@ -5,6 +5,7 @@
 //! every 500 ms, on the leader:  drained, or a switchover is due ──────────────────────────┐ at once
 //!                               paused or in maintenance: nothing more                    │
 //!                               clock off from a majority that agrees ────────────────────┤ for 2 s
+//!                               low on room, and another voter is not ────────────────────┤ for 2 s
 //!                               the preferred voter lacks nothing ────────────────────────┤ for 10 s
 //!                               keyless, and a keyed voter could lead ────────────────────┴ for 2 s ─► transfer
 //!                               clock off, and no majority agrees on another ─► warn
@@ -75,12 +76,18 @@ impl Steering for Consensus {
     }
 }
 
-/// To whom a leader should hand over, of `able`, the best first, and why; `None` when it should stay. What an operator
-/// asked for comes first.
+/// What a leader knows of the nodes besides their state: who may take over, the best first, and who is low on room.
+#[derive(Clone, Copy, Debug)]
+struct Field<'a> {
+    able: &'a [u64],
+    low: &'a [u64],
+}
+
+/// To whom a leader should hand over and why; `None` when it should stay. What an operator asked for comes first.
 fn successor(
     status: &Status,
     verdict: &Verdict,
-    able: &[u64],
+    Field { able, low }: Field<'_>,
     wishes: &Wishes,
     orders: &Orders,
 ) -> Option<(u64, LeadCause)> {
@@ -102,6 +109,12 @@ fn successor(
         return Some((to, LeadCause::Clock));
     }
     let keyed = |id: u64| status.member(id).is_some_and(|member| member.member.keyed);
+    let roomy = || free().filter(|id| !low.contains(id));
+    if low.contains(&status.node) {
+        // One without keys leads a network as well; what it cannot do is done by the units' nodes.
+        return roomy().next().map(|to| (to, LeadCause::HandedOver));
+    }
+    let free = roomy;
     match wishes.preferred {
         Some(home) if home == status.node => None,
         // Where it belongs, once that node lacks nothing.
@@ -154,7 +167,10 @@ impl<S: Steering> LeaderTasks<S> {
                 Verdict::Off { offset_ms, .. } | Verdict::Disputed { offset_ms } => Some(ClockWarning { offset_ms }),
             });
             let (able, wishes): (Vec<u64>, _) = (self.consensus.candidates(&status).collect(), self.consensus.wishes());
-            let Some((to, cause)) = successor(&status, &verdict, &able, &wishes, &orders) else {
+            let voters = status.members.iter().filter(|member| member.voter).map(|member| member.id);
+            let low = self.consensus.rooms().low(status.node, voters, std::time::Instant::now());
+            let field = Field { able: &able, low: &low };
+            let Some((to, cause)) = successor(&status, &verdict, field, &wishes, &orders) else {
                 due = None;
                 continue;
             };
@@ -203,6 +219,8 @@ mod tests {
     use super::super::types::Member;
     use super::*;
 
+    const ALL: Field<'_> = Field { able: &[2, 3], low: &[] };
+
     fn status(keyed: [bool; 3]) -> Status {
         let members = (1..).zip(keyed).map(|(id, keyed)| MemberStatus {
             id,
@@ -230,7 +248,7 @@ mod tests {
     }
 
     fn to(status: &Status, verdict: &Verdict, able: &[u64]) -> Option<(u64, LeadCause)> {
-        successor(status, verdict, able, &Wishes::default(), &Orders::default())
+        successor(status, verdict, Field { able, low: &[] }, &Wishes::default(), &Orders::default())
     }
 
     #[test]
@@ -254,7 +272,7 @@ mod tests {
     fn the_lead_goes_where_it_belongs_once_that_node_lacks_nothing() {
         let orders = Orders::default();
         let mut status = status([true, true, true]);
-        let home = |status: &Status, wishes: &Wishes| successor(status, &Verdict::Agrees, &[2, 3], wishes, &orders);
+        let home = |status: &Status, wishes: &Wishes| successor(status, &Verdict::Agrees, ALL, wishes, &orders);
         assert_eq!(home(&status, &wishes(Some(3), &[])), None, "nobody knows what it has");
         status.last_index = 7;
         for (matched, expected) in [(Some(6), None), (Some(7), Some((3, LeadCause::Preferred)))] {
@@ -274,8 +292,7 @@ mod tests {
     fn a_drained_leader_goes_at_once_and_only_to_one_that_is_not() {
         let status = status([true, true, false]);
         let hands_off = Orders { scheduled: None, hands_off: true };
-        let drained =
-            |drained: &[u64]| successor(&status, &Verdict::Agrees, &[2, 3], &wishes(None, drained), &hands_off);
+        let drained = |drained: &[u64]| successor(&status, &Verdict::Agrees, ALL, &wishes(None, drained), &hands_off);
         assert_eq!(drained(&[1]), Some((2, LeadCause::Drain)), "an operator asked for it: paused or not");
         assert_eq!(drained(&[1, 2]), Some((3, LeadCause::Drain)));
         assert_eq!(drained(&[1, 2, 3]), None, "somebody must lead");
@@ -287,7 +304,7 @@ mod tests {
     fn what_is_paused_does_only_what_was_asked_for() {
         let keyless = status([false, true, true]);
         let off = Verdict::Off { offset_ms: 9, better: vec![3] };
-        let with = |orders: &Orders| successor(&keyless, &off, &[2, 3], &wishes(Some(2), &[]), orders);
+        let with = |orders: &Orders| successor(&keyless, &off, ALL, &wishes(Some(2), &[]), orders);
         assert_eq!(with(&Orders { scheduled: None, hands_off: true }), None);
         for (scheduled, expected) in [
             (Some(3), Some((3, LeadCause::Scheduled))),
@@ -298,7 +315,29 @@ mod tests {
             assert_eq!(with(&Orders { scheduled: Some(scheduled), hands_off: true }), expected);
         }
         let drained = Orders { scheduled: Some(Some(2)), hands_off: false };
-        let gone = successor(&keyless, &Verdict::Agrees, &[2, 3], &wishes(None, &[2]), &drained);
+        let gone = successor(&keyless, &Verdict::Agrees, ALL, &wishes(None, &[2]), &drained);
         assert_eq!(gone, None, "drained since it was scheduled");
+    }
+
+    #[test]
+    fn a_leader_that_is_low_on_room_hands_over_to_one_that_is_not() {
+        let status = status([true, true, false]);
+        let to = |low: &[u64], wishes: &Wishes| {
+            successor(&status, &Verdict::Agrees, Field { low, ..ALL }, wishes, &Orders::default())
+        };
+        let none = Wishes::default();
+        assert_eq!(to(&[1], &none), Some((2, LeadCause::HandedOver)));
+        assert_eq!(to(&[1, 2], &none), Some((3, LeadCause::HandedOver)));
+        assert_eq!(to(&[1, 2, 3], &none), None, "nobody has room");
+        assert_eq!(to(&[2], &none), None);
+        assert_eq!(to(&[1], &wishes(Some(1), &[])), Some((2, LeadCause::HandedOver)), "home, and full");
+        let mut status = status.clone();
+        status.last_index = 7;
+        status.members.iter_mut().for_each(|member| member.matched = Some(7));
+        let home = |low: &[u64]| {
+            successor(&status, &Verdict::Agrees, Field { low, ..ALL }, &wishes(Some(3), &[]), &Orders::default())
+        };
+        assert_eq!(home(&[]), Some((3, LeadCause::Preferred)));
+        assert_eq!(home(&[3]), None, "it would come back at once");
     }
 }

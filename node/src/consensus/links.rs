@@ -222,6 +222,7 @@ async fn greet(consensus: Consensus, us: Affiliation, channels: PeerChannels, pe
     links.note(peer, answer.is_some(), now);
     if let Some(answer) = answer {
         links.learn(convert::links(answer.links), now);
+        consensus.rooms().note(peer, answer.low_on_room, now);
         if sent.elapsed() <= CLOCK_TIME_MAX {
             consensus.clocks().note_answer(peer, answer.now_ms, sent);
         }

@@ -46,6 +46,14 @@ pub enum Error {
     /// Too much is under way; nothing was proposed.
     #[error("too many requests are under way")]
     Busy,
+    /// A majority of the voters has no room for more; nothing was proposed.
+    #[error("the disks of {low} of {voters} nodes are nearly full: nothing is written until there is room")]
+    NoRoom {
+        /// Voters that are low on room.
+        low: usize,
+        /// Voters.
+        voters: usize,
+    },
     /// It may take effect, now or later.
     #[error("it is not known whether the request takes effect")]
     Unknown,
@@ -74,6 +82,7 @@ impl Error {
             Self::TooStale { .. } => 2102,
             Self::Busy => 2103,
             Self::Unknown => 2104,
+            Self::NoRoom { .. } => 2105,
             Self::Journal(NoteError::Full) => 2201,
             Self::Journal(NoteError::Broken) => 2202,
             Self::State(_) => 3001,
@@ -95,6 +104,9 @@ impl Error {
             }
             Self::TooStale { .. } => "allow more, ask another node, or read linearizable",
             Self::Busy => "send it again after a short pause",
+            Self::NoRoom { .. } => {
+                "free space on these nodes, or give them larger disks; writes go on by themselves. `plantao doctor` names them"
+            }
             Self::Unknown => "send it again with the same request id: it is done at most once",
             Self::Journal(NoteError::Full) => "restore the connection to the other nodes; the agenda is still readable",
             Self::Journal(NoteError::Broken) | Self::State(_) => {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use plantao_client::identity::Identity;
 use plantao_domain::command::{Envelope, Tag};
 use plantao_domain::planted::{Bug, planted};
-use plantao_domain::{Actor, ClusterTime, Command, NodeId, Outcome, Rejection, RequestId, codec, upgrade};
+use plantao_domain::{Actor, ClusterTime, Command, NodeId, Outcome, Rejection, RequestId, Role, codec, upgrade};
 use tokio::time::Instant;
 
 /// What makes a request safe to send twice.
@@ -73,6 +73,14 @@ impl Gateway {
         // stop at it. Rows that lag know a lower level at most.
         if let Err(rejection) = upgrade::admits(&**self.state(), &envelope.command)? {
             return Err(Error::Rejected(rejection, self.consensus().progress().index));
+        }
+        // What nodes write for themselves is little, and operators must be able to mend it.
+        if !matches!(envelope.actor.role, Role::Node | Role::Operator)
+            && let Some(low) = self.consensus().no_room()
+        {
+            let members = self.consensus().status().members;
+            let voters = members.iter().filter(|member| member.voter).count();
+            return Err(Error::NoRoom { low: low.len(), voters });
         }
         let bytes = codec::encode_envelope(&envelope);
         if bytes.len() > codec::ENTRY_BYTES_MAX {

@@ -63,7 +63,7 @@ cases! {
     SPACE_OK = "D02", "ok", Ok, "{0} % of the data disk are free ({1})", "";
     SPACE_LOW = "D02", "low", Attention, "only {0} % of the data disk are free ({1})",
         "free space, or move the data directory to a larger disk";
-    SPACE_OUT = "D02", "out", Bad, "only {0} % of the data disk are free ({1}): the node stops when it is full",
+    SPACE_OUT = "D02", "out", Bad, "only {0} % of the data disk are free ({1}): a full disk stops writes",
         "free space now, or move the data directory to a larger disk";
     SPACE_UNKNOWN = "D02", "unknown", Unknown, "the data disk cannot be looked at: {0}", "look at the mount and its rights";
     IMAGE_SPACE_OK = "D03", "ok", Ok, "{0} of the disk of images are free, {1} are kept in reserve", "";

@@ -12,7 +12,7 @@ use super::gate::{Caller, Gate};
 use crate::consensus::convert::{links, wire_links, wire_proposed, wire_read};
 use crate::consensus::convoy::GROUP_MAX;
 use crate::consensus::forward::HOPS_MAX;
-use crate::consensus::{Forwarder, ProposeError};
+use crate::consensus::{Forwarder, ProposeError, Room};
 use crate::storage::level::{LEVEL_FIRST, PROGRAM};
 
 /// How long a forwarded proposal is worked on, whatever its sender's patience: that ends the call from the other side.
@@ -111,6 +111,7 @@ impl ForwardService for PeerForwardService {
             applied_index: consensus.progress().index,
             version: PROGRAM.to_owned(),
             links: wire_links(consensus.links().tell(now)),
+            low_on_room: consensus.rooms().own() > Room::Enough,
         }))
     }
 }

@@ -41,6 +41,7 @@ fn failed(error: InboundError) -> Status {
         InboundError::Malformed(cause) => Status::invalid_argument(format!("{error}: {cause}")),
         InboundError::Impostor { .. } => Status::permission_denied(error.to_string()),
         InboundError::Snapshot(_) => Status::data_loss(error.to_string()),
+        InboundError::NoRoom => Status::resource_exhausted(error.to_string()),
         InboundError::Stopped => Status::unavailable(error.to_string()),
     }
 }

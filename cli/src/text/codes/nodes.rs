@@ -48,6 +48,17 @@ pub(super) static CODES: &[Code] = &[
         ),
     ),
     theirs(
+        2105,
+        (
+            "os discos da maioria dos nós estão quase cheios: nada é gravado até haver espaço",
+            "libere espaço nesses nós ou ponha discos maiores; as gravações voltam sozinhas",
+        ),
+        (
+            "the disks of a majority of the nodes are nearly full: nothing is written until there is room",
+            "free space on these nodes, or give them larger disks; writes go on by themselves",
+        ),
+    ),
+    theirs(
         2201,
         ("o diário de leituras está cheio", "restabeleça a conexão com os outros nós; a agenda segue legível"),
         ("the journal of reads is full", "restore the connection to the other nodes; the agenda is still readable"),
@@ -81,6 +92,11 @@ pub(super) static CODES: &[Code] = &[
         2305,
         ("uma ligação entre dois nós está cortada", "veja a internet, a VPN e o firewall entre os dois"),
         ("a link between two nodes is cut", "look at the internet lines, the VPN and the firewall between the two"),
+    ),
+    theirs(
+        2306,
+        ("o disco de um nó está quase cheio", "libere espaço nele ou ponha um disco maior; o nó volta sozinho"),
+        ("a node's disk is nearly full", "free space there, or give it a larger disk; its node goes on by itself"),
     ),
     theirs(
         2401,

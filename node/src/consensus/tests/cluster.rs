@@ -165,6 +165,7 @@ impl Cluster {
             clock: clock.clone(),
             clocks: clocks.clone(),
             skew_max: agreement::SKEW_MAX,
+            rooms: Rooms::default(),
             log: LogStore::new(wal.clone()),
             network: Network::new(us(node), channels.clone(), clocks),
             store: store.clone(),
