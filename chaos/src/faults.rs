@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     Thin { whom: Whom, kbit: u32 },
     /// The disk of a node is full.
     DiskFull(Whom),
+    /// So many MiB are left on the disk of a node, less than its reserve.
+    DiskLow { whom: Whom, left_mib: u32 },
     /// The clock of a node is so many milliseconds ahead, or behind.
     Clock { whom: Whom, offset_ms: i64 },
     /// A bit of a stored chunk of a node flips; it lasts no time.
@@ -131,6 +133,7 @@ pub(crate) enum Kind {
     NoConnections,
     Thin,
     DiskFull,
+    DiskLow,
     Clock,
     Rot,
     Switchover,
@@ -148,7 +151,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Kill,
         Self::KillAll,
         Self::Pause,
@@ -161,6 +164,7 @@ impl Kind {
         Self::NoConnections,
         Self::Thin,
         Self::DiskFull,
+        Self::DiskLow,
         Self::Clock,
         Self::Rot,
         Self::Switchover,
@@ -205,7 +209,7 @@ impl Kind {
             Self::Reset | Self::NoConnections => &[20],
             Self::Delay => &[19],
             Self::Thin => &[21],
-            Self::DiskFull => &[10],
+            Self::DiskFull | Self::DiskLow => &[10],
             Self::Clock => &[24],
             Self::Rot => &[8],
             Self::Switchover => &[28],
@@ -236,6 +240,7 @@ impl Kind {
             Self::Delay => "delay",
             Self::Thin => "thin",
             Self::DiskFull => "disk-full",
+            Self::DiskLow => "disk-low",
             Self::Clock => "clock",
             Self::Rot => "rot",
             Self::Switchover => "switchover",
@@ -287,6 +292,8 @@ impl Kind {
             }
             Self::Thin => Fault::Thin { whom: whom(chance), kbit: number(chance, 256, 2_048) },
             Self::DiskFull => Fault::DiskFull(whom(chance)),
+            // A quarter of a reserve of 16 MiB is where a node takes no entries any more.
+            Self::DiskLow => Fault::DiskLow { whom: whom(chance), left_mib: number(chance, 2, 12) },
             Self::Clock => {
                 let whom = whom(chance);
                 // From a second to ten years: what a clinic's computer with a dead battery shows.
@@ -351,6 +358,7 @@ impl Fault {
             Self::Delay { .. } => Kind::Delay,
             Self::Thin { .. } => Kind::Thin,
             Self::DiskFull(_) => Kind::DiskFull,
+            Self::DiskLow { .. } => Kind::DiskLow,
             Self::Clock { .. } => Kind::Clock,
             Self::Rot(_) => Kind::Rot,
             Self::Switchover => Kind::Switchover,

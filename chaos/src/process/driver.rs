@@ -181,6 +181,7 @@ impl<'a> Driver<'a> {
             | Fault::Pause(whom)
             | Fault::Isolate(whom)
             | Fault::DiskFull(whom)
+            | Fault::DiskLow { whom, .. }
             | Fault::Rot(whom)
             | Fault::Flap { whom, .. }
             | Fault::Thin { whom, .. }
@@ -304,7 +305,15 @@ impl<'a> Driver<'a> {
             }
             Fault::DiskFull(_) => {
                 for at in nodes {
-                    self.site.fill(*at, true)?;
+                    self.site.fill(*at, 0)?;
+                }
+            }
+            Fault::DiskLow { left_mib, .. } => {
+                if is_held(&|fault| matches!(fault, Fault::DiskFull(_) | Fault::DiskLow { .. })) {
+                    return Ok(Some("full already"));
+                }
+                for at in nodes {
+                    self.site.fill(*at, u64::from(left_mib) << 20)?;
                 }
             }
             Fault::Clock { offset_ms, .. } => {
@@ -388,7 +397,7 @@ impl<'a> Driver<'a> {
                     signal(self.site.network.nodes()[at].pid(), Signal::CONT)?;
                     self.paused.remove(&at);
                 }
-                Fault::DiskFull(_) => self.site.fill(at, false)?,
+                Fault::DiskFull(_) | Fault::DiskLow { .. } => self.site.make_room(at)?,
                 Fault::LyingSync(_) => {
                     self.site.network.kill(at).await?;
                     self.lose(&[at], Kept::Nothing)?;

@@ -25,8 +25,12 @@ const BEHIND_RELAY: u16 = 7_412;
 /// Of the disk of each node.
 const DISK_BYTES: u64 = 512 << 20;
 /// Images leave room on that disk, and what takes days in a clinic takes seconds.
-const CHUNKS: [&str; 3] =
-    ["PLANTAO_CHUNKS_RESERVE=64 MiB", "PLANTAO_CHUNKS_COMPARE_INTERVAL=10s", "PLANTAO_CHUNKS_SCRUB_INTERVAL=20s"];
+const SETTINGS: [&str; 4] = [
+    "PLANTAO_STORAGE_RESERVE=16 MiB",
+    "PLANTAO_CHUNKS_RESERVE=64 MiB",
+    "PLANTAO_CHUNKS_COMPARE_INTERVAL=10s",
+    "PLANTAO_CHUNKS_SCRUB_INTERVAL=20s",
+];
 /// What fills it.
 const BALLAST: &str = "ballast";
 /// How long a sync of a healthy disk takes, as `chaos-disk` is told: a power cut has to find some under way.
@@ -150,7 +154,7 @@ impl Site {
         let mut site = Self { network, relays, wires: Some(wires), lossy, disks, clocks };
         let is_lossy = means.kinds().into_iter().any(Kind::needs_lossy_disk);
         for (at, spec) in options.nodes.into_iter().enumerate() {
-            if is_lossy || means.kinds().contains(&Kind::DiskFull) {
+            if is_lossy || means.kinds().iter().any(|kind| matches!(kind, Kind::DiskFull | Kind::DiskLow)) {
                 site.disks.push(Disk::mount(&site.network.directory().join("nodes").join(&spec.name))?);
             }
             let wires = site.wires.as_ref().context("no wires")?;
@@ -167,7 +171,7 @@ impl Site {
             }
             let mut words = wires.words(at);
             words.push("env".to_owned());
-            words.extend(CHUNKS.map(str::to_owned));
+            words.extend(SETTINGS.map(str::to_owned));
             let clock = means.clock.as_ref().map(|library| {
                 let file = site.network.directory().join(format!("clock-{at}"));
                 words.extend(clock_words(library, &file));
@@ -211,13 +215,20 @@ impl Site {
         self.lossy.get_mut(at).context("no disk that takes orders")?.order(line)
     }
 
-    /// Fills the disk of a node to its last byte, or makes room again.
-    pub(super) fn fill(&mut self, at: usize, full: bool) -> anyhow::Result<()> {
+    /// Fills the disk of a node until so many bytes are left.
+    pub(super) fn fill(&mut self, at: usize, left: u64) -> anyhow::Result<()> {
         if !self.lossy.is_empty() {
-            return self.order(at, if full { "room 0" } else { "heal" }).map(drop);
+            return self.order(at, &format!("room {left}")).map(drop);
         }
-        let disk = self.disks.get(at).context("no disk")?;
-        if full { disk.fill() } else { disk.empty() }
+        self.disks.get(at).context("no disk")?.fill(left)
+    }
+
+    /// What filled the disk of a node goes away.
+    pub(super) fn make_room(&mut self, at: usize) -> anyhow::Result<()> {
+        if !self.lossy.is_empty() {
+            return self.order(at, "heal").map(drop);
+        }
+        self.disks.get(at).context("no disk")?.empty()
     }
 
     /// Flips a bit of a chunk of a node. `false`: it has none that another node has as well.
@@ -271,12 +282,15 @@ impl Disk {
         Ok(Self(directory.to_owned()))
     }
 
-    fn fill(&self) -> anyhow::Result<()> {
+    fn fill(&self, left: u64) -> anyhow::Result<()> {
         let mut file = File::create(self.0.join(BALLAST))?;
         let free = rustix::fs::statvfs(&self.0).context("cannot measure a disk")?;
         // At once, so that the fault begins when its time comes; what was freed meanwhile is taken byte by byte.
-        let bytes = free.f_bavail.saturating_mul(free.f_frsize);
+        let bytes = free.f_bavail.saturating_mul(free.f_frsize).saturating_sub(left);
         let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes.max(1));
+        if left > 0 {
+            return Ok(());
+        }
         file.seek(SeekFrom::End(0))?;
         for size in [1 << 16, 1] {
             while file.write(&vec![0x5a_u8; size]).is_ok_and(|written| written > 0) {}

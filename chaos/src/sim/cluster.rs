@@ -253,7 +253,7 @@ impl Cluster {
             "[node]\ndata_dir = {:?}\nname = \"n{id}\"\nsite = \"s{id}\"\ncountry = \"BR\"\nmedium = \"ssd\"\n\
              peer_address = {:?}\n[listen]\npublic = \"{any}:{PUBLIC}\"\nadmin = \"{any}:{ADMIN}\"\npeer = \"{any}:{PEER}\"\n\
              [tls]\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\n[slots]\nstorage = {{ key_file = {:?} }}\n\
-             root = {{ key_file = {:?} }}\n[chunks]\n{CHUNKS}[raft]\ntimers = {:?}\nsnapshot_entries = {}\n",
+             root = {{ key_file = {:?} }}\n[storage]\nreserve = \"0 B\"\n[chunks]\n{CHUNKS}[raft]\ntimers = {:?}\nsnapshot_entries = {}\n",
             at("data"),
             self.address(id, PEER),
             at("node.crt"),
