@@ -22,8 +22,8 @@ if [ -z "${PLANTAO_BIN:-}" ]; then
         : "${CC_aarch64_unknown_linux_musl:?a C compiler for musl on arm64}"
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER="${CC_aarch64_unknown_linux_musl}"
     fi
-    cargo build --release --locked --workspace --bin plantaod --bin plantao --target "$target"
-    PLANTAO_BIN=${CARGO_TARGET_DIR:-target}/$target/release
+    cargo build --profile dist --locked --workspace --bin plantaod --bin plantao --target "$target"
+    PLANTAO_BIN=${CARGO_TARGET_DIR:-target}/$target/dist
 fi
 
 context=$(mktemp -d)

@@ -3,7 +3,7 @@
 #   deploy/debian/build.sh           for this machine (amd64; arm64 on an arm64 machine)
 #   deploy/debian/build.sh arm64     from amd64: rustup target add aarch64-unknown-linux-gnu; gcc-aarch64-linux-gnu, libc6-dev-arm64-cross
 # What a debugger wants is in packages of its own (PROGRAM-dbgsym): with it a program is six times as large.
-# With PLANTAO_BUILT=1 the programs in target/release are taken as they are.
+# With PLANTAO_BUILT=1 the programs in target/dist are taken as they are.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
@@ -19,15 +19,15 @@ case ${1:-} in
 esac
 if [ -z "${PLANTAO_BUILT:-}" ]; then
     # Pages and completions come from the programs themselves, so they are built for this machine in any case.
-    cargo build --release --locked --workspace --bin plantaod --bin plantao
+    cargo build --profile dist --locked --workspace --bin plantaod --bin plantao
     if [ -n "$triple" ]; then
-        cargo build --release --locked --workspace --bin plantaod --bin plantao --target "$triple"
+        cargo build --profile dist --locked --workspace --bin plantaod --bin plantao --target "$triple"
     fi
 fi
 manual=target/manual
 rm -rf "$manual"
 for program in plantao plantaod; do
-    tool=$target/release/$program
+    tool=$target/dist/$program
     pages=$manual/$program
     mkdir -p "$pages/completion"
     case $program in
@@ -44,5 +44,5 @@ for program in plantao plantaod; do
     "$tool" completion fish > "$pages/completion/$program.fish"
 done
 for package in plantao-node plantao-cli; do
-    cargo deb --no-build --locked --dbgsym --package "$package" ${triple:+--target "$triple"}
+    cargo deb --no-build --profile dist --locked --dbgsym --package "$package" ${triple:+--target "$triple"}
 done
