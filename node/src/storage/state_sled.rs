@@ -25,8 +25,8 @@ mod pending;
 const TREE: &str = "bundles";
 /// Page cache.
 const CACHE_BYTES: u64 = 20 * 1024 * 1024;
-/// What waits to be written into bundles, at most.
-const PENDING_BYTES: usize = 1024 * 1024;
+/// What waits to be written into bundles, at most. A batch of bundles takes tens of times as much while it is written.
+const PENDING_BYTES: usize = 512 * 1024;
 /// Bundles whose replaced pages one collection frees with room to spare (decision 0036).
 const BUNDLES_PER_COLLECTION: usize = 32;
 
